@@ -1,1 +1,7 @@
-//! Placeholder, replaced by the first commit of this crate.
+//! What the parts of Konklave say to each other and to clients: ids, LiveKit's messages (re-exported),
+//! the types of our own HTTP API, tokens and error codes. No I/O.
+
+pub mod ids;
+
+/// LiveKit's wire messages (`livekit-protocol`, pinned exactly: field numbers are the contract).
+pub use livekit_protocol as livekit;

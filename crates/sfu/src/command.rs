@@ -1,0 +1,80 @@
+//! What signalling asks of the core: one closed set, addressed by session.
+
+use protocol::ids::{Identity, RoomName, SessionId, TrackSid};
+use protocol::livekit;
+
+/// A command of signalling or of the operator's API.
+#[derive(Debug)]
+pub enum Command {
+    /// A signalling connection with a verified token wants in.
+    Join(Box<Join>),
+    /// A joined session says something.
+    Session(SessionId, SessionCommand),
+    /// Ends every room with the given reason (shutdown).
+    EndAll(livekit::DisconnectReason),
+}
+
+/// A participant joins; the room starts if it is not running.
+#[derive(Debug)]
+pub struct Join {
+    /// Address of this session's events.
+    pub session: SessionId,
+    /// The room named by the token.
+    pub room: RoomName,
+    /// Who the token says it is.
+    pub identity: Identity,
+    /// Display name of the token; empty for our own clients (names are sealed in the metadata).
+    pub name: String,
+    /// Opaque metadata of the token.
+    pub metadata: String,
+    /// Attributes of the token.
+    pub attributes: std::collections::HashMap<String, String>,
+    /// What the token allows.
+    pub permission: livekit::ParticipantPermission,
+    /// What kind of participant.
+    pub kind: livekit::participant_info::Kind,
+    /// What the client said about itself.
+    pub client: livekit::ClientInfo,
+    /// Whether every track is subscribed without asking.
+    pub auto_subscribe: bool,
+    /// The offer that came with the join request, if any (Firefox sends its first offer later).
+    pub offer: Option<livekit::SessionDescription>,
+    /// Tracks announced with the join request.
+    pub add_tracks: Vec<livekit::AddTrackRequest>,
+    /// Unix time in milliseconds, for `joined_at` and the room's creation time.
+    pub now_unix_ms: i64,
+}
+
+/// What a joined session may say. Every variant comes from one LiveKit signal request.
+#[derive(Debug)]
+pub enum SessionCommand {
+    /// The client's offer (single peer connection: the client is the only offerer).
+    Offer(livekit::SessionDescription),
+    /// A remote candidate; ICE-lite needs none, so it is only counted.
+    Trickle(livekit::TrickleRequest),
+    /// Announces a track that the next offer will carry.
+    AddTrack(Box<livekit::AddTrackRequest>),
+    /// Mutes or unmutes one of the sender's own tracks.
+    Mute {
+        /// Which track.
+        track: TrackSid,
+        /// The new state.
+        muted: bool,
+    },
+    /// Subscribes to or unsubscribes from tracks.
+    Subscription(livekit::UpdateSubscription),
+    /// Size, rate and pausing of subscribed tracks.
+    TrackSetting(livekit::UpdateTrackSettings),
+    /// Who may subscribe to the sender's tracks.
+    SubscriptionPermission(livekit::SubscriptionPermission),
+    /// The participant's own name, metadata or attributes.
+    UpdateMetadata(livekit::UpdateParticipantMetadata),
+    /// Features of a published audio track.
+    UpdateAudioTrack(livekit::UpdateLocalAudioTrack),
+    /// Dimensions of a published video track.
+    UpdateVideoTrack(livekit::UpdateLocalVideoTrack),
+    /// The participant leaves on purpose.
+    Leave(livekit::DisconnectReason),
+    /// The signalling connection is gone; the participant has its grace to come back.
+    Disconnected,
+}

@@ -1,0 +1,98 @@
+//! What the operator's configuration means to the core, and the bounds of what clients may ask for.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Settings of one core; the same for all workers except [`Config::worker`].
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Index of the worker (0–31), put into the first character of every ICE user fragment so that any
+    /// worker can tell whose datagram it received (see [`worker_of_ufrag`]).
+    pub worker: u8,
+    /// Addresses clients are told to send media to, best first (DESIGN: every interface that is up).
+    pub candidates: Vec<SocketAddr>,
+    /// How long a participant may be without signalling connection before it is gone.
+    pub participant_grace: Duration,
+    /// How long a room lives after its last participant.
+    pub room_grace: Duration,
+    /// A peer without an authenticated connectivity check for this long is gone.
+    pub ice_timeout: Duration,
+    /// Bounds on what one room and one participant may hold.
+    pub limits: Limits,
+}
+
+/// Upper bounds; each protects memory or other participants.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Participants in one room.
+    pub participants: usize,
+    /// Tracks published by one participant.
+    pub tracks: usize,
+    /// Media sections in one session description (a meeting of 100 with camera, microphone and screen
+    /// needs about 300).
+    pub media_sections: usize,
+    /// Bytes of a session description.
+    pub sdp_bytes: usize,
+    /// Bytes of a data packet.
+    pub data_bytes: usize,
+    /// Bytes of a participant's metadata, and of all its attributes together.
+    pub metadata_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            participants: 200,
+            tracks: 32,
+            media_sections: 1000,
+            sdp_bytes: 1 << 20,
+            data_bytes: 64_000,
+            metadata_bytes: 64 << 10,
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            worker: 0,
+            candidates: Vec::new(),
+            participant_grace: Duration::from_secs(30),
+            room_grace: Duration::from_secs(30),
+            ice_timeout: Duration::from_secs(30),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Characters that ICE allows in a user fragment (RFC 8839 §5.4) and that stand for a worker's index.
+const WORKER_ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+
+/// The character that marks a worker's user fragments.
+pub fn worker_mark(worker: u8) -> char {
+    char::from(WORKER_ALPHABET[usize::from(worker % 32)])
+}
+
+/// The worker that made a local user fragment, or `None` if none can have.
+pub fn worker_of_ufrag(ufrag: &[u8]) -> Option<u8> {
+    let first = *ufrag.first()?;
+    WORKER_ALPHABET
+        .iter()
+        .position(|character| *character == first)
+        .and_then(|index| u8::try_from(index).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_is_found_again_by_its_mark() {
+        for worker in 0..32 {
+            let ufrag = format!("{}rest", worker_mark(worker));
+            assert_eq!(worker_of_ufrag(ufrag.as_bytes()), Some(worker));
+        }
+        assert_eq!(worker_of_ufrag(b""), None);
+        assert_eq!(worker_of_ufrag(b"\xff"), None);
+    }
+}
