@@ -1,0 +1,31 @@
+# Thin on purpose: each target calls one command, which can be called by hand as well.
+
+.DEFAULT_GOAL := help
+.PHONY: help run dev build test check lint fmt bench
+
+help: ## show this list
+	@scripts/help $(MAKEFILE_LIST)
+
+run: ## build web and server, start on http://localhost:7880
+	@scripts/run
+
+dev: ## the same with Vite in front on http://localhost:5173, which reloads the page at each edit
+	@scripts/dev
+
+build: ## leave target/release/konklave, complete
+	@scripts/build release
+
+test: ## everything: unit, property, simulation, fuzz, web, browsers, interop
+	@scripts/test
+
+check: ## the fast part, for every edit
+	@scripts/check
+
+lint: ## formatting, clippy, dependency edges, clocks, licences, web
+	@scripts/lint
+
+fmt: ## format everything
+	@scripts/fmt
+
+bench: ## measurements, as a table and as JSON in target/bench/
+	@scripts/bench

@@ -1,0 +1,66 @@
+// The dependency edges that the architecture allows, checked against `cargo metadata`. A new crate or a new edge is
+// a decision: it is made here and in ARCHITECTURE.md, or not at all.
+import { execFileSync } from 'node:child_process';
+import { pathToFileURL } from 'node:url';
+
+/** Internal crates that each crate may depend on. `pii` is a leaf that every crate may use. */
+export const ALLOWED = {
+  pii: [],
+  protocol: ['pii'],
+  rtp: ['pii'],
+  net: ['pii'],
+  e2ee: ['pii'],
+  sfu: ['pii', 'protocol', 'rtp'],
+  client: ['pii', 'protocol', 'rtp', 'e2ee'],
+  server: ['pii', 'protocol', 'rtp', 'sfu', 'net'],
+  load: ['pii', 'client', 'protocol'],
+  sim: ['pii', 'protocol', 'rtp', 'sfu', 'client', 'e2ee'],
+};
+
+/** What tests and benchmarks of a crate may use on top. `sim` is never anything but a dev-dependency. */
+export const ALLOWED_IN_TESTS = {
+  sfu: ['sim'],
+  client: ['sim'],
+  server: ['client', 'sim'],
+};
+
+/** Crates that are sans-IO, and outside crates that would give them a socket, a clock or a random source. */
+const SANS_IO = ['rtp', 'sfu', 'e2ee'];
+const IO = ['tokio', 'mio', 'async-std', 'smol', 'socket2', 'quinn-udp', 'rand', 'getrandom', 'chrono', 'time', 'quanta'];
+
+/** One sentence for each forbidden edge in the output of `cargo metadata --no-deps`; an empty list when all is well. */
+export function violations(metadata) {
+  const found = [];
+  const internal = new Set(metadata.packages.map((pkg) => pkg.name));
+  for (const pkg of metadata.packages) {
+    if (!Object.hasOwn(ALLOWED, pkg.name)) {
+      found.push(`crate ${pkg.name} is not in the table of allowed edges (scripts/edges.mjs)`);
+      continue;
+    }
+    for (const { name, kind } of pkg.dependencies) {
+      const forTests = kind === 'dev';
+      const allowed = [...ALLOWED[pkg.name], ...(forTests ? (ALLOWED_IN_TESTS[pkg.name] ?? []) : [])];
+      // A crate that names itself does so to switch on a feature in its own tests.
+      if (internal.has(name) && !allowed.includes(name) && !(forTests && name === pkg.name)) {
+        found.push(`${pkg.name} → ${name}${forTests ? ' (dev)' : ''} is not an allowed edge`);
+      }
+      if (!forTests && SANS_IO.includes(pkg.name) && IO.includes(name)) {
+        found.push(`${pkg.name} is sans-IO and must not depend on ${name}`);
+      }
+    }
+  }
+  return found;
+}
+
+function main() {
+  const output = execFileSync('cargo', ['metadata', '--no-deps', '--format-version', '1', '--locked'], {
+    encoding: 'utf8',
+    maxBuffer: 64 << 20,
+  });
+  const found = violations(JSON.parse(output));
+  for (const sentence of found) console.error(`edges: ${sentence}`);
+  if (found.length > 0) process.exitCode = 1;
+  else console.log('edges: every internal dependency is allowed');
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1]).href) main();

@@ -1,0 +1,82 @@
+// parts-table.mjs PARTS_FILE LOG_FOLDER: prints what each part took and how many tests it ran, then one plain line
+// "N passed, N failed" over all of them. A part that failed without a counted failure counts as one failure.
+// Exit code 1 when anything failed or nothing ran.
+import { readFileSync, existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+
+/** Every form in which one of our test tools reports its totals: [pattern, passed group, failed group]. */
+const REPORTS = [
+  // cargo test, one line per binary
+  { pattern: /^test result: \w+\. (\d+) passed; (\d+) failed;/gm, passed: 1, failed: 2 },
+  // node --test
+  { pattern: /^(?:#|ℹ) pass (\d+)$/gm, passed: 1 },
+  { pattern: /^(?:#|ℹ) fail (\d+)$/gm, failed: 1 },
+  // vitest
+  { pattern: /^\s*Tests\s+(?:(\d+) failed \| )?(?:(\d+) passed)?/gm, failed: 1, passed: 2 },
+  // playwright: a flaky test passed at its one retry
+  { pattern: /^ {2}(\d+) passed \([\d.]+(?:ms|s|m|h)\)$/gm, passed: 1 },
+  { pattern: /^ {2}(\d+) flaky$/gm, passed: 1 },
+  { pattern: /^ {2}(\d+) failed$/gm, failed: 1 },
+  // pytest
+  { pattern: /^=+ (?:.*?(\d+) failed)?.*? in [\d.]+s.*=+$/gm, failed: 1 },
+  { pattern: /^=+ .*?(\d+) passed.* in [\d.]+s.*=+$/gm, passed: 1 },
+  // scripts/fuzz
+  { pattern: /^fuzz \S+: (?:(ok)|(failed))$/gm, passed: 1, failed: 2 },
+];
+
+/** Totals reported anywhere in one log. */
+export function count(log) {
+  // eslint-disable-next-line no-control-regex
+  const plain = log.replace(/\x1b\[[0-9;]*m/g, '');
+  let passed = 0;
+  let failed = 0;
+  const value = (text) => (text === undefined ? 0 : /^\d+$/.test(text) ? Number(text) : 1);
+  for (const report of REPORTS) {
+    for (const match of plain.matchAll(report.pattern)) {
+      if (report.passed) passed += value(match[report.passed]);
+      if (report.failed) failed += value(match[report.failed]);
+    }
+  }
+  return { passed, failed };
+}
+
+/** Rows of the table and the totals, from the lines of the parts file and a function that gives a part's log. */
+export function summarise(parts, logOf) {
+  const rows = parts.map(({ name, status, seconds }) => {
+    const counted = count(logOf(name));
+    const failed = status !== 0 && counted.failed === 0 ? 1 : counted.failed;
+    return { name, seconds, passed: counted.passed, failed, ok: status === 0 && failed === 0 };
+  });
+  const sum = (key) => rows.reduce((total, row) => total + row[key], 0);
+  return { rows, passed: sum('passed'), failed: sum('failed'), seconds: sum('seconds') };
+}
+
+const time = (seconds) => `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`;
+
+function main([partsFile, logFolder]) {
+  const parts = readFileSync(partsFile, 'utf8')
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => {
+      const [name, status, seconds] = line.split('\t');
+      return { name, status: Number(status), seconds: Number(seconds) };
+    });
+  const logOf = (name) => {
+    const file = join(logFolder, `${name}.log`);
+    return existsSync(file) ? readFileSync(file, 'utf8') : '';
+  };
+  const { rows, passed, failed, seconds } = summarise(parts, logOf);
+  const line = (a, b, c, d, e) =>
+    console.log(`${a.padEnd(16)} ${b.padEnd(7)} ${c.padStart(7)} ${d.padStart(7)} ${e.padStart(7)}`);
+  console.log('');
+  line('part', 'result', 'time', 'passed', 'failed');
+  for (const row of rows) {
+    line(row.name, row.ok ? 'ok' : 'FAILED', time(row.seconds), String(row.passed), String(row.failed));
+  }
+  line('all', failed === 0 ? 'ok' : 'FAILED', time(seconds), String(passed), String(failed));
+  console.log(`\n${passed} passed, ${failed} failed`);
+  process.exitCode = failed === 0 && rows.length > 0 ? 0 : 1;
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1]).href) main(process.argv.slice(2));
