@@ -1,0 +1,141 @@
+//! Types of our own HTTP API under `/api/v1`, as described by its OpenAPI document.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::ids::Identity;
+use crate::problem::Code;
+use crate::room_name::is_crockford;
+
+/// Characters of an identity of our own clients: 130 bits in Crockford's base32.
+pub const IDENTITY_CHARACTERS: usize = 26;
+
+/// Characters of metadata that `/join` takes: a sealed display name, with room.
+pub const METADATA_CHARACTERS: usize = 512;
+
+/// Crockford's base32 digits, in lower case.
+const CROCKFORD: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+
+/// Asks for admission to a room.
+#[derive(Clone, Default, Serialize, Deserialize, ToSchema)]
+pub struct JoinRequest {
+    /// Who wants in: 26 characters of lower-case Crockford base32. The server makes one if it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false, pattern = "^[0-9a-hjkmnp-tv-z]{26}$")]
+    pub identity: Option<String>,
+    /// Opaque to the server: the display name, sealed under the secret of the link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false, max_length = 512)]
+    pub metadata: Option<String>,
+}
+
+impl fmt::Debug for JoinRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JoinRequest { [pii] }")
+    }
+}
+
+impl JoinRequest {
+    /// Checks what was sent; `None` where the server has to make the identity.
+    ///
+    /// # Errors
+    /// [`Code::InvalidIdentity`] or [`Code::MetadataTooLarge`].
+    pub fn check(self) -> Result<(Option<Identity>, String), Code> {
+        let identity = self.identity.map(identity).transpose()?;
+        let metadata = self.metadata.unwrap_or_default();
+        if metadata.chars().count() > METADATA_CHARACTERS {
+            return Err(Code::MetadataTooLarge);
+        }
+        Ok((identity, metadata))
+    }
+}
+
+/// Admission: what to connect with.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+pub struct JoinResponse {
+    /// The server's WebSocket address, for a LiveKit client.
+    pub url: String,
+    /// The access token; valid for ten minutes, refreshed over the signalling connection.
+    pub token: String,
+    /// The identity in the token.
+    pub identity: String,
+    /// The room's name as the server compares it (NFC, case folded).
+    pub room: String,
+    /// Whether somebody is in the room already.
+    pub running: bool,
+    /// How the room protects what is said in it.
+    pub mode: Mode,
+}
+
+impl fmt::Debug for JoinResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinResponse").field("running", &self.running).field("mode", &self.mode).finish()
+    }
+}
+
+/// How a room protects what is said in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Encrypted between participant and server, not end to end.
+    Clear,
+}
+
+/// Checks an identity of our own clients.
+fn identity(text: String) -> Result<Identity, Code> {
+    if text.len() == IDENTITY_CHARACTERS && text.bytes().all(is_crockford) {
+        Ok(Identity::new(text))
+    } else {
+        Err(Code::InvalidIdentity)
+    }
+}
+
+/// Makes an identity from random bytes (five bits of each are used).
+pub fn identity_from_random(random: [u8; IDENTITY_CHARACTERS]) -> Identity {
+    let text: String = random.iter().map(|byte| char::from(CROCKFORD[usize::from(byte % 32)])).collect();
+    Identity::new(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(identity: Option<&str>, metadata: Option<&str>) -> JoinRequest {
+        JoinRequest { identity: identity.map(Into::into), metadata: metadata.map(Into::into) }
+    }
+
+    #[test]
+    fn a_made_identity_is_a_valid_one() {
+        for seed in 0..=255 {
+            let made = identity_from_random([seed; 26]);
+            assert!(request(Some(made.expose()), None).check().is_ok(), "{}", made.expose());
+        }
+    }
+
+    #[test]
+    fn identities_of_other_shapes_are_refused() {
+        for text in [
+            "",
+            "anna",
+            "0123456789abcdefghjkmnpqrs0",
+            "0123456789ABCDEFGHJKMNPQRS",
+            "0123456789abcdefghjkmnpqri",
+        ] {
+            assert_eq!(request(Some(text), None).check().err(), Some(Code::InvalidIdentity), "{text}");
+        }
+    }
+
+    #[test]
+    fn metadata_is_counted_in_characters() {
+        assert!(request(None, Some(&"ü".repeat(512))).check().is_ok());
+        assert_eq!(request(None, Some(&"ü".repeat(513))).check().err(), Some(Code::MetadataTooLarge));
+    }
+
+    #[test]
+    fn nothing_personal_is_printed() {
+        let request = request(Some("0123456789abcdefghjkmnpqrs"), Some("sealed"));
+        assert_eq!(format!("{request:?}"), "JoinRequest { [pii] }");
+    }
+}
