@@ -1,0 +1,19 @@
+/** Puts the parts together: the only file that knows all layers. */
+
+import { mount } from 'svelte';
+import { apiClient } from './api/client';
+import { browserPorts } from './browser';
+import { preferredLanguage, setLanguage } from './i18n';
+import { browserDevices, liveKitRtc } from './rtc';
+import { AppModel } from './state/app';
+import App from './ui/App.svelte';
+import './ui/styles/tokens.css';
+import './ui/styles/base.css';
+import './ui/styles/tints.css';
+
+await setLanguage(preferredLanguage());
+
+const devices = browserDevices();
+const app = new AppModel(browserPorts({ api: apiClient(), rtc: liveKitRtc(), devices }));
+const target = document.getElementById('app');
+if (target) mount(App, { target, props: { app, canChooseSpeaker: devices.canChooseSpeaker() } });

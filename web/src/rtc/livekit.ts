@@ -1,0 +1,322 @@
+/**
+ * The connection over `livekit-client`: the one file that knows the library. Loaded as a chunk of its own while the
+ * visitor looks at the pre-join screen.
+ */
+
+import {
+  ConnectionError,
+  ConnectionErrorReason,
+  ConnectionQuality,
+  ConnectionState,
+  DefaultReconnectPolicy,
+  DisconnectReason,
+  LocalAudioTrack,
+  LocalVideoTrack,
+  Room,
+  RoomEvent,
+  setLogLevel,
+  Track,
+  type Participant,
+  type RemoteTrack,
+  type RemoteTrackPublication,
+  type TrackPublication,
+} from 'livekit-client';
+import { AUDIO_CONSTRAINTS, BrowserTrack, problemOf, VIDEO_CONSTRAINTS } from './devices';
+import {
+  ConnectError,
+  DeviceError,
+  type CapturedTrack,
+  type DeviceKind,
+  type DisconnectCause,
+  type RtcConnection,
+  type RtcEvents,
+  type RtcParticipant,
+  type RtcTrack,
+  type Unsubscribe,
+  type VideoHandle,
+} from './types';
+
+setLogLevel('warn');
+
+const CAUSES: Partial<Record<DisconnectReason, DisconnectCause>> = {
+  [DisconnectReason.CLIENT_INITIATED]: 'left',
+  [DisconnectReason.DUPLICATE_IDENTITY]: 'elsewhere',
+  [DisconnectReason.PARTICIPANT_REMOVED]: 'removed',
+  [DisconnectReason.ROOM_DELETED]: 'room-closed',
+  [DisconnectReason.ROOM_CLOSED]: 'room-closed',
+  [DisconnectReason.SERVER_SHUTDOWN]: 'server-stopped',
+};
+
+const DEVICE_KINDS: Partial<Record<MediaDeviceKind, DeviceKind>> = {
+  audioinput: 'microphone',
+  videoinput: 'camera',
+  audiooutput: 'speaker',
+};
+
+const LIVEKIT_KINDS: Record<DeviceKind, MediaDeviceKind> = {
+  microphone: 'audioinput',
+  camera: 'videoinput',
+  speaker: 'audiooutput',
+};
+
+/** Tells how many tries a reconnection took; the library itself does not. */
+class CountingReconnectPolicy extends DefaultReconnectPolicy {
+  onAttempt: (attempt: number) => void = () => undefined;
+
+  override nextRetryDelayInMs(context: { retryCount: number; elapsedMs: number }): number | null {
+    this.onAttempt(context.retryCount + 1);
+    return super.nextRetryDelayInMs(context);
+  }
+}
+
+function connectProblem(error: unknown): ConnectError {
+  if (error instanceof ConnectionError) {
+    switch (error.reason) {
+      case ConnectionErrorReason.NotAllowed:
+        return new ConnectError('refused');
+      case ConnectionErrorReason.ServerUnreachable:
+      case ConnectionErrorReason.ServiceNotFound:
+      case ConnectionErrorReason.WebSocket:
+      case ConnectionErrorReason.Timeout:
+        return new ConnectError('unreachable');
+      case ConnectionErrorReason.InternalError:
+        return new ConnectError(/pc connection/i.test(error.message) ? 'no-media-path' : 'failed');
+    }
+  }
+  return new ConnectError('failed');
+}
+
+class LiveKitConnection implements RtcConnection {
+  #listeners: { [E in keyof RtcEvents]?: Set<RtcEvents[E]> } = {};
+  #handles = new WeakMap<Track, VideoHandle>();
+  /** Hidden audio elements of the others, one per track. */
+  #sound = document.createElement('div');
+  #attempt = 1;
+  #queued = false;
+
+  constructor(
+    readonly room: Room,
+    policy: CountingReconnectPolicy,
+  ) {
+    this.#sound.hidden = true;
+    document.body.append(this.#sound);
+    policy.onAttempt = (attempt) => {
+      this.#attempt = attempt;
+      if (room.state !== ConnectionState.Connected) this.#emit('reconnecting', attempt);
+    };
+    const changed = () => this.#participantsChanged();
+    room
+      .on(RoomEvent.ParticipantConnected, changed)
+      .on(RoomEvent.ParticipantDisconnected, changed)
+      .on(RoomEvent.ParticipantMetadataChanged, changed)
+      .on(RoomEvent.TrackPublished, changed)
+      .on(RoomEvent.TrackUnpublished, changed)
+      .on(RoomEvent.TrackMuted, changed)
+      .on(RoomEvent.TrackUnmuted, changed)
+      .on(RoomEvent.TrackSubscriptionStatusChanged, changed)
+      .on(RoomEvent.LocalTrackPublished, changed)
+      .on(RoomEvent.LocalTrackUnpublished, changed)
+      .on(RoomEvent.ActiveSpeakersChanged, changed)
+      .on(RoomEvent.ConnectionQualityChanged, changed)
+      .on(RoomEvent.TrackSubscribed, (track, publication, participant) =>
+        this.#trackArrived(track, publication, participant.identity),
+      )
+      .on(RoomEvent.TrackUnsubscribed, (track) => {
+        if (track.kind === Track.Kind.Audio) for (const element of track.detach()) element.remove();
+        changed();
+      })
+      .on(RoomEvent.ConnectionStateChanged, (state) => this.#stateChanged(state))
+      .on(RoomEvent.Disconnected, (reason) => {
+        this.#sound.remove();
+        this.#emit('disconnected', (reason !== undefined && CAUSES[reason]) || 'lost');
+      })
+      .on(RoomEvent.DataReceived, (payload, participant, _kind, topic) => {
+        if (participant) this.#emit('data', payload, participant.identity, topic ?? '');
+      })
+      .on(RoomEvent.AudioPlaybackStatusChanged, () => this.#emit('soundBlocked', !room.canPlaybackAudio))
+      .on(RoomEvent.ActiveDeviceChanged, (kind, id) => {
+        const known = DEVICE_KINDS[kind];
+        if (known) this.#emit('deviceChanged', known, id);
+      })
+      .on(RoomEvent.MediaDevicesError, (error, kind) => {
+        const known = kind === undefined ? undefined : DEVICE_KINDS[kind];
+        if (known) this.#emit('deviceProblem', new DeviceError(known, problemOf(error)));
+      });
+  }
+
+  on<E extends keyof RtcEvents>(event: E, listener: RtcEvents[E]): Unsubscribe {
+    const listeners = (this.#listeners[event] ??= new Set() as never) as Set<RtcEvents[E]>;
+    listeners.add(listener);
+    return () => listeners.delete(listener);
+  }
+
+  #emit<E extends keyof RtcEvents>(event: E, ...args: Parameters<RtcEvents[E]>): void {
+    const listeners = this.#listeners[event] as Set<(...args: Parameters<RtcEvents[E]>) => void> | undefined;
+    for (const listener of [...(listeners ?? [])]) listener(...args);
+  }
+
+  /** Many events of the library come in bursts: one notice per turn of the event loop is enough. */
+  #participantsChanged(): void {
+    if (this.#queued) return;
+    this.#queued = true;
+    queueMicrotask(() => {
+      this.#queued = false;
+      this.#emit('participants');
+    });
+  }
+
+  #stateChanged(state: ConnectionState): void {
+    if (state === ConnectionState.Reconnecting || state === ConnectionState.SignalReconnecting) {
+      this.#emit('reconnecting', this.#attempt);
+    } else if (state === ConnectionState.Connected) {
+      this.#attempt = 1;
+      this.#emit('reconnected');
+      this.#participantsChanged();
+    }
+  }
+
+  #trackArrived(track: RemoteTrack, publication: RemoteTrackPublication, identity: string): void {
+    if (track.kind === Track.Kind.Audio) {
+      const element = track.attach();
+      element.dataset.testid = 'remote-audio';
+      element.dataset.identity = identity;
+      element.dataset.source = publication.source;
+      this.#sound.append(element);
+    }
+    this.#participantsChanged();
+  }
+
+  #handle(track: Track): VideoHandle {
+    let handle = this.#handles.get(track);
+    if (!handle) {
+      handle = {
+        attach: (element) => {
+          track.attach(element);
+          return () => track.detach(element);
+        },
+      };
+      this.#handles.set(track, handle);
+    }
+    return handle;
+  }
+
+  #track(publication: TrackPublication | undefined): RtcTrack | null {
+    if (!publication) return null;
+    const shown =
+      publication.kind === Track.Kind.Video && !publication.isMuted ? publication.track : undefined;
+    return { muted: publication.isMuted, video: shown ? this.#handle(shown) : null };
+  }
+
+  #participant(participant: Participant): RtcParticipant {
+    return {
+      identity: participant.identity,
+      isLocal: participant.isLocal,
+      metadata: participant.metadata ?? '',
+      joinedAt: participant.joinedAt?.getTime() ?? 0,
+      speaking: participant.isSpeaking,
+      weak: participant.connectionQuality === ConnectionQuality.Poor,
+      microphone: this.#track(participant.getTrackPublication(Track.Source.Microphone)),
+      camera: this.#track(participant.getTrackPublication(Track.Source.Camera)),
+      screen: this.#track(participant.getTrackPublication(Track.Source.ScreenShare)),
+    };
+  }
+
+  participants(): RtcParticipant[] {
+    const others = [...this.room.remoteParticipants.values()].map((other) => this.#participant(other));
+    others.sort((a, b) => a.joinedAt - b.joinedAt);
+    return [this.#participant(this.room.localParticipant), ...others];
+  }
+
+  async publish(captured: CapturedTrack): Promise<void> {
+    if (!(captured instanceof BrowserTrack)) throw new TypeError('not a track of this browser');
+    captured.release();
+    const { track } = captured;
+    const deviceId = captured.deviceId === '' ? {} : { deviceId: captured.deviceId };
+    // `false`: the library owns the device from here on, so muting the camera switches its light off.
+    if (track.kind === 'audio') {
+      const local = new LocalAudioTrack(track, { ...AUDIO_CONSTRAINTS, ...deviceId }, false);
+      await this.room.localParticipant.publishTrack(local, { source: Track.Source.Microphone });
+    } else {
+      const local = new LocalVideoTrack(track, { ...VIDEO_CONSTRAINTS, ...deviceId }, false);
+      await this.room.localParticipant.publishTrack(local, { source: Track.Source.Camera });
+    }
+  }
+
+  async setMicrophone(on: boolean, deviceId: string | null): Promise<void> {
+    try {
+      await this.room.localParticipant.setMicrophoneEnabled(on, deviceId ? { deviceId } : undefined);
+    } catch (error) {
+      throw new DeviceError('microphone', problemOf(error));
+    }
+  }
+
+  async setCamera(on: boolean, deviceId: string | null): Promise<void> {
+    try {
+      await this.room.localParticipant.setCameraEnabled(on, deviceId ? { deviceId } : undefined);
+    } catch (error) {
+      throw new DeviceError('camera', problemOf(error));
+    }
+  }
+
+  async setScreen(on: boolean): Promise<void> {
+    try {
+      await this.room.localParticipant.setScreenShareEnabled(on, {
+        audio: true,
+        contentHint: 'detail',
+        selfBrowserSurface: 'exclude',
+        surfaceSwitching: 'include',
+        systemAudio: 'include',
+      });
+    } catch (error) {
+      const problem = problemOf(error);
+      // The browser gives the same error for "refused" and for closing its dialog; the latter is the usual case.
+      throw new DeviceError('screen', problem === 'denied' ? 'cancelled' : problem);
+    }
+  }
+
+  async switchDevice(kind: DeviceKind, id: string): Promise<void> {
+    try {
+      await this.room.switchActiveDevice(LIVEKIT_KINDS[kind], id);
+    } catch (error) {
+      throw new DeviceError(kind, problemOf(error));
+    }
+  }
+
+  async send(payload: Uint8Array, topic: string): Promise<void> {
+    await this.room.localParticipant.publishData(new Uint8Array(payload), { reliable: true, topic });
+  }
+
+  async unblockSound(): Promise<void> {
+    await this.room.startAudio();
+  }
+
+  async leave(): Promise<void> {
+    await this.room.disconnect(true);
+    this.#sound.remove();
+  }
+}
+
+export async function connect(
+  url: string,
+  token: string,
+  options: { speaker: string | null },
+): Promise<RtcConnection> {
+  const policy = new CountingReconnectPolicy();
+  const room = new Room({
+    adaptiveStream: true,
+    dynacast: true,
+    singlePeerConnection: true,
+    reconnectPolicy: policy,
+    audioCaptureDefaults: AUDIO_CONSTRAINTS,
+    audioOutput: options.speaker ? { deviceId: options.speaker } : undefined,
+    publishDefaults: { videoCodec: 'vp8', simulcast: true },
+  });
+  const connection = new LiveKitConnection(room, policy);
+  try {
+    await room.connect(url, token);
+  } catch (error) {
+    await connection.leave();
+    throw connectProblem(error);
+  }
+  return connection;
+}

@@ -1,0 +1,162 @@
+/**
+ * What the rest of the client knows about real-time media. No type of `livekit-client` or of the browser's media API
+ * passes this file; whoever shows a picture gets a handle that attaches itself to a video element.
+ */
+
+export type Unsubscribe = () => void;
+
+/** A picture that can be shown. The same handle object stands for the same track as long as it lives. */
+export interface VideoHandle {
+  /** Shows the track in the element. Returns the function that takes it away again. */
+  attach(element: HTMLVideoElement): Unsubscribe;
+}
+
+export interface RtcTrack {
+  muted: boolean;
+  /** There while a picture can be shown: subscribed (or one's own) and not muted. */
+  video: VideoHandle | null;
+}
+
+export interface RtcParticipant {
+  identity: string;
+  isLocal: boolean;
+  metadata: string;
+  /** Milliseconds since the epoch by the server's clock; 0 if unknown. */
+  joinedAt: number;
+  /** Louder than the speaker threshold at this moment. */
+  speaking: boolean;
+  weak: boolean;
+  microphone: RtcTrack | null;
+  camera: RtcTrack | null;
+  screen: RtcTrack | null;
+}
+
+export type DeviceKind = 'microphone' | 'camera' | 'speaker';
+
+export interface Device {
+  id: string;
+  kind: DeviceKind;
+  /** Empty until the browser allows to read it. */
+  label: string;
+}
+
+/** Why a device cannot be used. */
+export type DeviceProblem =
+  /** The browser or the person said no. */
+  | 'denied'
+  /** There is no such device. */
+  | 'missing'
+  /** Another program uses it, or the system cannot open it. */
+  | 'busy'
+  /** The page is not on a secure origin, so the browser hides all devices. */
+  | 'insecure'
+  /** The browser cannot do it. */
+  | 'unsupported';
+
+export class DeviceError extends Error {
+  override readonly name = 'DeviceError';
+  constructor(
+    readonly kind: DeviceKind | 'screen',
+    readonly problem: DeviceProblem | 'cancelled',
+  ) {
+    super(`${kind}: ${problem}`);
+  }
+}
+
+/** A microphone or camera that is open before joining, and handed over when joining. */
+export interface CapturedTrack {
+  deviceId: string;
+  video: VideoHandle | null;
+  /** 0…1, how loud it is now; 0 for pictures. */
+  level(): number;
+  stop(): void;
+  /** Called when the device disappears or the browser takes it away. */
+  onEnded(listener: () => void): Unsubscribe;
+}
+
+/** Devices outside of a meeting. */
+export interface Devices {
+  /** `null` when the browser and the page's origin allow media at all. */
+  obstacle(): 'insecure' | 'unsupported' | null;
+  canShareScreen(): boolean;
+  canChooseSpeaker(): boolean;
+  list(): Promise<Device[]>;
+  onChange(listener: () => void): Unsubscribe;
+  /** Asks for both in one question where both are wanted. A problem with one does not take the other. */
+  open(wanted: {
+    microphone: string | null;
+    camera: string | null;
+  }): Promise<{ microphone?: CapturedTrack | DeviceError; camera?: CapturedTrack | DeviceError }>;
+}
+
+export type DisconnectCause =
+  /** `leave()` was called. */
+  | 'left'
+  /** The connection broke and did not come back. */
+  | 'lost'
+  /** The same identity connected elsewhere. */
+  | 'elsewhere'
+  | 'removed'
+  | 'room-closed'
+  | 'server-stopped';
+
+/** Why connecting did not work. */
+export type ConnectProblem =
+  /** The server refused the token. */
+  | 'refused'
+  /** No answer from the server. */
+  | 'unreachable'
+  /** Signalling works, but no media path was found. */
+  | 'no-media-path'
+  | 'failed';
+
+export class ConnectError extends Error {
+  override readonly name = 'ConnectError';
+  constructor(readonly problem: ConnectProblem) {
+    super(problem);
+  }
+}
+
+export interface RtcEvents {
+  /** Anything about `participants()` changed. */
+  participants(): void;
+  /** `attempt` counts from 1. */
+  reconnecting(attempt: number): void;
+  reconnected(): void;
+  disconnected(cause: DisconnectCause): void;
+  data(payload: Uint8Array, from: string, topic: string): void;
+  /** The browser holds sound back until the person does something. */
+  soundBlocked(blocked: boolean): void;
+  /** A device in use was switched to another one, by the person or by the system. */
+  deviceChanged(kind: DeviceKind, id: string): void;
+  deviceProblem(error: DeviceError): void;
+}
+
+/** A connection to one meeting, from `connect` to `disconnected`. */
+export interface RtcConnection {
+  on<E extends keyof RtcEvents>(event: E, listener: RtcEvents[E]): Unsubscribe;
+  /** Oneself first, then the others in the order in which they came. */
+  participants(): RtcParticipant[];
+  /** Hands an open track over to the meeting; the connection stops it from then on. */
+  publish(track: CapturedTrack): Promise<void>;
+  /** @throws DeviceError */
+  setMicrophone(on: boolean, deviceId: string | null): Promise<void>;
+  /** @throws DeviceError */
+  setCamera(on: boolean, deviceId: string | null): Promise<void>;
+  /** With sound where the browser offers it. @throws DeviceError ('cancelled' when the person chose nothing) */
+  setScreen(on: boolean): Promise<void>;
+  /** @throws DeviceError */
+  switchDevice(kind: DeviceKind, id: string): Promise<void>;
+  /** Reliable data packet to everybody. */
+  send(payload: Uint8Array, topic: string): Promise<void>;
+  /** To be called from a click, after `soundBlocked(true)`. */
+  unblockSound(): Promise<void>;
+  leave(): Promise<void>;
+}
+
+export interface Rtc {
+  /** Loads the media library ahead of time. */
+  preload(): Promise<void>;
+  /** Connects without publishing anything. @throws ConnectError */
+  connect(url: string, token: string, options: { speaker: string | null }): Promise<RtcConnection>;
+}

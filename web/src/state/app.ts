@@ -1,0 +1,148 @@
+/** Which screen is shown, and the way from one to the next. The address bar decides: `/`, `/{room}`, `/{room}#1…`. */
+
+import { fragmentOf, parseFragment } from '../crypto/link';
+import { DeviceError, type CapturedTrack, type DisconnectCause } from '../rtc/types';
+import { admit } from './admission';
+import { TabIdentity } from './identity';
+import { MeetingModel } from './meeting';
+import type { Refusal } from './messages';
+import type { Ports } from './ports';
+import { PreJoinModel, type Joined, type JoinSettings } from './prejoin';
+import { disconnectRefusal, joinRefusal, roomRefusal } from './refusals';
+import { normaliseRoom, parseRoomName, pathOfRoom, roomOfPath } from './room-name';
+import { StartModel, type Destination } from './start';
+import { Store } from './store';
+
+export type Screen =
+  | { kind: 'start'; model: StartModel }
+  | { kind: 'prejoin'; model: PreJoinModel }
+  | { kind: 'meeting'; model: MeetingModel }
+  | { kind: 'left'; room: string; refusal: Refusal | null; rejoining: boolean }
+  /** The address names no room that could exist. */
+  | { kind: 'no-room'; refusal: Refusal };
+
+export class AppModel {
+  readonly screen: Store<Screen>;
+  #identities: TabIdentity;
+  #settings: JoinSettings | null = null;
+  /** The address that the present screen stands for. */
+  #shown = '';
+
+  constructor(private readonly ports: Ports) {
+    this.#identities = new TabIdentity(ports);
+    this.screen = new Store<Screen>(this.#fromAddress(false));
+    ports.address.onChange(() => this.#addressChanged());
+  }
+
+  #here(): string {
+    return this.ports.address.path() + this.ports.address.fragment();
+  }
+
+  #fromAddress(fresh: boolean): Screen {
+    this.#shown = this.#here();
+    const written = roomOfPath(this.ports.address.path());
+    if (written === '') {
+      return { kind: 'start', model: new StartModel(this.ports, (to) => this.#visit(to)) };
+    }
+    const name = parseRoomName(written ?? '\0');
+    if (!name.ok) return { kind: 'no-room', refusal: roomRefusal(name.problem) };
+    const model = new PreJoinModel(this.ports, this.#identities, (joined) => this.#joined(joined), {
+      room: name.room,
+      fragment: parseFragment(this.ports.address.fragment()),
+      fresh,
+    });
+    return { kind: 'prejoin', model };
+  }
+
+  /** Back, forward, or an address typed over the present one. */
+  #addressChanged(): void {
+    const screen = this.screen.get();
+    if (this.#here() === this.#shown) return;
+    if (screen.kind === 'meeting') {
+      const { room, secret } = screen.model.settings;
+      if (this.#here() === pathOfRoom(room) + fragmentOf(secret)) return;
+      void screen.model.leave();
+    }
+    this.#show(this.#fromAddress(false));
+  }
+
+  #show(screen: Screen): void {
+    const before = this.screen.get();
+    if (before.kind === 'prejoin') before.model.close();
+    this.#shown = this.#here();
+    this.screen.set(screen);
+  }
+
+  #visit({ room, secret, fresh }: Destination): void {
+    this.ports.address.push(pathOfRoom(room), secret ? fragmentOf(secret) : '');
+    this.#show(this.#fromAddress(fresh));
+  }
+
+  goToStart(): void {
+    this.ports.address.push('/', '');
+    this.#show(this.#fromAddress(false));
+  }
+
+  #joined({ admitted, settings, tracks }: Joined): void {
+    this.#settings = settings;
+    const model = new MeetingModel(this.ports, admitted, settings, (cause) => this.#ended(model, cause));
+    this.#show({ kind: 'meeting', model });
+    void model.publish(tracks);
+  }
+
+  #ended(model: MeetingModel, cause: DisconnectCause): void {
+    const screen = this.screen.get();
+    if (screen.kind !== 'meeting' || screen.model !== model) return;
+    this.#show({
+      kind: 'left',
+      room: model.settings.room,
+      refusal: disconnectRefusal(cause),
+      rejoining: false,
+    });
+  }
+
+  /** Joins the meeting that was just left, with the same name and the same devices. */
+  async rejoin(): Promise<void> {
+    const screen = this.screen.get();
+    const settings = this.#settings;
+    if (screen.kind !== 'left' || screen.rejoining || !settings) return;
+    const waiting: Screen = { ...screen, rejoining: true, refusal: null };
+    this.screen.set(waiting);
+    const stillHere = () => this.screen.get() === waiting;
+    try {
+      const admitted = await admit(this.ports, this.#identities, {
+        room: normaliseRoom(settings.room),
+        secret: settings.secret,
+        name: settings.name,
+        speaker: settings.speaker || null,
+      });
+      if (!stillHere() || admitted.otherLink) {
+        await admitted.connection.leave();
+        if (stillHere()) {
+          this.screen.set({
+            ...screen,
+            rejoining: false,
+            refusal: { code: 'other-link', key: 'error.other-link' },
+          });
+        }
+        return;
+      }
+      const opened = await this.ports.devices.open({
+        microphone: settings.microphone.on ? settings.microphone.id : null,
+        camera: settings.camera.on ? settings.camera.id : null,
+      });
+      const tracks: CapturedTrack[] = [];
+      for (const track of [opened.microphone, opened.camera]) {
+        if (track && !(track instanceof DeviceError)) tracks.push(track);
+      }
+      if (!stillHere()) {
+        for (const track of tracks) track.stop();
+        await admitted.connection.leave();
+        return;
+      }
+      this.#joined({ admitted, settings, tracks });
+    } catch (error) {
+      if (stillHere()) this.screen.set({ ...screen, rejoining: false, refusal: joinRefusal(error) });
+    }
+  }
+}

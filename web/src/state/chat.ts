@@ -1,0 +1,115 @@
+/**
+ * Chat: data packets on the topic `k`, JSON `{"v":1,"type":"chat","id","text","at"}`. Everything from others is
+ * bounded and checked; what is not understood is ignored.
+ */
+
+import type { OpenedName } from '../crypto/name';
+
+export const TOPIC = 'k';
+/** Longest message, in characters. */
+export const TEXT_MAX = 4000;
+/** Largest packet that is looked at, in bytes: 4000 characters of 4 bytes and the frame around them. */
+export const PACKET_MAX = 20_000;
+/** Messages kept; the oldest go first. Bounds the memory that a flood can take. */
+export const KEPT = 500;
+const ID_MAX = 64;
+
+export interface ChatMessage {
+  /** Unique within the list. */
+  key: string;
+  from: string;
+  /** The sender's name when the message came; they may be gone by now. */
+  author: OpenedName;
+  own: boolean;
+  text: string;
+  /** When it arrived (or was sent) by this browser's clock, milliseconds. */
+  at: number;
+}
+
+export interface ChatPacket {
+  id: string;
+  text: string;
+}
+
+/** A piece of a message: plain text, or an address that can be opened. */
+export type TextPart = { kind: 'text'; text: string } | { kind: 'link'; text: string; href: string };
+
+export function encodeChat(id: string, text: string, at: number): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify({ v: 1, type: 'chat', id, text, at }));
+}
+
+/** The chat message in a packet; `null` for everything else. */
+export function decodeChat(payload: Uint8Array): ChatPacket | null {
+  if (payload.length > PACKET_MAX) return null;
+  let packet: unknown;
+  try {
+    packet = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(payload));
+  } catch {
+    return null;
+  }
+  if (typeof packet !== 'object' || packet === null) return null;
+  const { v, type, id, text } = packet as Record<string, unknown>;
+  if (v !== 1 || type !== 'chat' || typeof id !== 'string' || typeof text !== 'string') return null;
+  if (id === '' || id.length > ID_MAX) return null;
+  const clean = tidyText(text);
+  return clean === '' ? null : { id, text: clean };
+}
+
+/** A message as it is sent and shown: line breaks kept, other control characters gone, bounded. */
+export function tidyText(text: string): string {
+  return text
+    .replace(/\r\n?/g, '\n')
+    .replace(/[^\P{Cc}\n\t]/gu, '')
+    .replace(/\n{3,}/g, '\n\n')
+    .trim()
+    .slice(0, TEXT_MAX);
+}
+
+/** Splits a message into text and web addresses. Only http and https become links, and they show what they open. */
+export function textParts(text: string): TextPart[] {
+  const parts: TextPart[] = [];
+  let at = 0;
+  for (const match of text.matchAll(/https?:\/\/[^\s<>"'„“”«»]+/gi)) {
+    const url = match[0].replace(/[.,;:!?)\]}]+$/, '');
+    let href: string;
+    try {
+      href = new URL(url).href;
+    } catch {
+      continue;
+    }
+    if (match.index > at) parts.push({ kind: 'text', text: text.slice(at, match.index) });
+    parts.push({ kind: 'link', text: url, href });
+    at = match.index + url.length;
+  }
+  if (at < text.length) parts.push({ kind: 'text', text: text.slice(at) });
+  return parts;
+}
+
+/** The messages of a meeting and which of them were seen. */
+export interface ChatLog {
+  messages: ChatMessage[];
+  unread: number;
+  /** Key of the first message that came while the chat was closed; the divider stands above it. */
+  firstNew: string | null;
+}
+
+export const EMPTY_CHAT: ChatLog = { messages: [], unread: 0, firstNew: null };
+
+/** Adds a message; a repeated one (same sender and id) changes nothing. `open` = the chat is being looked at. */
+export function addMessage(log: ChatLog, message: ChatMessage, open: boolean): ChatLog {
+  if (log.messages.some((known) => known.key === message.key)) return log;
+  const messages = [...log.messages, message].slice(-KEPT);
+  if (message.own) return { messages, unread: log.unread, firstNew: open ? null : log.firstNew };
+  if (open) return { ...log, messages };
+  return { messages, unread: log.unread + 1, firstNew: log.firstNew ?? message.key };
+}
+
+/** The chat was opened: everything counts as read, the divider stays until it is closed. */
+export function markRead(log: ChatLog): ChatLog {
+  return log.unread === 0 ? log : { ...log, unread: 0 };
+}
+
+/** The chat was closed: the divider goes. */
+export function closeChat(log: ChatLog): ChatLog {
+  return log.firstNew === null || log.unread > 0 ? log : { ...log, firstNew: null };
+}

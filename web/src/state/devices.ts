@@ -1,0 +1,3 @@
+/** The device types that the interface draws. */
+
+export type { Device, DeviceKind } from '../rtc/types';

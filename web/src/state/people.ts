@@ -1,0 +1,95 @@
+/** People of a meeting as they are shown: opened names, initials, a tint; equal names are told apart. */
+
+import type { NameSealer, OpenedName } from '../crypto/name';
+import type { RtcParticipant, VideoHandle } from '../rtc/types';
+
+export type { VideoHandle } from '../rtc/types';
+
+/** `opening` while the browser still opens the sealed name. */
+export type PersonName = OpenedName | { kind: 'opening' };
+
+export interface Person {
+  identity: string;
+  isLocal: boolean;
+  name: PersonName;
+  /** 1 for the first person of that name, 2 for the second… */
+  ordinal: number;
+  initials: string;
+  /** Index into the palette of tints. */
+  tint: number;
+  muted: boolean;
+  speaking: boolean;
+  spokeAt: number;
+  weak: boolean;
+  video: VideoHandle | null;
+  screen: VideoHandle | null;
+}
+
+export const TINTS = 8;
+
+/** A stable tint per identity. */
+export function tintOf(identity: string): number {
+  let hash = 7;
+  for (let i = 0; i < identity.length; i++) hash = (hash * 31 + identity.charCodeAt(i)) >>> 0;
+  return hash % TINTS;
+}
+
+/** Up to two letters: of the first and the last word. */
+export function initialsOf(name: string): string {
+  const words = name.split(/[\s\-_.]+/u).filter((word) => /[\p{L}\p{N}]/u.test(word));
+  const first = words[0];
+  if (!first) return '?';
+  const last = words.length > 1 ? words[words.length - 1] : undefined;
+  const letter = (word: string) => [...word].find((char) => /[\p{L}\p{N}]/u.test(char)) ?? '';
+  return (letter(first) + (last ? letter(last) : '')).toLocaleUpperCase();
+}
+
+/** Opens sealed names once per (identity, metadata) and remembers the result. */
+export class NameBook {
+  #known = new Map<string, { metadata: string; name: PersonName; opened: Promise<OpenedName> }>();
+
+  constructor(
+    private readonly sealer: NameSealer,
+    private readonly changed: () => void,
+  ) {}
+
+  #entry(identity: string, metadata: string) {
+    const known = this.#known.get(identity);
+    if (known && known.metadata === metadata) return known;
+    const opened = this.sealer.open(metadata, identity);
+    const entry = { metadata, name: { kind: 'opening' } as PersonName, opened };
+    this.#known.set(identity, entry);
+    void opened.then((name) => {
+      entry.name = name;
+      this.changed();
+    });
+    return entry;
+  }
+
+  get(participant: Pick<RtcParticipant, 'identity' | 'metadata'>): PersonName {
+    return this.#entry(participant.identity, participant.metadata).name;
+  }
+
+  /** The opened name of somebody present, or of nobody. */
+  opened(identity: string): Promise<OpenedName> {
+    return this.#known.get(identity)?.opened ?? Promise.resolve({ kind: 'unnamed' });
+  }
+
+  /** Forgets those who are not in the meeting any more. */
+  keep(identities: Set<string>): void {
+    for (const identity of [...this.#known.keys()])
+      if (!identities.has(identity)) this.#known.delete(identity);
+  }
+}
+
+/** Numbers equal names in the order of the list. */
+export function ordinals(names: PersonName[]): number[] {
+  const seen = new Map<string, number>();
+  return names.map((name) => {
+    if (name.kind !== 'name') return 1;
+    const key = name.name.normalize('NFKC').toLowerCase();
+    const count = (seen.get(key) ?? 0) + 1;
+    seen.set(key, count);
+    return count;
+  });
+}

@@ -1,0 +1,44 @@
+/** Small pieces of words that several components need. */
+
+import type { Translate } from '../i18n';
+import type { Person, PersonName } from '../state/people';
+
+/** How somebody is called, without "(me)". */
+export function nameOf(t: Translate, name: PersonName, ordinal = 1): string {
+  switch (name.kind) {
+    case 'name':
+      return ordinal > 1 ? t('person.numbered', { name: name.name, number: ordinal }) : name.name;
+    case 'other-link':
+      return t('person.other-link');
+    case 'unnamed':
+      return t('person.unnamed');
+    case 'opening':
+      return '';
+  }
+}
+
+/** The name on a tile or in a list. Short: only the first name, and "me" for oneself. */
+export function labelOf(t: Translate, person: Person, short = false): string {
+  const name = nameOf(t, person.name, person.ordinal);
+  if (person.isLocal) return short ? t('person.me') : t('person.own', { name });
+  if (short && person.name.kind === 'name' && person.ordinal === 1) return name.split(' ')[0] ?? name;
+  return name;
+}
+
+/** What a screen reader says about a tile. */
+export function describe(t: Translate, person: Person): string {
+  const parts = [labelOf(t, person)];
+  if (person.speaking) parts.push(t('person.speaking'));
+  if (person.muted) parts.push(t('person.muted'));
+  if (!person.video) parts.push(t('person.no-picture'));
+  return parts.join(', ');
+}
+
+/** 0:42, 24:31, 1:02:03. */
+export function duration(ms: number): string {
+  const seconds = Math.max(0, Math.floor(ms / 1000));
+  const two = (value: number) => String(value).padStart(2, '0');
+  const hours = Math.floor(seconds / 3600);
+  const minutes = Math.floor(seconds / 60) % 60;
+  return hours > 0 ? `${hours}:${two(minutes)}:${two(seconds % 60)}` : `${two(minutes)}:${two(seconds % 60)}`;
+}
