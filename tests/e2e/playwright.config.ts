@@ -1,0 +1,21 @@
+import { defineConfig } from '@playwright/test';
+
+export default defineConfig({
+  testDir: 'tests',
+  outputDir: '../../test-results/e2e',
+  // Two cores hold one server and four browsers at 360p15, so one test at a time.
+  workers: 1,
+  fullyParallel: false,
+  // Real time and real browsers on a shared machine: one retry, which the reporter prints as "flaky".
+  retries: 1,
+  timeout: 90_000,
+  expect: { timeout: 20_000 },
+  forbidOnly: true,
+  reporter: [['list']],
+  globalSetup: './src/setup.ts',
+  projects: [
+    { name: 'browsers', testIgnore: '**/loss.spec.ts' },
+    // Drops packets by nftables, so it runs inside a network namespace of its own: scripts/alone.
+    { name: 'loss', testMatch: '**/loss.spec.ts' },
+  ],
+});

@@ -1,0 +1,70 @@
+/** The test object of every scenario: one server for a file's tests, and people who come with their own browsers. */
+import { test as base } from '@playwright/test';
+import { lookFiles, type Look, type MediaFiles } from './media.ts';
+import { Person } from './person.ts';
+import { Server } from './server.ts';
+import { openChromium, openFirefox, type WindowOptions } from './window.ts';
+
+export { expect } from '@playwright/test';
+
+/** Who is who: no two alike, so that a mix-up shows. Tones lie between the harmonics of one another. */
+export const LOOKS = {
+  Ada: { colour: 'red', tone: 440 },
+  Ben: { colour: 'green', tone: 620 },
+  Cem: { colour: 'blue', tone: 850 },
+  Dana: { colour: 'yellow', tone: 1130 },
+} as const satisfies Record<string, Look>;
+export type Name = keyof typeof LOOKS;
+
+/** Makes people; closes their browsers after the test and checks that their pages were quiet. */
+export interface People {
+  chromium(name: Name, options?: Omit<WindowOptions, 'media'> & { media?: MediaFiles }): Promise<Person>;
+  firefox(name: string): Promise<Person>;
+  /** The first person starts a meeting of this name from the start page; all others come by the link. */
+  meet(room: string, ...people: Person[]): Promise<string>;
+}
+
+export const test = base.extend<{ people: People }, { server: Server }>({
+  server: [
+    async ({}, use) => {
+      const server = await Server.start();
+      await use(server);
+      const { alive } = server;
+      await server.stop();
+      if (!alive) throw new Error('the server ended by itself');
+    },
+    { scope: 'worker' },
+  ],
+  people: async ({ server }, use, testInfo) => {
+    const all: Person[] = [];
+    const add = (person: Person) => {
+      all.push(person);
+      return person;
+    };
+    await use({
+      chromium: async (name, options = {}) => {
+        const media = options.media ?? lookFiles(LOOKS[name]);
+        return add(new Person(name, await openChromium({ ...options, media }), LOOKS[name]));
+      },
+      firefox: async (name) => add(new Person(name, await openFirefox(), undefined)),
+      meet: async (room, first, ...others) => {
+        if (!first) throw new Error('a meeting needs somebody');
+        await first.window.open(`${server.origin}/`);
+        await first.window.fill('[data-testid="start-room"]', room);
+        await first.press('start-submit');
+        await first.sees('prejoin-name');
+        const link = await first.link();
+        await first.joinFromPrejoin();
+        for (const other of others) await other.join(link);
+        return link;
+      },
+    });
+    try {
+      if (testInfo.status === testInfo.expectedStatus) {
+        for (const person of all) await person.wasQuiet(server.origin);
+      }
+    } finally {
+      await Promise.all(all.map((person) => person.window.close()));
+    }
+  },
+});

@@ -1,0 +1,190 @@
+/** One participant of a test meeting: what a person does and sees, in the page's own terms. */
+import { expect } from '@playwright/test';
+import { COLOURS, FRAMES, type Colour, type Look } from './media.ts';
+import type { Picture, Received, Tone } from './probe.ts';
+import { measureSync } from './sync.ts';
+import type { Window } from './window.ts';
+import { until } from './until.ts';
+
+/** Selector of a `data-testid`, with further attributes. */
+export function testId(id: string, attributes: Record<string, string> = {}): string {
+  const rest = Object.entries(attributes).map(([name, value]) => `[data-${name}="${value}"]`);
+  return `[data-testid="${id}"]${rest.join('')}`;
+}
+
+export class Person {
+  constructor(
+    readonly name: string,
+    readonly window: Window,
+    /** What this person's devices play; undefined for Firefox, which brings its own. */
+    readonly look: Look | undefined,
+  ) {}
+
+  /** Opens an invitation and joins with camera and microphone on. */
+  async join(link: string): Promise<void> {
+    await this.window.open(link);
+    await this.joinFromPrejoin();
+  }
+
+  /** From the page before the meeting into the meeting. */
+  async joinFromPrejoin(): Promise<void> {
+    await this.window.fill(testId('prejoin-name'), this.name);
+    await this.window.click(testId('prejoin-join'));
+    await this.sees('connection-state', { state: 'connected' });
+  }
+
+  /** The invitation: the address with its secret. */
+  link(): Promise<string> {
+    return this.window.url();
+  }
+
+  async press(id: string): Promise<void> {
+    await this.window.click(testId(id));
+  }
+
+  /** Number of elements with this test id and these data attributes. */
+  count(id: string, attributes: Record<string, string> = {}): Promise<number> {
+    return this.window.evaluate(
+      (selector) => document.querySelectorAll(selector).length,
+      testId(id, attributes),
+    );
+  }
+
+  /** Waits until there are exactly `times` such elements. */
+  async sees(id: string, attributes: Record<string, string> = {}, times = 1): Promise<void> {
+    const what = `${this.name} to see ${times} × ${testId(id, attributes)}`;
+    await expect.poll(() => this.count(id, attributes), { message: what }).toBe(times);
+  }
+
+  /** Value of an attribute of the one element with this test id; null when there is none. */
+  attribute(id: string, attribute: string): Promise<string | null> {
+    return this.window.evaluate(
+      ([selector, name]) => document.querySelector(selector)?.getAttribute(name) ?? null,
+      [testId(id), attribute] as [string, string],
+    );
+  }
+
+  /** Selector of the picture of another person's camera or screen. */
+  video(of: Person, source: 'camera' | 'screen_share' = 'camera'): string {
+    return `${testId('tile', { name: of.name, local: String(of === this), source })} video`;
+  }
+
+  picture(of: Person, source?: 'camera' | 'screen_share'): Promise<Picture | null> {
+    return this.window.evaluate((selector) => window.probe.picture(selector), this.video(of, source));
+  }
+
+  /** Selector of the hidden audio element that plays another person. */
+  async audio(of: Person): Promise<string> {
+    const identity = await until(`${this.name} to have a tile of ${of.name}`, () =>
+      this.window.evaluate(
+        (selector) => document.querySelector(selector)?.getAttribute('data-identity') ?? null,
+        testId('tile', { name: of.name, source: 'camera' }),
+      ),
+    );
+    return testId('remote-audio', { identity, source: 'microphone' });
+  }
+
+  async tone(of: Person): Promise<Tone | null> {
+    return this.window.evaluate((selector) => window.probe.tone(selector), await this.audio(of));
+  }
+
+  received(kind: 'audio' | 'video'): Promise<Received> {
+    return this.window.evaluate((which) => window.probe.received(which), kind);
+  }
+
+  /** How far the flash comes before the beep (ms) in another's media, or in one's own as it is sent. */
+  async lipSync(of: Person): Promise<number> {
+    const sound = of === this ? null : await this.audio(of);
+    await this.window.evaluate(([name, video, audio]) => window.probe.watch(name, video, audio), [
+      of.name,
+      this.video(of),
+      sound,
+    ] as [string, string, string | null]);
+    return measureSync(this.window, of.name);
+  }
+
+  /** Waits until the other's picture is there with the right colour, and its frame counter goes on. */
+  async seesPictureOf(other: Person): Promise<void> {
+    const { look } = other;
+    const who = `${this.name} to see ${other.name}`;
+    if (!look) {
+      // Firefox's own fake camera has no counter: its picture has to be there and to change.
+      const first = await until(who, () => this.picture(other));
+      await until(`${who} move`, async () => {
+        const next = await this.picture(other);
+        return next !== null && String(next.rgb) !== String(first.rgb);
+      });
+      return;
+    }
+    let seen: Picture | null = null;
+    const first = await until(
+      `${who} in ${look.colour} with a counter`,
+      async () => {
+        seen = await this.picture(other);
+        return seen !== null && seen.counter !== null && nearest(seen.rgb) === look.colour ? seen : undefined;
+      },
+      { timeout: 30_000 },
+    ).catch((error: unknown) => {
+      throw new Error(`${String(error)}; picture: ${JSON.stringify(seen)}`);
+    });
+    const begin = Date.now();
+    let last = first.counter!;
+    let advanced = 0;
+    // Two seconds of film: the counter goes forward, never further than the time that passed allows.
+    await until(`${who} for 30 frames`, async () => {
+      const next = await this.picture(other);
+      if (next?.counter == null) return false;
+      advanced += (next.counter - last + FRAMES) % FRAMES;
+      last = next.counter;
+      return advanced >= 30;
+    });
+    const elapsed = (Date.now() - begin) / 1000;
+    expect(advanced, `${who}: frames in ${elapsed} s`).toBeLessThanOrEqual(elapsed * 15 + 30);
+  }
+
+  /** Waits until the other's tone arrives at its own frequency. */
+  async hears(other: Person): Promise<void> {
+    const { look } = other;
+    let heard: Tone | null = null;
+    await until(
+      `${this.name} to hear ${other.name}`,
+      async () => {
+        heard = await this.tone(other);
+        if (!heard || heard.db < -60) return false;
+        return look ? Math.abs(heard.hz - look.tone) <= 10 : true;
+      },
+      { timeout: 30_000 },
+    ).catch((error: unknown) => {
+      throw new Error(`${String(error)}; tone: ${JSON.stringify(heard)}`);
+    });
+  }
+
+  async seesAndHears(other: Person): Promise<void> {
+    await this.seesPictureOf(other);
+    await this.hears(other);
+  }
+
+  /** Nothing left the origin, nothing was refused by the content security policy, nothing was reported as an error. */
+  async wasQuiet(origin: string): Promise<void> {
+    const allowed = new URL(origin);
+    const foreign = this.window.log.requests.filter((text) => {
+      const url = new URL(text);
+      return !['data:', 'blob:', 'about:'].includes(url.protocol) && url.host !== allowed.host;
+    });
+    expect(foreign, `${this.name}: requests that left the origin`).toEqual([]);
+    expect(
+      await this.window.evaluate(() => window.probe.violations, undefined),
+      `${this.name}: content security policy`,
+    ).toEqual([]);
+    expect(this.window.log.errors, `${this.name}: console errors`).toEqual([]);
+  }
+}
+
+/** The palette's name for a colour that came through a codec; null when it is far from all of them. */
+export function nearest(rgb: readonly number[]): Colour | null {
+  const distance = (to: readonly number[]) => Math.hypot(...to.map((value, index) => value - rgb[index]!));
+  const [best] = (Object.keys(COLOURS) as Colour[]).sort(
+    (a, b) => distance(COLOURS[a]) - distance(COLOURS[b]),
+  );
+  return best && distance(COLOURS[best]) < 60 ? best : null;
+}

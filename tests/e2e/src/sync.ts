@@ -1,0 +1,37 @@
+/** How far apart sound and picture are, from flashes and beeps that happen once a second. */
+import type { Onsets } from './probe.ts';
+import { until } from './until.ts';
+import type { Window } from './window.ts';
+
+/** Flash and beep come once a second, so an offset is known up to whole seconds: −500 to 500 ms. */
+const PERIOD = 1000;
+/** A frame lasts 33 ms and two clocks are compared, so one pair says little; the median of this many says enough. */
+const PAIRS = 5;
+
+/** Folds a difference in time into half a period to each side. */
+export function fold(ms: number): number {
+  return ms - PERIOD * Math.round(ms / PERIOD);
+}
+
+/** Median of beep minus flash in ms; undefined until there are enough of both. */
+export function offset({ flashes, beeps }: Onsets): number | undefined {
+  if (flashes.length < PAIRS || beeps.length < PAIRS) return undefined;
+  // Around the first difference, so that values next to ±500 ms do not scatter to both ends.
+  const reference = fold(beeps[0]! - flashes[0]!);
+  const scattered = flashes.map((flash) => {
+    const nearby = beeps.map((beep) => beep - flash - reference);
+    return nearby.reduce((best, ms) => (Math.abs(ms) < Math.abs(best) ? ms : best));
+  });
+  scattered.sort((a, b) => a - b);
+  return fold(reference + scattered[Math.floor(scattered.length / 2)]!);
+}
+
+/** Waits for enough flashes and beeps under a name that is already watched. */
+export async function measureSync(page: Window, name: string): Promise<number> {
+  const measured = await until(`flashes and beeps of ${name}`, async () => {
+    const onsets = await page.evaluate((which) => window.probe.onsets(which), name);
+    const value = offset(onsets);
+    return value === undefined ? undefined : { value };
+  });
+  return measured.value;
+}
