@@ -170,14 +170,9 @@ impl Lines {
         for (_, name) in feedback.into_iter().filter(|(offered, _)| *offered) {
             self.put(format_args!("a=rtcp-fb:{payload_type} {name}"));
         }
-        if codec.kind == CodecKind::Opus {
-            // Each side says what it wants to receive (RFC 7587 §7.1), so the offered values do not return.
-            let dtx = if opus.dtx { ";usedtx=1" } else { "" };
-            let stereo = if opus.stereo { ";stereo=1" } else { "" };
-            self.put(format_args!("a=fmtp:{payload_type} minptime=10;useinbandfec=1{dtx}{stereo}"));
-        } else if !codec.fmtp.is_empty() {
-            // Verbatim: profiles must agree, and Chromium reads its own starting rate from here.
-            self.put(format_args!("a=fmtp:{payload_type} {}", codec.fmtp));
+        let parameters = format_parameters(codec, opus);
+        if !parameters.is_empty() {
+            self.put(format_args!("a=fmtp:{payload_type} {parameters}"));
         }
     }
 
@@ -217,6 +212,29 @@ impl Lines {
             self.put(format_args!("a=mid:{mid}"));
         }
     }
+}
+
+/// What we say about a codec that we receive. Profiles and packetization repeat the offer, as they must
+/// agree. What the offerer says of itself as a receiver (Firefox: `max-fs`, `max-fr`) is left out, or it would
+/// come back as a limit on what it sends. Chromium reads its own starting rate from the answer.
+fn format_parameters(codec: &NegotiatedCodec, opus: OpusPreferences) -> String {
+    let repeated: &[&str] = match codec.kind {
+        CodecKind::Opus => {
+            // Each side says what it wants to receive (RFC 7587 §7.1).
+            let dtx = if opus.dtx { ";usedtx=1" } else { "" };
+            let stereo = if opus.stereo { ";stereo=1" } else { "" };
+            return format!("minptime=10;useinbandfec=1{dtx}{stereo}");
+        }
+        CodecKind::Vp8 => &[],
+        CodecKind::Vp9 => &["profile-id"],
+        CodecKind::H264 => &["level-asymmetry-allowed", "packetization-mode", "profile-level-id"],
+        CodecKind::Av1 => &["profile", "level-idx", "tier"],
+    };
+    let kept = |parameter: &&str| {
+        let name = parameter.split('=').next().unwrap_or_default().trim();
+        name.starts_with("x-google-") || repeated.iter().any(|repeated| name.eq_ignore_ascii_case(repeated))
+    };
+    codec.fmtp.split(';').map(str::trim).filter(kept).collect::<Vec<_>>().join(";")
 }
 
 /// A host candidate for component 1 over UDP (RFC 8839 §5.1). The local preference falls with the position,

@@ -69,8 +69,12 @@ impl CodecSet {
                 codec.payload_type == payload_type || codec.rtx_payload_type == Some(payload_type)
             })
         };
-        let payload_types =
-            media.payloads.iter().map(|payload| payload.payload_type).filter(|number| taken(*number)).collect();
+        let payload_types = media
+            .payloads
+            .iter()
+            .map(|payload| payload.payload_type)
+            .filter(|number| taken(*number))
+            .collect();
         Self { codecs: codecs.into(), payload_types }
     }
 

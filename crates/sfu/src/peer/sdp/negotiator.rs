@@ -1,9 +1,10 @@
 //! One peer's media sections through all its offers: which of them carry what the client publishes, which
 //! carry a track to it, and which are free.
 //!
-//! A section that carried a track is not given another one before an answer has said `inactive`: browsers
-//! fire `track` only when a section begins to send, so one that changes its content in a single answer
-//! would show the new track to nobody (W3C WebRTC §4.4.1.5 "process the addition of a remote track").
+//! A section that carried a track is not given another one before an answer has said `inactive`: a client
+//! reports a track when its section begins to send (W3C WebRTC §4.4.1.5, "process the addition of a remote
+//! track"). Browsers also report one that replaces another (tried in Chromium 156 and Firefox 153), but
+//! nothing obliges the native clients to.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,7 +13,9 @@ use rtp::extension::{ExtensionKind, ExtensionMap};
 
 use super::answer::{self, Answer, AnswerTransport};
 use super::parse::{self, MediaDescription, ParseLimits, SessionDescription, Transport, parse_digest};
-use super::section::{OpusPreferences, ReceiveSection, RtpSection, SendSection, SendTrack, SharedCodecs, Taken};
+use super::section::{
+    OpusPreferences, ReceiveSection, RtpSection, SendSection, SendTrack, SharedCodecs, Taken,
+};
 use super::{HashAlgorithm, MediaKind, SdpError, SectionIndex, Setup};
 
 /// Characters of a `mid`: browsers count from 0.
@@ -40,13 +43,7 @@ impl Default for NegotiatorSettings {
     fn default() -> Self {
         Self {
             limits: ParseLimits { bytes: 1 << 20, sections: 1000 },
-            codecs: vec![
-                CodecKind::Opus,
-                CodecKind::Vp8,
-                CodecKind::Vp9,
-                CodecKind::H264,
-                CodecKind::Av1,
-            ],
+            codecs: vec![CodecKind::Opus, CodecKind::Vp8, CodecKind::Vp9, CodecKind::H264, CodecKind::Av1],
             extensions: vec![
                 ExtensionKind::Mid,
                 ExtensionKind::Rid,
@@ -104,10 +101,7 @@ pub(super) enum Content {
     /// Audio or video that is taken.
     Rtp(Box<RtpSection>),
     /// Data channels.
-    Data {
-        sctp_port: u16,
-        max_message_size: u32,
-    },
+    Data { sctp_port: u16, max_message_size: u32 },
     /// Refused by the client or by us. The client may use its place for another section (RFC 8829 §5.2.2).
     Rejected,
 }
@@ -311,6 +305,22 @@ impl Negotiator {
         self.sections.iter().filter(|section| section.is_free(kind)).count()
     }
 
+    /// Sections on which a track of this kind can be bound at once or, where the client still believes that
+    /// another one is sent, after the next answer.
+    pub fn available(&self, kind: MediaKind) -> usize {
+        let is_available = |section: &&Section| {
+            section.send.is_none()
+                && section.rtp().is_some_and(|rtp| rtp.receive.kind == kind && rtp.direction.receives())
+        };
+        self.sections.iter().filter(is_available).count()
+    }
+
+    /// Sections on which the client receives or could receive.
+    pub fn receivable(&self, kind: MediaKind) -> usize {
+        let receives = |rtp: &RtpSection| rtp.receive.kind == kind && rtp.direction.receives();
+        self.sections.iter().filter(|section| section.rtp().is_some_and(receives)).count()
+    }
+
     /// Sections of every offer and answer, refused ones included.
     pub fn section_count(&self) -> usize {
         self.sections.len()
@@ -496,11 +506,8 @@ fn accepted_mids(offer: &SessionDescription<'_>, sections: &[Section]) -> Vec<St
 /// said at neither that of any other accepted section.
 fn peer_transport(offer: &SessionDescription<'_>, bundle: &[String]) -> Result<PeerTransport, SdpError> {
     let tagged = bundle.first().ok_or(SdpError::NothingAccepted)?;
-    let by_mid: HashMap<&str, &Transport<'_>> = offer
-        .sections
-        .iter()
-        .filter_map(|media| Some((media.mid?, &media.transport)))
-        .collect();
+    let by_mid: HashMap<&str, &Transport<'_>> =
+        offer.sections.iter().filter_map(|media| Some((media.mid?, &media.transport))).collect();
     let candidates: Vec<&Transport<'_>> = by_mid
         .get(tagged.as_str())
         .copied()

@@ -578,11 +578,7 @@ fn stream_and_track(value: &str) -> (&str, Option<&str>) {
     }
 }
 
-fn push_extension<'a>(
-    extensions: &mut Vec<ExtMap<'a>>,
-    value: &'a str,
-    line: usize,
-) -> Result<(), SdpError> {
+fn push_extension<'a>(extensions: &mut Vec<ExtMap<'a>>, value: &'a str, line: usize) -> Result<(), SdpError> {
     let malformed = SdpError::Malformed { line, what: "extmap" };
     let mut parts = words(value);
     let (Some(id), Some(uri)) = (parts.next(), parts.next()) else {

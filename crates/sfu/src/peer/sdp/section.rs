@@ -173,7 +173,11 @@ impl RtpSection {
             index,
             mid: mid.to_owned(),
             kind,
-            stream_id: media.msid.map(|(stream, _)| stream).filter(|stream| *stream != "-").map(str::to_owned),
+            stream_id: media
+                .msid
+                .map(|(stream, _)| stream)
+                .filter(|stream| *stream != "-")
+                .map(str::to_owned),
             track_id: media.msid.and_then(|(_, track)| track).map(str::to_owned),
             codecs: Arc::clone(&codec_set.codecs),
             extensions: receive_extensions,
