@@ -1,0 +1,84 @@
+//! What may be read of a codec's payload: its descriptor and the bytes that stay clear under end-to-end
+//! encryption, and nothing behind them. VP8: descriptor and first byte. VP9: descriptor. H264: NAL unit
+//! headers. AV1: aggregation header, better the dependency descriptor, which is no payload at all.
+
+pub mod av1;
+mod bits;
+pub mod dependency_descriptor;
+pub mod h264;
+pub mod vp8;
+pub mod vp9;
+
+/// A codec that is forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum CodecKind {
+    /// Opus (RFC 7587).
+    Opus,
+    /// VP8 (RFC 7741).
+    Vp8,
+    /// VP9 (RFC 9628).
+    Vp9,
+    /// H.264 (RFC 6184).
+    H264,
+    /// AV1 (AV1 RTP specification).
+    Av1,
+}
+
+impl CodecKind {
+    /// All codecs.
+    pub const ALL: [Self; 5] = [Self::Opus, Self::Vp8, Self::Vp9, Self::H264, Self::Av1];
+
+    /// Ticks of the RTP clock per second.
+    #[inline]
+    pub fn clock_rate(self) -> u32 {
+        match self {
+            Self::Opus => 48_000,
+            Self::Vp8 | Self::Vp9 | Self::H264 | Self::Av1 => 90_000,
+        }
+    }
+
+    /// Whether it is a video codec.
+    #[inline]
+    pub fn is_video(self) -> bool {
+        self != Self::Opus
+    }
+
+    /// The encoding name in SDP (`a=rtpmap`).
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Opus => "opus",
+            Self::Vp8 => "VP8",
+            Self::Vp9 => "VP9",
+            Self::H264 => "H264",
+            Self::Av1 => "AV1",
+        }
+    }
+
+    /// The codec with this encoding name; case does not matter (RFC 8866 §6.6).
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|codec| codec.name().eq_ignore_ascii_case(name))
+    }
+}
+
+/// Whether a stream can be joined at this packet: it is the first of a key frame (for scalable streams of the
+/// lowest spatial layer's). Every audio packet is.
+///
+/// `payload` is the payload without padding, `dd` the packet's dependency descriptor if it has one; only AV1
+/// uses it. For H264 a stream without parameter sets in band also begins at an IDR slice: a caller that must
+/// not begin in the middle of a picture compares the timestamp with the packet before.
+pub fn is_keyframe_start(
+    codec: CodecKind,
+    payload: &[u8],
+    dd: Option<&dependency_descriptor::Descriptor>,
+) -> bool {
+    match codec {
+        CodecKind::Opus => true,
+        CodecKind::Vp8 => vp8::Descriptor::parse(payload).is_ok_and(|d| d.is_keyframe(payload)),
+        CodecKind::Vp9 => vp9::Descriptor::parse(payload).is_ok_and(|d| d.is_keyframe_start()),
+        CodecKind::H264 => h264::is_keyframe_start(payload),
+        CodecKind::Av1 => match dd {
+            Some(descriptor) => descriptor.is_keyframe_start(),
+            None => av1::AggregationHeader::parse(payload).is_ok_and(|h| h.is_keyframe_start()),
+        },
+    }
+}

@@ -1,0 +1,260 @@
+//! RTP header extensions by name: the URIs of SDP (`a=extmap`), the ids of one session, and the values that
+//! the server itself reads or writes.
+
+use std::time::Duration;
+
+use crate::ntp::NtpTime;
+
+/// A header extension that this project knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum ExtensionKind {
+    /// Media section (RFC 9143).
+    Mid,
+    /// RTP stream within a section (RFC 8852).
+    Rid,
+    /// The stream that a retransmission repairs (RFC 8852).
+    RepairedRid,
+    /// Transport-wide sequence number (draft-holmer-rmcat-transport-wide-cc-extensions-01).
+    TransportCc,
+    /// Absolute send time (WebRTC, `abs-send-time`).
+    AbsSendTime,
+    /// Audio level (RFC 6464).
+    AudioLevel,
+    /// Dependency descriptor (AV1 RTP specification, appendix A).
+    DependencyDescriptor,
+    /// Absolute capture time (WebRTC, `abs-capture-time`).
+    AbsCaptureTime,
+    /// Coordination of video orientation (3GPP TS 26.114).
+    VideoOrientation,
+    /// Playout delay limits (WebRTC).
+    PlayoutDelay,
+    /// Content type: camera or screen (WebRTC).
+    VideoContentType,
+    /// Encoder and network timing (WebRTC).
+    VideoTiming,
+    /// Colour space and HDR metadata (WebRTC).
+    ColorSpace,
+    /// Transmission time offset (RFC 5450).
+    TransmissionOffset,
+    /// Allocation of simulcast and scalable layers (WebRTC).
+    VideoLayersAllocation,
+}
+
+const KINDS: usize = 15;
+
+impl ExtensionKind {
+    /// All kinds.
+    pub const ALL: [Self; KINDS] = [
+        Self::Mid,
+        Self::Rid,
+        Self::RepairedRid,
+        Self::TransportCc,
+        Self::AbsSendTime,
+        Self::AudioLevel,
+        Self::DependencyDescriptor,
+        Self::AbsCaptureTime,
+        Self::VideoOrientation,
+        Self::PlayoutDelay,
+        Self::VideoContentType,
+        Self::VideoTiming,
+        Self::ColorSpace,
+        Self::TransmissionOffset,
+        Self::VideoLayersAllocation,
+    ];
+
+    /// The URI in SDP.
+    pub fn uri(self) -> &'static str {
+        match self {
+            Self::Mid => "urn:ietf:params:rtp-hdrext:sdes:mid",
+            Self::Rid => "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id",
+            Self::RepairedRid => "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id",
+            Self::TransportCc => "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01",
+            Self::AbsSendTime => "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time",
+            Self::AudioLevel => "urn:ietf:params:rtp-hdrext:ssrc-audio-level",
+            Self::DependencyDescriptor => {
+                "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension"
+            }
+            Self::AbsCaptureTime => "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time",
+            Self::VideoOrientation => "urn:3gpp:video-orientation",
+            Self::PlayoutDelay => "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay",
+            Self::VideoContentType => "http://www.webrtc.org/experiments/rtp-hdrext/video-content-type",
+            Self::VideoTiming => "http://www.webrtc.org/experiments/rtp-hdrext/video-timing",
+            Self::ColorSpace => "http://www.webrtc.org/experiments/rtp-hdrext/color-space",
+            Self::TransmissionOffset => "urn:ietf:params:rtp-hdrext:toffset",
+            Self::VideoLayersAllocation => {
+                "http://www.webrtc.org/experiments/rtp-hdrext/video-layers-allocation00"
+            }
+        }
+    }
+
+    /// The kind with this URI, compared exactly.
+    pub fn from_uri(uri: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.uri() == uri)
+    }
+}
+
+/// Which id stands for which kind within one session or media section. Fixed size, cheap to copy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExtensionMap {
+    /// The id of each kind by the kind's number; 0 for none (0 is never a valid id).
+    ids: [u8; KINDS],
+}
+
+impl ExtensionMap {
+    /// No extension.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Gives `kind` the id `id` (1 to 255), instead of one that it had. Returns whether it was done: an id of
+    /// 0 or one that another kind has is refused.
+    pub fn insert(&mut self, kind: ExtensionKind, id: u8) -> bool {
+        if id == 0 || self.kind(id).is_some_and(|other| other != kind) {
+            return false;
+        }
+        self.ids[kind as usize] = id;
+        true
+    }
+
+    /// Takes the kind's id away.
+    pub fn remove(&mut self, kind: ExtensionKind) {
+        self.ids[kind as usize] = 0;
+    }
+
+    /// The id of `kind`.
+    #[inline]
+    pub fn id(&self, kind: ExtensionKind) -> Option<u8> {
+        let id = self.ids[kind as usize];
+        (id != 0).then_some(id)
+    }
+
+    /// The kind of `id`.
+    #[inline]
+    pub fn kind(&self, id: u8) -> Option<ExtensionKind> {
+        if id == 0 {
+            return None;
+        }
+        self.ids.iter().position(|&found| found == id).map(|number| ExtensionKind::ALL[number])
+    }
+
+    /// Every kind that has an id, in the order of [`ExtensionKind::ALL`].
+    pub fn iter(&self) -> impl Iterator<Item = (ExtensionKind, u8)> + '_ {
+        ExtensionKind::ALL.into_iter().filter_map(|kind| Some((kind, self.id(kind)?)))
+    }
+}
+
+/// Loudness of one packet (RFC 6464).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AudioLevel {
+    /// Whether the sender thinks that it is voice.
+    pub voice: bool,
+    /// Level in -dBov: 0 is the loudest, 127 silence.
+    pub level: u8,
+}
+
+impl AudioLevel {
+    /// Reads an element's value; `None` if it is empty.
+    #[inline]
+    pub fn decode(value: &[u8]) -> Option<Self> {
+        let first = *value.first()?;
+        Some(Self { voice: first & 0x80 != 0, level: first & 0x7F })
+    }
+
+    /// The element's value.
+    #[inline]
+    pub fn encode(self) -> [u8; 1] {
+        [(u8::from(self.voice) << 7) | self.level.min(127)]
+    }
+}
+
+/// Reads a transport-wide sequence number; `None` if the value is too short. The two further bytes of version
+/// 2 of the extension are not read.
+#[inline]
+pub fn decode_transport_cc(value: &[u8]) -> Option<u16> {
+    value.first_chunk().map(|bytes| u16::from_be_bytes(*bytes))
+}
+
+/// Writes a transport-wide sequence number.
+#[inline]
+pub fn encode_transport_cc(sequence: u16) -> [u8; 2] {
+    sequence.to_be_bytes()
+}
+
+/// Reads an absolute send time: the time since an unknown epoch modulo 64 s, in steps of 3.8 µs (24 bits, 6 of
+/// them seconds). `None` unless the value has 3 bytes.
+#[inline]
+pub fn decode_abs_send_time(value: &[u8]) -> Option<Duration> {
+    let &[a, b, c] = value else { return None };
+    let units = u64::from(u32::from_be_bytes([0, a, b, c]));
+    Some(Duration::from_nanos((units * 1_000_000_000) >> 18))
+}
+
+/// Writes an absolute send time from a time since any epoch; only its value modulo 64 s is kept.
+#[inline]
+pub fn encode_abs_send_time(since_epoch: Duration) -> [u8; 3] {
+    let units = (NtpTime::from_duration(since_epoch).0 >> 14) as u32;
+    let [_, a, b, c] = units.to_be_bytes();
+    [a, b, c]
+}
+
+/// When a frame was captured (WebRTC, `abs-capture-time`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AbsCaptureTime {
+    /// The capturer's clock.
+    pub timestamp: NtpTime,
+    /// What the sender adds to its own clock to get the capturer's, in units of 2⁻³² s.
+    pub clock_offset: Option<i64>,
+}
+
+impl AbsCaptureTime {
+    /// Reads a value of 8 or 16 bytes; `None` for any other length.
+    pub fn decode(value: &[u8]) -> Option<Self> {
+        let (timestamp, rest) = value.split_first_chunk::<8>()?;
+        let clock_offset = match rest.len() {
+            0 => None,
+            8 => rest.first_chunk().map(|bytes| i64::from_be_bytes(*bytes)),
+            _ => return None,
+        };
+        Some(Self { timestamp: NtpTime(u64::from_be_bytes(*timestamp)), clock_offset })
+    }
+
+    /// The value in `scratch`: 8 bytes without offset, 16 with.
+    pub fn encode(self, scratch: &mut [u8; 16]) -> &[u8] {
+        scratch[..8].copy_from_slice(&self.timestamp.0.to_be_bytes());
+        match self.clock_offset {
+            None => &scratch[..8],
+            Some(offset) => {
+                scratch[8..].copy_from_slice(&offset.to_be_bytes());
+                scratch
+            }
+        }
+    }
+}
+
+/// Longest mid or rid that is accepted. Browsers use 1 to 3 bytes; a one-byte extension header holds 16.
+pub const MAX_STREAM_NAME: usize = 32;
+
+/// Reads a mid: 1 to [`MAX_STREAM_NAME`] characters of an SDP token (RFC 9143 §4, RFC 8866 §9).
+pub fn decode_mid(value: &[u8]) -> Option<&str> {
+    stream_name(value, is_token)
+}
+
+/// Reads a rid or repaired rid: 1 to [`MAX_STREAM_NAME`] letters, digits, `-` or `_` (RFC 8851 §10, with the
+/// two signs that browsers take too).
+pub fn decode_rid(value: &[u8]) -> Option<&str> {
+    stream_name(value, |byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+}
+
+fn stream_name(value: &[u8], allowed: impl Fn(u8) -> bool) -> Option<&str> {
+    let fits = (1..=MAX_STREAM_NAME).contains(&value.len());
+    if !fits || !value.iter().all(|&byte| allowed(byte)) {
+        return None;
+    }
+    std::str::from_utf8(value).ok()
+}
+
+/// `token-char` of RFC 8866 §9.
+fn is_token(byte: u8) -> bool {
+    matches!(byte, 0x21 | 0x23..=0x27 | 0x2A..=0x2B | 0x2D..=0x2E | 0x30..=0x39 | 0x41..=0x5A | 0x5E..=0x7E)
+}

@@ -1,0 +1,133 @@
+//! Which packets of one received stream to ask for again (RFC 4585 §6.2.1).
+//!
+//! A gap is asked for once packets well behind it arrived or some time has passed, because networks reorder;
+//! then again after a round trip, with growing pauses, a bounded number of times.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// Most packets missing at a time. A sender keeps about a second of a stream; more than this many missing
+/// within it cannot be repaired faster than with a key frame. Raising it costs 40 bytes each and longer NACKs.
+pub const MAX_MISSING: usize = 512;
+/// Times a packet is asked for. With the growing pause the tenth request is beyond any sender's store.
+const MAX_REQUESTS: u8 = 8;
+/// A gap is real once so many packets behind it arrived (as TCP's three duplicate acknowledgements).
+const REORDER_PACKETS: u64 = 3;
+/// Or once it is this old: at one packet per 20 ms three packets would take too long.
+const REORDER_TIME: Duration = Duration::from_millis(20);
+/// The shortest pause between two requests, for round trips shorter than a sender's own scheduling.
+const MIN_PAUSE: Duration = Duration::from_millis(20);
+/// What a missing packet is worth asking for: DESIGN bounds the packet store to one second.
+const MAX_AGE: Duration = Duration::from_secs(1);
+
+#[derive(Clone, Copy, Debug)]
+struct Missing {
+    sequence: u64,
+    since: Instant,
+    due: Instant,
+    requests: u8,
+}
+
+/// Asks for the missing packets of one stream.
+#[derive(Clone, Debug, Default)]
+pub struct NackGenerator {
+    highest: Option<u64>,
+    /// Ascending by sequence number.
+    missing: VecDeque<Missing>,
+    too_far_behind: bool,
+}
+
+impl NackGenerator {
+    /// Nothing received yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A packet arrived, directly or as a retransmission. `sequence` is extended
+    /// ([`SequenceUnwrapper`](crate::sequence::SequenceUnwrapper)).
+    #[inline]
+    pub fn received(&mut self, now: Instant, sequence: u64) {
+        let Some(highest) = self.highest else {
+            self.highest = Some(sequence);
+            return;
+        };
+        if sequence <= highest {
+            if let Ok(at) = self.missing.binary_search_by_key(&sequence, |missing| missing.sequence) {
+                self.missing.remove(at);
+            }
+            return;
+        }
+        self.highest = Some(sequence);
+        let gap = sequence - highest - 1;
+        if gap > 0 {
+            self.lost(now, highest + 1, gap);
+        }
+        if !self.missing.is_empty() {
+            self.confirm(now, sequence);
+        }
+    }
+
+    /// Appends to `out` the sequence numbers to ask for now, ascending. `rtt` is the round-trip time to the
+    /// sender; what is asked for here is asked for again after it at the earliest.
+    pub fn poll(&mut self, now: Instant, rtt: Duration, out: &mut Vec<u16>) {
+        let before = self.missing.len();
+        self.missing.retain(|missing| {
+            missing.requests < MAX_REQUESTS && now.saturating_duration_since(missing.since) < MAX_AGE
+        });
+        self.too_far_behind |= self.missing.len() < before;
+        let pause = rtt.clamp(MIN_PAUSE, MAX_AGE);
+        for missing in self.missing.iter_mut().filter(|missing| missing.due <= now) {
+            out.push(missing.sequence as u16);
+            missing.due = now + pause * (1 << missing.requests.min(3));
+            missing.requests += 1;
+        }
+    }
+
+    /// When [`poll`](Self::poll) will have something to do; `None` while nothing is missing.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.missing.iter().map(|missing| missing.due).min()
+    }
+
+    /// Whether packets were given up since this was last asked: a gap too wide, or requests without an answer.
+    /// A video stream then needs a key frame.
+    pub fn too_far_behind(&mut self) -> bool {
+        std::mem::take(&mut self.too_far_behind)
+    }
+
+    /// Packets missing at the moment.
+    pub fn missing(&self) -> usize {
+        self.missing.len()
+    }
+
+    /// Forgets everything that is missing, for instance because a key frame arrived or the stream is muted.
+    pub fn clear(&mut self) {
+        self.missing.clear();
+    }
+
+    fn lost(&mut self, now: Instant, first: u64, count: u64) {
+        if count > MAX_MISSING as u64 || self.missing.len() as u64 + count > MAX_MISSING as u64 {
+            self.missing.clear();
+            self.too_far_behind = true;
+            return;
+        }
+        let due = now + REORDER_TIME;
+        self.missing.extend((first..first + count).map(|sequence| Missing {
+            sequence,
+            since: now,
+            due,
+            requests: 0,
+        }));
+    }
+
+    /// Makes due what the packets up to `sequence` have overtaken.
+    fn confirm(&mut self, now: Instant, sequence: u64) {
+        for missing in self.missing.iter_mut().rev() {
+            if missing.requests > 0 {
+                break;
+            }
+            if sequence - missing.sequence >= REORDER_PACKETS {
+                missing.due = missing.due.min(now);
+            }
+        }
+    }
+}

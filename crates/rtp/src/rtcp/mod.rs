@@ -1,0 +1,217 @@
+//! RTCP: compound and reduced-size packets (RFC 3550 §6, RFC 5506) as views, and their writing.
+
+mod feedback;
+mod report;
+mod transport_feedback;
+mod write;
+
+pub use feedback::{FirEntries, Lost, Ssrcs, XrBlocks};
+pub use report::{ReportBlock, ReportBlocks, SdesChunk, SdesChunks, SenderInfo};
+pub use transport_feedback::{
+    Arrivals, DELTA_TICK, MAX_FEEDBACK_PACKETS, REFERENCE_TICK, write_transport_feedback,
+};
+pub use write::{
+    write_bye, write_fir, write_nack, write_pli, write_receiver_report, write_remb, write_sdes_cname,
+    write_sender_report,
+};
+
+use crate::RtpError;
+
+/// Packet types (RFC 3550 §12.1, RFC 4585 §6.1, RFC 3611 §2).
+pub(crate) const SENDER_REPORT: u8 = 200;
+pub(crate) const RECEIVER_REPORT: u8 = 201;
+pub(crate) const SOURCE_DESCRIPTION: u8 = 202;
+pub(crate) const GOODBYE: u8 = 203;
+pub(crate) const TRANSPORT_LAYER_FEEDBACK: u8 = 205;
+pub(crate) const PAYLOAD_SPECIFIC_FEEDBACK: u8 = 206;
+pub(crate) const EXTENDED_REPORT: u8 = 207;
+/// Feedback formats (RFC 4585 §6.2 and §6.3, RFC 5104 §4.3.1, draft-holmer-rmcat-transport-wide-cc).
+pub(crate) const FMT_NACK: u8 = 1;
+pub(crate) const FMT_TRANSPORT_CC: u8 = 15;
+pub(crate) const FMT_PLI: u8 = 1;
+pub(crate) const FMT_FIR: u8 = 4;
+pub(crate) const FMT_APPLICATION: u8 = 15;
+
+/// One packet of a compound.
+#[derive(Clone, Debug)]
+pub enum RtcpPacket<'a> {
+    /// RFC 3550 §6.4.1.
+    SenderReport {
+        /// Who sends.
+        ssrc: u32,
+        /// The sender's wallclock, 64-bit NTP.
+        ntp: u64,
+        /// The RTP timestamp of the same moment.
+        rtp_timestamp: u32,
+        /// Packets sent, modulo 2³².
+        packets: u32,
+        /// Bytes of payload sent, modulo 2³².
+        octets: u32,
+        /// What the sender receives.
+        reports: ReportBlocks<'a>,
+    },
+    /// RFC 3550 §6.4.2.
+    ReceiverReport {
+        /// Who reports.
+        ssrc: u32,
+        /// What it receives.
+        reports: ReportBlocks<'a>,
+    },
+    /// RFC 3550 §6.5.
+    SourceDescription {
+        /// One chunk per source.
+        chunks: SdesChunks<'a>,
+    },
+    /// RFC 3550 §6.6.
+    Goodbye {
+        /// The sources that leave.
+        ssrcs: Ssrcs<'a>,
+    },
+    /// RFC 4585 §6.2.1.
+    Nack {
+        /// Who asks.
+        sender_ssrc: u32,
+        /// The stream that lost packets.
+        media_ssrc: u32,
+        /// The sequence numbers asked for.
+        lost: Lost<'a>,
+    },
+    /// Picture loss indication, RFC 4585 §6.3.1.
+    Pli {
+        /// Who asks.
+        sender_ssrc: u32,
+        /// The stream that is to send a key frame.
+        media_ssrc: u32,
+    },
+    /// Full intra request, RFC 5104 §4.3.1.
+    Fir {
+        /// Who asks.
+        sender_ssrc: u32,
+        /// (SSRC, command number) per stream.
+        entries: FirEntries<'a>,
+    },
+    /// draft-holmer-rmcat-transport-wide-cc-extensions-01 §3.1.
+    TransportFeedback {
+        /// Who reports.
+        sender_ssrc: u32,
+        /// A stream of the transport.
+        media_ssrc: u32,
+        /// The first sequence number reported on.
+        base_sequence: u16,
+        /// How many sequence numbers are reported on; at most [`MAX_FEEDBACK_PACKETS`].
+        packet_count: u16,
+        /// Counts the feedback packets; wraps.
+        feedback_count: u8,
+        /// What the first delta counts from, in units of [`REFERENCE_TICK`] (64 ms), signed 24 bits.
+        reference_time: i32,
+        /// (sequence number, delta to the arrival before in units of [`DELTA_TICK`], or `None` if lost).
+        arrivals: Arrivals<'a>,
+    },
+    /// Receiver's estimate of the bandwidth (draft-alvestrand-rmcat-remb-03).
+    Remb {
+        /// Who reports.
+        sender_ssrc: u32,
+        /// Bits per second.
+        bitrate: u64,
+        /// The streams that share it.
+        ssrcs: Ssrcs<'a>,
+    },
+    /// RFC 3611.
+    ExtendedReport {
+        /// Who reports.
+        ssrc: u32,
+        /// (block type, block body) per block.
+        blocks: XrBlocks<'a>,
+    },
+    /// Any other type or feedback format.
+    Unknown {
+        /// The packet type.
+        packet_type: u8,
+        /// The five bits of count, subtype or feedback format.
+        format: u8,
+    },
+}
+
+/// The packets of a decrypted RTCP datagram. Ends after the first error, because lengths cannot be trusted
+/// behind it.
+pub fn parse(datagram: &[u8]) -> Packets<'_> {
+    Packets { rest: datagram }
+}
+
+/// Iterator over the packets of one datagram.
+#[derive(Clone, Debug)]
+pub struct Packets<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Packets<'a> {
+    type Item = Result<RtcpPacket<'a>, RtpError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let packet = split(self.rest).and_then(|(header, body, rest)| {
+            self.rest = rest;
+            packet(header, body)
+        });
+        if packet.is_err() {
+            self.rest = &[];
+        }
+        Some(packet)
+    }
+}
+
+struct Header {
+    format: u8,
+    packet_type: u8,
+}
+
+/// Takes the first packet off: header, body without padding, and what follows.
+fn split(data: &[u8]) -> Result<(Header, &[u8], &[u8]), RtpError> {
+    let (head, tail) = data.split_first_chunk::<4>().ok_or(RtpError::RtcpTruncated)?;
+    if head[0] >> 6 != 2 {
+        return Err(RtpError::RtcpVersion);
+    }
+    let length = 4 * usize::from(u16::from_be_bytes([head[2], head[3]]));
+    let (mut body, rest) = tail.split_at_checked(length).ok_or(RtpError::RtcpTruncated)?;
+    if head[0] & 0x20 != 0 {
+        // Only the last packet of a compound may be padded (RFC 3550 §6.4.1).
+        let padding = usize::from(*body.last().ok_or(RtpError::RtcpPadding)?);
+        let unpadded = body.len().checked_sub(padding).ok_or(RtpError::RtcpPadding)?;
+        if padding == 0 || !padding.is_multiple_of(4) || !rest.is_empty() {
+            return Err(RtpError::RtcpPadding);
+        }
+        body = &body[..unpadded];
+    }
+    Ok((Header { format: head[0] & 0x1F, packet_type: head[1] }, body, rest))
+}
+
+fn packet(header: Header, body: &[u8]) -> Result<RtcpPacket<'_>, RtpError> {
+    let unknown = RtcpPacket::Unknown { packet_type: header.packet_type, format: header.format };
+    match header.packet_type {
+        SENDER_REPORT => report::sender(header.format, body),
+        RECEIVER_REPORT => report::receiver(header.format, body),
+        SOURCE_DESCRIPTION => report::source_description(header.format, body),
+        GOODBYE => feedback::goodbye(header.format, body),
+        TRANSPORT_LAYER_FEEDBACK => match header.format {
+            FMT_NACK => feedback::nack(body),
+            FMT_TRANSPORT_CC => transport_feedback::parse(body),
+            _ => Ok(unknown),
+        },
+        PAYLOAD_SPECIFIC_FEEDBACK => match header.format {
+            FMT_PLI => feedback::pli(body),
+            FMT_FIR => feedback::fir(body),
+            FMT_APPLICATION => Ok(feedback::remb(body)?.unwrap_or(unknown)),
+            _ => Ok(unknown),
+        },
+        EXTENDED_REPORT => feedback::extended_report(body),
+        _ => Ok(unknown),
+    }
+}
+
+/// Takes a 32-bit number off the front.
+fn take_u32(body: &[u8]) -> Result<(u32, &[u8]), RtpError> {
+    let (bytes, rest) = body.split_first_chunk::<4>().ok_or(RtpError::RtcpTruncated)?;
+    Ok((u32::from_be_bytes(*bytes), rest))
+}

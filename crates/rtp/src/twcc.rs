@@ -1,0 +1,142 @@
+//! Arrival times of one transport's packets by their transport-wide sequence numbers, and the feedback on them
+//! (draft-holmer-rmcat-transport-wide-cc-extensions-01).
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::rtcp::{DELTA_TICK, MAX_FEEDBACK_PACKETS, REFERENCE_TICK, write_transport_feedback};
+use crate::sequence::SequenceUnwrapper;
+
+/// Pause between feedbacks: browsers send theirs every 50 to 62 ms (measured).
+pub const FEEDBACK_INTERVAL: Duration = Duration::from_millis(50);
+/// Most arrivals not yet reported; the oldest go first. Raising it costs 24 bytes each per transport.
+const MAX_PENDING: usize = 2048;
+/// Longest feedback packet in bytes: with report, SRTCP trailer and headers it stays below 1200.
+const MAX_FEEDBACK_LEN: usize = 1000;
+/// Delta ticks per reference tick.
+const TICKS_PER_REFERENCE: i64 = (REFERENCE_TICK.as_micros() / DELTA_TICK.as_micros()) as i64;
+
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    sequence: u64,
+    /// Since the first arrival, in [`DELTA_TICK`].
+    tick: i64,
+}
+
+/// Records arrivals of one transport and writes feedback on them.
+#[derive(Clone, Debug, Default)]
+pub struct ArrivalRecorder {
+    unwrapper: SequenceUnwrapper,
+    epoch: Option<Instant>,
+    /// Ascending by sequence number, without duplicates.
+    pending: VecDeque<Pending>,
+    /// The first number that no feedback has covered.
+    next_sequence: Option<u64>,
+    feedback_count: u8,
+    due: Option<Instant>,
+    last_written: Option<Instant>,
+    scratch: Vec<Option<i16>>,
+}
+
+impl ArrivalRecorder {
+    /// Nothing received yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A packet with this transport-wide sequence number arrived. Of duplicates the first arrival counts.
+    #[inline]
+    pub fn record(&mut self, sequence: u16, at: Instant) {
+        let epoch = *self.epoch.get_or_insert(at);
+        let sequence = self.unwrapper.extend(sequence);
+        let tick = (at.saturating_duration_since(epoch).as_micros() / DELTA_TICK.as_micros()) as i64;
+        if self.due.is_none() {
+            let paced = self.last_written.map(|last| last + FEEDBACK_INTERVAL);
+            self.due = Some(paced.map_or(at + FEEDBACK_INTERVAL, |due| due.max(at)));
+        }
+        let entry = Pending { sequence, tick };
+        if self.pending.back().is_none_or(|last| last.sequence < sequence) {
+            self.pending.push_back(entry);
+        } else if let Err(place) = self.pending.binary_search_by_key(&sequence, |found| found.sequence) {
+            self.pending.insert(place, entry);
+        }
+        if self.pending.len() > MAX_PENDING {
+            self.pending.pop_front();
+        }
+    }
+
+    /// When feedback is due; `None` while there is nothing to report.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Appends one feedback packet to `out` and returns whether it did. Call until it returns `false`: a long
+    /// report is split, so that each packet fits a datagram.
+    ///
+    /// Packets between those reported before and those that arrived are reported lost; one that arrives after
+    /// all is reported by itself.
+    pub fn write_feedback(
+        &mut self,
+        now: Instant,
+        sender_ssrc: u32,
+        media_ssrc: u32,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let Some(&first) = self.pending.front() else {
+            self.due = None;
+            return false;
+        };
+        let base = self.base(first.sequence);
+        let late = self.next_sequence.is_some_and(|next| first.sequence < next);
+        let reference = first.tick.div_euclid(TICKS_PER_REFERENCE);
+        let mut previous = reference * TICKS_PER_REFERENCE;
+        let mut next = base;
+        let mut delta_bytes = 0;
+        self.scratch.clear();
+        let mut taken = 0;
+        for entry in &self.pending {
+            // Numbers that an earlier feedback covered must not be reported lost now: a late packet's report
+            // ends before the first gap.
+            if late && entry.sequence != next {
+                break;
+            }
+            let covered = entry.sequence - base + 1;
+            let Ok(delta) = i16::try_from(entry.tick - previous) else { break };
+            delta_bytes += if (0..=255).contains(&delta) { 1 } else { 2 };
+            let chunk_bytes = 2 * covered.div_ceil(7) as usize;
+            let too_long = 24 + chunk_bytes + delta_bytes > MAX_FEEDBACK_LEN;
+            if taken > 0 && (covered > u64::from(MAX_FEEDBACK_PACKETS) || too_long) {
+                break;
+            }
+            self.scratch.resize((entry.sequence - base) as usize, None);
+            self.scratch.push(Some(delta));
+            previous = entry.tick;
+            next = entry.sequence + 1;
+            taken += 1;
+        }
+        write_transport_feedback(
+            sender_ssrc,
+            media_ssrc,
+            base as u16,
+            reference as i32,
+            self.feedback_count,
+            &self.scratch,
+            out,
+        );
+        self.feedback_count = self.feedback_count.wrapping_add(1);
+        self.pending.drain(..taken);
+        self.next_sequence = Some(self.next_sequence.map_or(next, |covered| covered.max(next)));
+        self.last_written = Some(now);
+        self.due = (!self.pending.is_empty()).then_some(now);
+        true
+    }
+
+    /// Where a report that begins with the arrival of `first` begins.
+    fn base(&self, first: u64) -> u64 {
+        match self.next_sequence {
+            // After a gap wider than one report holds, what lies in it is not worth reporting.
+            Some(next) if next <= first && first - next < u64::from(MAX_FEEDBACK_PACKETS) => next,
+            _ => first,
+        }
+    }
+}
