@@ -1,7 +1,11 @@
 //! What signalling asks of the core: one closed set, addressed by session.
 
+use std::net::SocketAddr;
+
 use protocol::ids::{Identity, RoomName, SessionId, TrackSid};
 use protocol::livekit;
+
+use crate::peer::keying::{SrtpKeys, SrtpProfile};
 
 /// A command of signalling or of the operator's API.
 #[derive(Debug)]
@@ -43,6 +47,20 @@ pub struct Join {
     pub add_tracks: Vec<livekit::AddTrackRequest>,
     /// Unix time in milliseconds, for `joined_at` and the room's creation time.
     pub now_unix_ms: i64,
+    /// Keys given instead of negotiated: simulations and benchmarks have neither ICE nor DTLS. `None` in
+    /// a server.
+    pub keyed: Option<Box<Keyed>>,
+}
+
+/// A transport whose other end is known and whose keys are given.
+#[derive(Debug)]
+pub struct Keyed {
+    /// Where the peer is.
+    pub remote: SocketAddr,
+    /// The protection profile of both directions.
+    pub profile: SrtpProfile,
+    /// Master keys and salts of both directions.
+    pub keys: SrtpKeys,
 }
 
 /// What a joined session may say. Every variant comes from one LiveKit signal request.

@@ -1,14 +1,24 @@
 //! The media core: a selective forwarding unit (RFC 7667 §3.7) as a sans-IO state machine.
 //!
-//! One entrance, [`Sfu::handle`], and one exit, [`Sfu::poll`]. The invariant of the run loop: *hand in one
-//! [`Input`], then poll until [`Output::Timeout`]*. Time and randomness are arguments; the core owns no
-//! socket, thread, clock or file. Every worker thread runs one `Sfu` and owns its rooms by `&mut`.
+//! One entrance, [`Sfu::handle`], and one exit, [`Sfu::poll`]. The invariant of the run loop: *hand in
+//! [`io::Input`], then poll until [`io::Output::Timeout`]*. Time and randomness are arguments; the core owns
+//! no socket, thread, clock or file. Every worker thread runs one `Sfu` and owns its rooms by `&mut`.
 
 pub mod batch;
 pub mod command;
 pub mod config;
 pub mod event;
 pub mod io;
+pub mod peer;
+mod room;
+mod sfu;
+pub mod track;
 
-/// The core: every room of one worker.
-pub struct Sfu {}
+pub use sfu::Sfu;
+
+/// A time for tests to count from.
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)] // tests run the core, so the time has to come from somewhere
+fn test_start() -> std::time::Instant {
+    std::time::Instant::now()
+}

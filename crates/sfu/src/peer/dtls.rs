@@ -4,7 +4,6 @@
 //! the client's certificate matched the fingerprint of the offer.
 
 use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +12,7 @@ use dimpl::{Dtls, DtlsCertificate, Output};
 use thiserror::Error;
 
 use super::keying::{SrtpKeys, SrtpProfile};
+use super::sdp::{HashAlgorithm, fingerprint_value};
 
 /// First retransmission of a flight. The usual second would be felt by everybody whose last flight is
 /// lost; ICE has already shown that the path works.
@@ -76,126 +76,47 @@ impl From<dimpl::Error> for DtlsError {
     }
 }
 
-/// Who starts the DTLS handshake (`a=setup`, RFC 4145 §4, RFC 8842 §5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Setup {
-    /// The describing side starts.
-    Active,
-    /// The describing side waits.
-    Passive,
-    /// Either; what every offer says.
-    ActPass,
-}
-
-/// The hash functions of certificate fingerprints that are accepted (RFC 8122 §5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum FingerprintHash {
-    /// `sha-256`, what browsers send.
-    Sha256,
-    /// `sha-384`.
-    Sha384,
-    /// `sha-512`.
-    Sha512,
-}
-
-impl FingerprintHash {
-    fn algorithm(self) -> &'static digest::Algorithm {
-        match self {
-            Self::Sha256 => &digest::SHA256,
-            Self::Sha384 => &digest::SHA384,
-            Self::Sha512 => &digest::SHA512,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Sha256 => "sha-256",
-            Self::Sha384 => "sha-384",
-            Self::Sha512 => "sha-512",
-        }
+fn digest_algorithm(hash: HashAlgorithm) -> &'static digest::Algorithm {
+    match hash {
+        HashAlgorithm::Sha256 => &digest::SHA256,
+        HashAlgorithm::Sha384 => &digest::SHA384,
+        HashAlgorithm::Sha512 => &digest::SHA512,
     }
 }
 
 /// A certificate's fingerprint, as in `a=fingerprint` (RFC 8122 §5). Its text is `sha-256 AA:BB:…`.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Fingerprint {
-    hash: FingerprintHash,
+    hash: HashAlgorithm,
     value: Vec<u8>,
 }
 
 impl Fingerprint {
+    /// The fingerprint that an offer names.
+    pub fn new(hash: HashAlgorithm, value: Vec<u8>) -> Self {
+        Self { hash, value }
+    }
+
     /// The fingerprint of a certificate in DER.
-    pub fn of(hash: FingerprintHash, certificate: &[u8]) -> Self {
-        Self { hash, value: digest::digest(hash.algorithm(), certificate).as_ref().to_vec() }
+    pub fn of(hash: HashAlgorithm, certificate: &[u8]) -> Self {
+        Self { hash, value: digest::digest(digest_algorithm(hash), certificate).as_ref().to_vec() }
     }
 
     /// Whether it is the fingerprint of this certificate.
     pub fn matches(&self, certificate: &[u8]) -> bool {
-        digest::digest(self.hash.algorithm(), certificate).as_ref() == self.value
+        digest::digest(digest_algorithm(self.hash), certificate).as_ref() == self.value
     }
 }
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ", self.hash.name())?;
-        for (position, byte) in self.value.iter().enumerate() {
-            let colon = if position == 0 { "" } else { ":" };
-            write!(f, "{colon}{byte:02X}")?;
-        }
-        Ok(())
+        f.write_str(&fingerprint_value(self.hash, &self.value))
     }
 }
 
 impl fmt::Debug for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
-    }
-}
-
-/// A fingerprint attribute that cannot be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum FingerprintError {
-    /// Not `sha-256`, `sha-384` or `sha-512`.
-    #[error("the hash function is not supported")]
-    UnsupportedHash,
-    /// Not pairs of hexadecimal digits between colons, or not as many as the hash has bytes.
-    #[error("the fingerprint is malformed")]
-    Malformed,
-}
-
-impl FingerprintError {
-    /// Stable code.
-    pub fn code(self) -> &'static str {
-        match self {
-            Self::UnsupportedHash => "fingerprint-hash",
-            Self::Malformed => "fingerprint-malformed",
-        }
-    }
-}
-
-impl FromStr for Fingerprint {
-    type Err = FingerprintError;
-
-    /// Parses the attribute's value; case does not matter.
-    fn from_str(text: &str) -> Result<Self, FingerprintError> {
-        let (name, digits) = text.trim().split_once(' ').ok_or(FingerprintError::Malformed)?;
-        let hash = [FingerprintHash::Sha256, FingerprintHash::Sha384, FingerprintHash::Sha512]
-            .into_iter()
-            .find(|hash| hash.name().eq_ignore_ascii_case(name))
-            .ok_or(FingerprintError::UnsupportedHash)?;
-        let value: Option<Vec<u8>> = digits
-            .trim()
-            .split(':')
-            .take(hash.algorithm().output_len() + 1)
-            .map(|pair| {
-                let is_pair = pair.len() == 2 && pair.bytes().all(|b| b.is_ascii_hexdigit());
-                is_pair.then(|| u8::from_str_radix(pair, 16).ok()).flatten()
-            })
-            .collect();
-        value
-            .filter(|value| value.len() == hash.algorithm().output_len())
-            .map(|value| Self { hash, value })
-            .ok_or(FingerprintError::Malformed)
     }
 }
 
@@ -221,7 +142,7 @@ impl DtlsIdentity {
             .require_client_certificate(true)
             .build()
             .map_err(|_| DtlsError::Setup)?;
-        let fingerprint = Fingerprint::of(FingerprintHash::Sha256, &certificate.certificate).to_string();
+        let fingerprint = Fingerprint::of(HashAlgorithm::Sha256, &certificate.certificate).to_string();
         Ok(Self { config: Arc::new(config), certificate, fingerprint })
     }
 

@@ -16,12 +16,13 @@ use super::dtls::{DtlsError, DtlsIdentity, DtlsOutput, DtlsServer};
 use super::ice::{IceEvent, IceLite, Pair, is_credential};
 use super::keying::SrtpKeys;
 use super::sctp::{Sctp, SctpError, SctpEvent, SctpSettings};
+use super::sdp::Setup;
 use super::srtp::{SrtpError, SrtpReceiver, SrtpSender};
 use crate::batch::{MAX_DATAGRAM, SendBatch};
 use crate::config::Config;
 use crate::event::Rejection;
 
-pub use super::dtls::{Fingerprint, FingerprintError, FingerprintHash, Setup};
+pub use super::dtls::Fingerprint;
 pub use super::ice::{IceCredentials, PacketKind, StunError, classify, is_stun, stun_local_ufrag};
 pub use super::keying::SrtpProfile;
 pub use super::sctp::DataChannel;
@@ -333,7 +334,7 @@ impl Transport {
             return Err(TransportError::Credentials);
         }
         // We wait for the client's handshake: the answer says `passive`.
-        if remote.setup == Setup::Passive {
+        if matches!(remote.setup, Setup::Passive | Setup::HoldConn) {
             return Err(TransportError::Role);
         }
         if let Some(known) = &self.remote {

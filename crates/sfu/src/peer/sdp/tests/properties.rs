@@ -199,6 +199,9 @@ proptest! {
                 .map(|(index, send)| (index, send.track.ssrc - 1000))
                 .collect();
             prop_assert_eq!(&sending, &bound);
+            let unbound = indices(0..6).iter().filter(|index| !bound.contains_key(index)).count();
+            let available = negotiator.available(MediaKind::Audio) + negotiator.available(MediaKind::Video);
+            prop_assert_eq!(available, unbound);
         }
     }
 }

@@ -1,0 +1,267 @@
+//! RTCP of a room. In: reports, NACKs and key-frame requests of subscribers, sender reports of publishers.
+//! Out: NACKs, key-frame requests, receiver reports and transport-wide feedback to publishers; translated
+//! sender reports to subscribers.
+
+use std::time::Duration;
+
+use rtp::ntp::NtpTime;
+use rtp::rtcp::{self, RtcpPacket};
+
+use super::Context;
+use super::participant::Outgoing;
+use super::receiver::REPORT_INTERVAL;
+use crate::track::forwarder::Mapped;
+use crate::track::sender_report::{ReceivedReport, extrapolate};
+
+/// Round trip assumed to publishers when pacing NACKs; typical for Europe. Too low repeats in vain, too high
+/// repairs late.
+const ASSUMED_RTT: Duration = Duration::from_millis(60);
+
+/// Report blocks of one receiver report (RFC 3550 §6.4.1: a five-bit count).
+const MAX_BLOCKS: usize = 31;
+
+impl super::Room {
+    /// A decrypted compound (or reduced-size) RTCP packet of a participant.
+    pub(super) fn handle_rtcp(&mut self, context: &mut Context<'_>, key: usize, bytes: &[u8]) {
+        for packet in rtcp::parse(bytes) {
+            match packet {
+                Ok(RtcpPacket::SenderReport { ssrc, ntp, rtp_timestamp, reports, .. }) => {
+                    let received = ReceivedReport { ntp: NtpTime(ntp), rtp_timestamp, arrival: context.now };
+                    self.take_sender_report(context, key, ssrc, received);
+                    self.confirm(key, reports.map(|block| block.ssrc));
+                }
+                Ok(RtcpPacket::ReceiverReport { reports, .. }) => {
+                    self.confirm(key, reports.map(|block| block.ssrc));
+                }
+                Ok(RtcpPacket::Nack { media_ssrc, lost, .. }) => {
+                    self.retransmit(context, key, media_ssrc, lost)
+                }
+                Ok(RtcpPacket::Pli { media_ssrc, .. }) => self.keyframe_requested(context, key, media_ssrc),
+                Ok(RtcpPacket::Fir { entries, .. }) => {
+                    for (ssrc, _) in entries {
+                        self.keyframe_requested(context, key, ssrc);
+                    }
+                }
+                // Estimates of what a subscriber can take are used once there is an allocator; names and
+                // goodbyes say nothing that signalling does not.
+                Ok(_) => {}
+                Err(error) => return context.reject("rtcp", error.code()),
+            }
+        }
+    }
+
+    /// Keeps a publisher's sender report and hands it on to whoever gets the layer.
+    fn take_sender_report(
+        &mut self,
+        context: &mut Context<'_>,
+        key: usize,
+        ssrc: u32,
+        report: ReceivedReport,
+    ) {
+        let ours = wallclock(context);
+        let Some(participant) = self.participants.get_mut(key) else { return };
+        let Some(stream) = participant.receiver.stream(ssrc).filter(|stream| !stream.is_rtx) else { return };
+        participant.ntp_base.learn(ours, report.ntp);
+        let Some(track) = self.tracks.get_mut(stream.track) else { return };
+        let Some(layer) = track.layers.get_mut(stream.layer) else { return };
+        layer.report = Some(report);
+        if let Some(stats) = &mut layer.stats {
+            stats.sender_report(context.now, report.ntp.0);
+        }
+        for subscriber in track.subscribers.clone() {
+            self.forward_report(
+                context,
+                stream.track,
+                stream.layer,
+                subscriber.participant,
+                subscriber.down_track,
+            );
+        }
+    }
+
+    /// Sends one subscriber the clock of the layer it gets, as of now.
+    pub(super) fn forward_report(
+        &mut self,
+        context: &mut Context<'_>,
+        track: usize,
+        layer: usize,
+        key: usize,
+        down_track: usize,
+    ) {
+        let Some(up_track) = self.tracks.get(track) else { return };
+        let Some(up_layer) = up_track.layers.get(layer) else { return };
+        let (Some(report), Some(codec)) = (up_layer.report, up_layer.codec) else { return };
+        let Some(base) = self.participants.get(up_track.publisher).map(|publisher| publisher.ntp_base) else {
+            return;
+        };
+        let (ntp, timestamp) = extrapolate(&report, codec.clock_rate(), context.now);
+        let Some(participant) = self.participants.get_mut(key) else { return };
+        let Some(down) = participant.down_tracks.get_mut(down_track) else { return };
+        if down.forwarder.current() != Some(layer) || down.packets == 0 && down.reported {
+            return;
+        }
+        let (Some(offset), Some(ntp)) = (down.forwarder.timestamp_offset(), base.translate(ntp)) else {
+            return;
+        };
+        down.reported = true;
+        let sender = rtcp::SenderInfo {
+            ssrc: down.ssrc,
+            ntp: ntp.0,
+            rtp_timestamp: timestamp.wrapping_add(offset),
+            packets: down.packets,
+            octets: down.octets,
+        };
+        let (ssrc, cname) = (down.ssrc, down.cname.clone());
+        participant.enqueue_rtcp(|out| {
+            rtcp::write_sender_report(&sender, &[], out);
+            rtcp::write_sdes_cname(ssrc, &cname, out);
+        });
+        self.mark_dirty(key);
+    }
+
+    /// A subscriber reported about these SSRCs: it knows now which sections they belong to.
+    fn confirm(&mut self, key: usize, ssrcs: impl Iterator<Item = u32>) {
+        let Some(participant) = self.participants.get_mut(key) else { return };
+        for ssrc in ssrcs {
+            if let Some(down) =
+                participant.down_track_of(ssrc).and_then(|down| participant.down_tracks.get_mut(down))
+            {
+                down.confirmed = true;
+            }
+        }
+    }
+
+    /// Sends again what a subscriber misses, from the layer's store, over RTX.
+    ///
+    /// Without RTX nothing is sent again: the same sequence number sealed twice with another header would
+    /// reuse an SRTP nonce.
+    fn retransmit(
+        &mut self,
+        context: &mut Context<'_>,
+        key: usize,
+        ssrc: u32,
+        lost: impl Iterator<Item = u16>,
+    ) {
+        let Some(participant) = self.participants.get_mut(key) else { return };
+        let Some(down_track) = participant.down_track_of(ssrc) else {
+            return context.reject("rtcp", "unknown-ssrc");
+        };
+        for sequence in lost {
+            let Some(down) = participant.down_tracks.get_mut(down_track) else { return };
+            let Some(origin) = down.forwarder.origin(sequence) else { continue };
+            let layer = self.tracks.get(down.track).and_then(|track| track.layers.get(origin.layer));
+            let Some(layer) = layer.filter(|layer| layer.generation == origin.generation) else { continue };
+            let Some(stored) = layer.store.get(origin.sequence).filter(|stored| !stored.payload.is_empty())
+            else {
+                continue; // lost before it came here, or too old
+            };
+            if !down.may_retransmit(context.now) {
+                return context.reject("rtcp", "nack-rate");
+            }
+            let mapped = Mapped {
+                sequence: u64::from(sequence),
+                timestamp: stored.header.timestamp.wrapping_add(origin.timestamp_offset),
+                picture_offset: origin.picture_offset,
+            };
+            participant.enqueue(Outgoing {
+                down_track,
+                layer: origin.layer,
+                sequence: origin.sequence,
+                mapped,
+                is_rtx: true,
+            });
+        }
+        self.mark_dirty(key);
+    }
+
+    fn keyframe_requested(&mut self, context: &mut Context<'_>, key: usize, ssrc: u32) {
+        let Some(participant) = self.participants.get(key) else { return };
+        let down = participant.down_track_of(ssrc).and_then(|down| participant.down_tracks.get(down));
+        let Some(down) = down else { return context.reject("rtcp", "unknown-ssrc") };
+        let (track, current) = (down.track, down.forwarder.current());
+        // The picture it has is broken: repair that layer; a change to the target comes with its own request.
+        let layer = current.and_then(|current| self.tracks.get_mut(track)?.layers.get_mut(current));
+        if let Some(layer) = layer {
+            layer.keyframes.want();
+        }
+        self.want_keyframe(context, track);
+    }
+
+    /// Everything a publisher is told about what it sends.
+    pub(super) fn send_feedback(&mut self, context: &mut Context<'_>, key: usize) {
+        let now = context.now;
+        let Some(participant) = self.participants.get_mut(key) else { return };
+        if participant.feedback_due.is_none_or(|due| due > now) {
+            return;
+        }
+        participant.feedback_due = None;
+        let sender_ssrc = participant.own_ssrc;
+        let reports_due = participant.receiver.next_report.is_some_and(|due| due <= now);
+        let mut blocks = Vec::new();
+        let mut lost = Vec::new();
+        let mut next = None;
+        let mut media_ssrc = 0;
+        for track in participant.published.clone() {
+            let Some(up_track) = self.tracks.get_mut(track) else { continue };
+            let supports_pli = up_track.codecs.iter().any(|(_, codec)| codec.pli);
+            for layer in &mut up_track.layers {
+                let Some(ssrc) = layer.ssrc else { continue };
+                media_ssrc = ssrc;
+                lost.clear();
+                layer.nack.poll(now, ASSUMED_RTT, &mut lost);
+                if !lost.is_empty() {
+                    participant.enqueue_rtcp(|out| rtcp::write_nack(sender_ssrc, ssrc, &lost, out));
+                }
+                if layer.nack.too_far_behind() {
+                    layer.keyframes.want();
+                }
+                if layer.keyframes.poll(now) {
+                    layer.keyframe_requests = layer.keyframe_requests.wrapping_add(1);
+                    let count = layer.keyframe_requests;
+                    participant.enqueue_rtcp(|out| {
+                        if supports_pli {
+                            rtcp::write_pli(sender_ssrc, ssrc, out);
+                        } else {
+                            rtcp::write_fir(sender_ssrc, ssrc, count, out);
+                        }
+                    });
+                }
+                if reports_due {
+                    blocks.extend(layer.stats.as_mut().and_then(|stats| stats.report_block(now)));
+                }
+                next = earliest(next, layer.nack.next_deadline());
+                next = earliest(next, layer.keyframes.next_timeout(now));
+            }
+        }
+        if reports_due {
+            participant.receiver.next_report = Some(now + REPORT_INTERVAL);
+            for blocks in blocks.chunks(MAX_BLOCKS) {
+                participant.enqueue_rtcp(|out| rtcp::write_receiver_report(sender_ssrc, blocks, out));
+            }
+        }
+        if participant.receiver.arrivals.next_deadline().is_some_and(|due| due <= now) {
+            let mut arrivals = std::mem::take(&mut participant.receiver.arrivals);
+            let mut more = true;
+            while more {
+                participant
+                    .enqueue_rtcp(|out| more = arrivals.write_feedback(now, sender_ssrc, media_ssrc, out));
+            }
+            participant.receiver.arrivals = arrivals;
+        }
+        next = earliest(next, participant.receiver.arrivals.next_deadline());
+        next = earliest(next, participant.receiver.next_report);
+        participant.feedback_due = next.filter(|_| !participant.published.is_empty());
+    }
+}
+
+fn earliest(
+    one: Option<std::time::Instant>,
+    other: Option<std::time::Instant>,
+) -> Option<std::time::Instant> {
+    one.into_iter().chain(other).min()
+}
+
+/// Our wallclock: time since the core began. Only differences matter to receivers.
+fn wallclock(context: &Context<'_>) -> NtpTime {
+    NtpTime::from_unix(context.now.saturating_duration_since(context.epoch))
+}

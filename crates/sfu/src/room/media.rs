@@ -1,0 +1,234 @@
+//! The packet path of a room: a packet in, once; out, once per subscriber.
+//!
+//! In: find the layer, store the packet, let every subscriber's Forwarder decide. Out: when the core is
+//! polled, everything chosen for one participant is written and sealed in one go, straight from the store.
+
+use rtp::extension::{AudioLevel, ExtensionKind, decode_transport_cc};
+use rtp::header::HeaderFields;
+use rtp::packet::RtpPacket;
+use slab::Slab;
+
+use super::Context;
+use super::participant::{Outgoing, Participant};
+use super::receiver::{REPORT_INTERVAL, ReceiveError};
+use crate::batch::SendBatch;
+use crate::track::down_track::Prefix;
+use crate::track::forwarder::Incoming;
+use crate::track::up_track::{Original, Subscriber, Taken, UpTrack};
+
+/// RTP's padding flag in the first byte of a header (RFC 3550 §5.1).
+const PADDING_FLAG: u8 = 0x20;
+
+impl super::Room {
+    /// A decrypted RTP packet of a participant.
+    pub(super) fn handle_rtp(&mut self, context: &mut Context<'_>, key: usize, bytes: &[u8]) {
+        let packet = match RtpPacket::parse(bytes) {
+            Ok(packet) => packet,
+            Err(error) => return context.reject("rtp", error.code()),
+        };
+        match self.receive(context, key, &packet) {
+            Ok(Some((track, layer, taken))) => {
+                self.forward(context, track, layer, taken.sequence);
+                if taken.beyond_repair {
+                    self.want_keyframe(context, track);
+                }
+            }
+            Ok(None) => {}
+            Err(code) => context.reject("rtp", code),
+        }
+        self.schedule(context, key);
+    }
+
+    /// Takes a packet into its layer. `None`: it carried nothing to forward.
+    fn receive(
+        &mut self,
+        context: &mut Context<'_>,
+        key: usize,
+        packet: &RtpPacket<'_>,
+    ) -> Result<Option<(usize, usize, Taken)>, &'static str> {
+        let now = context.now;
+        let Some(participant) = self.participants.get_mut(key) else { return Ok(None) };
+        let receiver = &mut participant.receiver;
+        let transport_sequence = receiver
+            .extensions
+            .id(ExtensionKind::TransportCc)
+            .and_then(|id| decode_transport_cc(packet.extension(id)?));
+        if let Some(sequence) = transport_sequence {
+            receiver.arrivals.record(sequence, now);
+            if let Some(due) = receiver.arrivals.next_deadline() {
+                participant.want_feedback(due);
+            }
+        }
+        let receiver = &mut participant.receiver;
+        let stream = receiver.locate(packet, &mut self.tracks).map_err(ReceiveError::code)?;
+        let original = if stream.is_rtx {
+            // RFC 4588 §4: the original sequence number comes first. Padding sent as probes carries nothing.
+            let Some((sequence, payload)) = packet.payload().split_first_chunk::<2>() else {
+                return Ok(None);
+            };
+            let payload_type = receiver
+                .media_payload_type(packet.payload_type())
+                .ok_or(ReceiveError::UnknownPayloadType.code())?;
+            if payload.is_empty() {
+                return Ok(None);
+            }
+            Original {
+                sequence_number: u16::from_be_bytes(*sequence),
+                payload_type,
+                payload,
+                recovered: true,
+            }
+        } else {
+            Original {
+                sequence_number: packet.sequence_number(),
+                payload_type: packet.payload_type(),
+                payload: packet.payload(),
+                recovered: false,
+            }
+        };
+        let next_report = *receiver.next_report.get_or_insert(now + REPORT_INTERVAL / 5);
+        let level = receiver
+            .extensions
+            .id(ExtensionKind::AudioLevel)
+            .and_then(|id| AudioLevel::decode(packet.extension(id)?));
+        let Some(track) = self.tracks.get_mut(stream.track) else { return Ok(None) };
+        let codec = track
+            .codecs
+            .iter()
+            .find(|(payload_type, _)| *payload_type == original.payload_type)
+            .map(|(_, codec)| codec)
+            .ok_or(ReceiveError::UnknownPayloadType.code())?;
+        let Some(layer) = track.layers.get_mut(stream.layer) else { return Ok(None) };
+        let taken = layer.receive(now, packet, original, codec, &receiver.extensions);
+        let nack_due = layer.nack.next_deadline();
+        participant.want_feedback(nack_due.map_or(next_report, |due| due.min(next_report)));
+        let taken = match taken {
+            Ok(taken) => taken,
+            // Normal when a packet and its retransmission both arrive.
+            Err(crate::track::packet_store::NotStored::Duplicate) if original.recovered => return Ok(None),
+            Err(error) => return Err(error.code()),
+        };
+        if let Some(level) = level.filter(|_| track.is_audio() && !track.info.muted && !original.recovered) {
+            track.loudness.observe(level);
+        }
+        if track.raise_target(stream.layer) {
+            self.want_keyframe(context, stream.track);
+        }
+        Ok(Some((stream.track, stream.layer, taken)))
+    }
+
+    /// Offers a stored packet to every subscriber of its track.
+    fn forward(&mut self, context: &mut Context<'_>, track: usize, layer: usize, sequence: u64) {
+        let Some(up_track) = self.tracks.get(track) else { return };
+        let Some(up_layer) = up_track.layers.get(layer) else { return };
+        let Some(stored) = up_layer.store.get(sequence) else { return };
+        let incoming = Incoming {
+            layer,
+            generation: up_layer.generation,
+            report: up_layer.report.as_ref(),
+            header: stored.header,
+            clock_rate: up_layer.codec.map_or(90_000, rtp::codec::CodecKind::clock_rate),
+        };
+        let target = up_track.target();
+        for Subscriber { participant: key, down_track } in up_track.subscribers.iter().copied() {
+            let Some(participant) = self.participants.get_mut(key) else { continue };
+            if !participant.transport.is_connected() {
+                continue;
+            }
+            let Some(down) = participant.down_tracks.get_mut(down_track).filter(|down| !down.disabled) else {
+                continue;
+            };
+            let before = down.forwarder.source_count();
+            let Some(mapped) = down.forwarder.forward(context.now, &incoming, target) else { continue };
+            if down.forwarder.source_count() != before {
+                down.reported = false;
+            }
+            let needs_report = !down.reported && incoming.report.is_some();
+            participant.enqueue(Outgoing { down_track, layer, sequence, mapped, is_rtx: false });
+            if !std::mem::replace(&mut participant.is_dirty, true) {
+                self.dirty.push(key);
+            }
+            if needs_report {
+                self.first_reports.push((track, layer, key, down_track));
+            }
+        }
+        while let Some((track, layer, key, down_track)) = self.first_reports.pop() {
+            self.forward_report(context, track, layer, key, down_track);
+        }
+    }
+
+    /// Writes and seals everything that waits for one participant.
+    pub(super) fn transmit_to(&mut self, context: &mut Context<'_>, key: usize, batch: &mut SendBatch) {
+        let Some(participant) = self.participants.get_mut(key) else { return };
+        participant.transport.poll_transmit(context.now, batch);
+        if !participant.transport.is_connected() {
+            participant.queue.clear();
+            while participant.next_rtcp().is_some() {}
+            return;
+        }
+        while let Some(compound) = participant.next_rtcp() {
+            if let Err(error) = participant.transport.send_rtcp(batch, &compound) {
+                context.reject(error.layer(), error.code());
+            }
+        }
+        let mut queue = std::mem::take(&mut participant.queue);
+        for outgoing in queue.drain(..) {
+            if let Err((layer, code)) = send(participant, &self.tracks, &outgoing, batch) {
+                context.reject(layer, code);
+            }
+        }
+        participant.queue = queue; // keeps its memory
+    }
+}
+
+/// Writes one packet for one subscriber and seals it into the batch.
+fn send(
+    participant: &mut Participant,
+    tracks: &Slab<UpTrack>,
+    outgoing: &Outgoing,
+    batch: &mut SendBatch,
+) -> Result<(), (&'static str, &'static str)> {
+    // Whatever is gone by now (a track, a packet) is simply not sent.
+    let Some(down) = participant.down_tracks.get_mut(outgoing.down_track) else { return Ok(()) };
+    let Some(layer) = tracks.get(down.track).and_then(|track| track.layers.get(outgoing.layer)) else {
+        return Ok(());
+    };
+    let Some(stored) = layer.store.get(outgoing.sequence) else { return Err(("rtp", "not-stored")) };
+    let Some(payload) = down.payload(stored.header.payload_type) else {
+        return Err(("rtp", "codec-not-shared"));
+    };
+    let mut prefix = Prefix::default();
+    let (payload_type, ssrc, sequence) = if outgoing.is_rtx {
+        let (Some(rtx), Some(ssrc)) = (payload.rtx, down.rtx_ssrc) else { return Ok(()) };
+        prefix.original_sequence(outgoing.mapped.sequence as u16);
+        (rtx, ssrc, down.next_rtx_sequence())
+    } else {
+        (payload.media, down.ssrc, outgoing.mapped.sequence)
+    };
+    prefix.picture(payload.kind, stored.payload, outgoing.mapped.picture_offset);
+    let fields = HeaderFields {
+        marker: stored.header.marker,
+        payload_type,
+        sequence_number: sequence as u16,
+        timestamp: outgoing.mapped.timestamp,
+        ssrc,
+    };
+    // A packet that was padding only keeps its number and becomes one byte of padding.
+    let is_padding = stored.payload.is_empty() && !outgoing.is_rtx;
+    let rest = if is_padding { &[1][..] } else { stored.payload.get(prefix.replaced..).unwrap_or_default() };
+    participant
+        .transport
+        .send_rtp(batch, sequence, prefix.as_slice(), rest, |out| {
+            let length = down.write_header(&fields, &stored, out)?;
+            if is_padding && let Some(first) = out.first_mut() {
+                *first |= PADDING_FLAG;
+            }
+            Ok::<_, rtp::RtpError>(length)
+        })
+        .map_err(|error| (error.layer(), error.code()))?;
+    if !outgoing.is_rtx {
+        down.packets = down.packets.wrapping_add(1);
+        down.octets = down.octets.wrapping_add((prefix.as_slice().len() + rest.len()) as u32);
+    }
+    Ok(())
+}

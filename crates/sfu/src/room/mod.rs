@@ -1,0 +1,453 @@
+//! A room: its participants, their tracks, who gets what. Everything that happens in a room happens through
+//! `&mut Room` on one worker; nothing in it is shared.
+
+mod data;
+mod feedback;
+mod media;
+mod participant;
+mod publishing;
+mod receiver;
+mod signalling;
+mod speakers;
+mod subscribing;
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use protocol::ids::{Identity, RoomName, RoomSid, SessionId, TrackSid};
+use protocol::livekit;
+use slab::Slab;
+
+use self::participant::Participant;
+use self::speakers::ActiveSpeakers;
+use crate::batch::SendBatch;
+use crate::config::Config;
+use crate::event::{Event, Rejection, SessionEvent};
+use crate::io::Random;
+use crate::peer::transport::{Shared, Transport, TransportEvent};
+use crate::track::up_track::UpTrack;
+
+/// How often a room looks at its speakers and at which layers arrive.
+const TICK: Duration = Duration::from_millis(300);
+
+/// What a room needs from its core for one turn.
+pub(crate) struct Context<'a> {
+    pub(crate) now: Instant,
+    pub(crate) config: &'a Config,
+    pub(crate) shared: &'a Arc<Shared>,
+    pub(crate) random: &'a mut dyn Random,
+    pub(crate) events: &'a mut VecDeque<Event>,
+    pub(crate) routes: &'a mut Vec<RouteChange>,
+    /// The core's zero of time, for wallclocks in sender reports.
+    pub(crate) epoch: Instant,
+}
+
+impl Context<'_> {
+    pub(crate) fn reject(&mut self, layer: &'static str, code: &'static str) {
+        self.events.push_back(Event::Rejected(Rejection { layer, code }));
+    }
+
+    pub(crate) fn random<const N: usize>(&mut self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.random.fill(&mut bytes);
+        bytes
+    }
+
+    pub(crate) fn random_ssrc(&mut self) -> u32 {
+        // 0 is what unset fields hold elsewhere.
+        u32::from_be_bytes(self.random()).max(1)
+    }
+}
+
+/// What the core's demultiplexer has to learn.
+#[derive(Debug)]
+pub(crate) enum RouteChange {
+    AddUfrag(String, usize),
+    RemoveUfrag(String),
+    AddAddress(SocketAddr, usize),
+    RemoveAddress(SocketAddr, usize),
+    RemoveSession(SessionId),
+}
+
+/// See the module's description.
+pub(crate) struct Room {
+    name: RoomName,
+    sid: RoomSid,
+    created_ms: i64,
+    metadata: String,
+    participants: Slab<Participant>,
+    by_identity: HashMap<Identity, usize>,
+    tracks: Slab<UpTrack>,
+    by_track_sid: HashMap<TrackSid, usize>,
+    speakers: ActiveSpeakers,
+    empty_since: Option<Instant>,
+    next_tick: Instant,
+    timers: BinaryHeap<Reverse<(Instant, usize)>>,
+    dirty: Vec<usize>,
+    /// Transports of participants that are gone, until their farewell is sealed.
+    closing: Vec<Transport>,
+    /// Subscribers that just started a layer and are told its clock: (track, layer, participant, DownTrack).
+    /// Empty between packets; kept here for its memory.
+    first_reports: Vec<(usize, usize, usize, usize)>,
+}
+
+impl Room {
+    pub(crate) fn new(name: RoomName, created_ms: i64, context: &mut Context<'_>) -> Self {
+        let sid = RoomSid::from_random(context.random());
+        context.events.push_back(Event::RoomStarted { room: name.clone(), sid: sid.clone() });
+        Self {
+            name,
+            sid,
+            created_ms,
+            metadata: String::new(),
+            participants: Slab::new(),
+            by_identity: HashMap::new(),
+            tracks: Slab::new(),
+            by_track_sid: HashMap::new(),
+            speakers: ActiveSpeakers::default(),
+            empty_since: Some(context.now),
+            next_tick: context.now + TICK,
+            timers: BinaryHeap::new(),
+            dirty: Vec::new(),
+            closing: Vec::new(),
+            first_reports: Vec::new(),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &RoomName {
+        &self.name
+    }
+
+    pub(crate) fn sid(&self) -> &RoomSid {
+        &self.sid
+    }
+
+    /// Sessions and identities of everybody here; for ending the room after a panic.
+    pub(crate) fn members(&self) -> impl Iterator<Item = (Option<SessionId>, &Identity)> {
+        self.participants.iter().map(|(_, participant)| (participant.session, &participant.identity))
+    }
+
+    pub(crate) fn has_participant(&self, key: usize) -> bool {
+        self.participants.contains(key)
+    }
+
+    /// Ends the room for everybody.
+    pub(crate) fn end(
+        &mut self,
+        context: &mut Context<'_>,
+        reason: livekit::DisconnectReason,
+        action: livekit::leave_request::Action,
+    ) {
+        let keys: Vec<usize> = self.participants.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            self.leave(context, key, reason, action);
+        }
+    }
+
+    /// Whether the room has been empty for its grace and is to be dropped.
+    pub(crate) fn is_over(&self, now: Instant, grace: Duration) -> bool {
+        self.empty_since.is_some_and(|since| now >= since + grace)
+    }
+
+    /// Whether something waits to be sealed.
+    pub(crate) fn is_dirty(&self) -> bool {
+        !self.dirty.is_empty() || !self.closing.is_empty()
+    }
+
+    /// The next time something is due.
+    pub(crate) fn next_timeout(&self, grace: Duration) -> Option<Instant> {
+        let own = match self.empty_since {
+            Some(since) => since + grace,
+            None => self.next_tick,
+        };
+        let timer = self.timers.peek().map(|Reverse((at, _))| *at);
+        Some(timer.map_or(own, |timer| timer.min(own)))
+    }
+
+    /// A datagram that was routed to a participant.
+    pub(crate) fn handle_datagram(
+        &mut self,
+        context: &mut Context<'_>,
+        key: usize,
+        datagram: crate::io::Datagram<'_>,
+    ) {
+        use crate::peer::transport::Received;
+        let Some(participant) = self.participants.get_mut(key) else { return };
+        let received = participant.transport.handle_datagram(
+            context.now,
+            datagram.source,
+            datagram.destination,
+            datagram.payload,
+        );
+        match received {
+            Ok(Received::Rtp(packet)) => self.handle_rtp(context, key, packet),
+            Ok(Received::Rtcp(packet)) => {
+                self.handle_rtcp(context, key, packet);
+                self.schedule(context, key);
+            }
+            Ok(Received::Nothing) => {
+                self.drain_transport(context, key);
+                self.mark_dirty(key);
+                self.schedule(context, key);
+            }
+            Err(error) => context.reject(error.layer(), error.code()),
+        }
+    }
+
+    /// Time passed.
+    pub(crate) fn handle_timeout(&mut self, context: &mut Context<'_>) {
+        while let Some(Reverse((at, key))) = self.timers.peek().copied() {
+            if at > context.now {
+                break;
+            }
+            self.timers.pop();
+            let Some(participant) = self.participants.get_mut(key) else { continue };
+            if participant.scheduled != Some(at) {
+                continue; // rescheduled since
+            }
+            participant.scheduled = None;
+            self.participant_timeout(context, key);
+        }
+        if self.empty_since.is_none() && context.now >= self.next_tick {
+            self.next_tick = context.now + TICK;
+            self.update_speakers(context);
+            self.select_targets(context);
+        }
+    }
+
+    fn participant_timeout(&mut self, context: &mut Context<'_>, key: usize) {
+        let grace = context.config.participant_grace;
+        let Some(participant) = self.participants.get_mut(key) else { return };
+        if participant.disconnected_at.is_some_and(|since| context.now >= since + grace) {
+            self.remove(context, key, livekit::DisconnectReason::SignalClose);
+            return;
+        }
+        participant.transport.handle_timeout(context.now);
+        self.drain_transport(context, key);
+        self.send_feedback(context, key);
+        self.mark_dirty(key);
+        self.schedule(context, key);
+    }
+
+    /// Seals everything that waits.
+    pub(crate) fn transmit(&mut self, context: &mut Context<'_>, batch: &mut SendBatch) {
+        for mut transport in self.closing.drain(..) {
+            transport.poll_transmit(context.now, batch);
+        }
+        while let Some(key) = self.dirty.pop() {
+            if let Some(participant) = self.participants.get_mut(key) {
+                participant.is_dirty = false;
+                self.transmit_to(context, key, batch);
+            }
+        }
+    }
+
+    fn mark_dirty(&mut self, key: usize) {
+        if let Some(participant) = self.participants.get_mut(key)
+            && !std::mem::replace(&mut participant.is_dirty, true)
+        {
+            self.dirty.push(key);
+        }
+    }
+
+    /// Puts a participant's next deadline into the timers, if it is earlier than what is there.
+    fn schedule(&mut self, context: &Context<'_>, key: usize) {
+        let Some(participant) = self.participants.get_mut(key) else { return };
+        let Some(next) = participant.next_timeout(context.config.participant_grace) else { return };
+        if participant.scheduled.is_none_or(|scheduled| next < scheduled) {
+            participant.scheduled = Some(next);
+            self.timers.push(Reverse((next, key)));
+        }
+    }
+
+    /// Acts on what a transport has to say.
+    fn drain_transport(&mut self, context: &mut Context<'_>, key: usize) {
+        while let Some(event) = self.participants.get_mut(key).and_then(|p| p.transport.poll_event()) {
+            match event {
+                TransportEvent::AddressValidated(address) => {
+                    context.routes.push(RouteChange::AddAddress(address, key));
+                }
+                TransportEvent::AddressDropped(address) => {
+                    context.routes.push(RouteChange::RemoveAddress(address, key));
+                }
+                TransportEvent::UfragDropped(ufrag) => context.routes.push(RouteChange::RemoveUfrag(ufrag)),
+                TransportEvent::SelectedAddress(_) => {}
+                TransportEvent::Rejected(error) => context.reject(error.layer(), error.code()),
+                TransportEvent::Connected => self.connected(context, key),
+                TransportEvent::Failed(error) => {
+                    context.reject(error.layer(), error.code());
+                    self.leave(
+                        context,
+                        key,
+                        livekit::DisconnectReason::MediaFailure,
+                        livekit::leave_request::Action::Reconnect,
+                    );
+                }
+                TransportEvent::Expired => self.leave(
+                    context,
+                    key,
+                    livekit::DisconnectReason::ConnectionTimeout,
+                    livekit::leave_request::Action::Reconnect,
+                ),
+                TransportEvent::ChannelOpened(channel) => self.channel_opened(context, key, channel),
+                TransportEvent::Data(channel, bytes) => self.handle_data(context, key, channel, &bytes),
+            }
+        }
+    }
+
+    /// Media may flow: the participant is active, and whoever publishes to it is asked for key frames.
+    fn connected(&mut self, context: &mut Context<'_>, key: usize) {
+        let Some(participant) = self.participants.get_mut(key) else { return };
+        participant.state = livekit::participant_info::State::Active;
+        participant.version += 1;
+        let tracks: Vec<usize> = participant.down_tracks.iter().map(|(_, down)| down.track).collect();
+        for track in tracks {
+            self.want_keyframe(context, track);
+        }
+        self.broadcast_participant(context, key);
+    }
+
+    /// Tells a session that it is over and removes its participant.
+    pub(crate) fn leave(
+        &mut self,
+        context: &mut Context<'_>,
+        key: usize,
+        reason: livekit::DisconnectReason,
+        action: livekit::leave_request::Action,
+    ) {
+        if let Some(session) = self.participants.get(key).and_then(|participant| participant.session) {
+            let leave = livekit::LeaveRequest {
+                can_reconnect: action != livekit::leave_request::Action::Disconnect,
+                reason: reason.into(),
+                action: action.into(),
+                regions: None,
+            };
+            context.events.push_back(Event::Session(session, SessionEvent::Leave(leave)));
+        }
+        self.remove(context, key, reason);
+    }
+
+    /// Removes a participant with everything it published and got.
+    pub(crate) fn remove(
+        &mut self,
+        context: &mut Context<'_>,
+        key: usize,
+        reason: livekit::DisconnectReason,
+    ) {
+        let Some(participant) = self.participants.get(key) else { return };
+        for track in participant.published.clone() {
+            self.remove_track(context, track);
+        }
+        let Some(mut participant) = self.participants.try_remove(key) else { return };
+        for (_, down) in &participant.down_tracks {
+            if let Some(track) = self.tracks.get_mut(down.track) {
+                track.subscribers.retain(|subscriber| subscriber.participant != key);
+            }
+        }
+        participant.transport.close(context.now);
+        for ufrag in participant.transport.ufrags() {
+            context.routes.push(RouteChange::RemoveUfrag(ufrag.to_owned()));
+        }
+        for address in participant.transport.addresses() {
+            context.routes.push(RouteChange::RemoveAddress(address, key));
+        }
+        if let Some(session) = participant.session {
+            context.routes.push(RouteChange::RemoveSession(session));
+        }
+        if self.by_identity.get(&participant.identity) == Some(&key) {
+            self.by_identity.remove(&participant.identity);
+        }
+        let info = livekit::ParticipantInfo {
+            state: livekit::participant_info::State::Disconnected.into(),
+            disconnect_reason: reason.into(),
+            tracks: Vec::new(),
+            version: participant.version + 1,
+            ..self.info(&participant)
+        };
+        let was_visible = participant.is_visible();
+        self.closing.push(participant.transport);
+        self.speakers.remove(&participant.sid);
+        self.dirty.retain(|dirty| *dirty != key);
+        context
+            .events
+            .push_back(Event::ParticipantLeft { room: self.name.clone(), identity: participant.identity });
+        if was_visible {
+            self.broadcast(context, None, SessionEvent::ParticipantUpdate(vec![info]));
+        }
+        self.request_sections_of_all(context);
+        if self.participants.is_empty() {
+            self.empty_since = Some(context.now);
+        }
+    }
+
+    /// What others are told about a participant.
+    fn info(&self, participant: &Participant) -> livekit::ParticipantInfo {
+        livekit::ParticipantInfo {
+            sid: participant.sid.to_string(),
+            identity: participant.identity.expose().to_owned(),
+            state: participant.state.into(),
+            tracks: participant
+                .published
+                .iter()
+                .filter_map(|key| Some(self.tracks.get(*key)?.info.clone()))
+                .collect(),
+            metadata: participant.metadata.clone(),
+            joined_at: participant.joined_at_ms / 1000,
+            joined_at_ms: participant.joined_at_ms,
+            name: participant.name.clone(),
+            version: participant.version,
+            permission: Some(participant.permission.clone()),
+            is_publisher: !participant.published.is_empty(),
+            kind: participant.kind.into(),
+            attributes: participant.attributes.clone(),
+            client_protocol: participant.client_protocol,
+            ..Default::default()
+        }
+    }
+
+    /// What participants are told about the room.
+    fn room_info(&self) -> livekit::Room {
+        let visible = || self.participants.iter().filter(|(_, participant)| participant.is_visible());
+        livekit::Room {
+            sid: self.sid.to_string(),
+            name: self.name.expose().to_owned(),
+            creation_time: self.created_ms / 1000,
+            creation_time_ms: self.created_ms,
+            metadata: self.metadata.clone(),
+            num_participants: visible().count() as u32,
+            num_publishers: visible().filter(|(_, participant)| !participant.published.is_empty()).count()
+                as u32,
+            ..Default::default()
+        }
+    }
+
+    /// Sends an event to everybody but one.
+    fn broadcast(&self, context: &mut Context<'_>, except: Option<usize>, event: SessionEvent) {
+        for (key, participant) in &self.participants {
+            if let Some(session) = participant.session.filter(|_| Some(key) != except) {
+                context.events.push_back(Event::Session(session, event.clone()));
+            }
+        }
+    }
+
+    /// Tells everybody what is now true of a participant; a hidden one only itself.
+    fn broadcast_participant(&self, context: &mut Context<'_>, key: usize) {
+        let Some(participant) = self.participants.get(key) else { return };
+        let event = SessionEvent::ParticipantUpdate(vec![self.info(participant)]);
+        if participant.is_visible() {
+            self.broadcast(context, None, event);
+        } else if let Some(session) = participant.session {
+            context.events.push_back(Event::Session(session, event));
+        }
+    }
+
+    /// Tells one participant something.
+    fn tell(&self, context: &mut Context<'_>, key: usize, event: SessionEvent) {
+        if let Some(session) = self.participants.get(key).and_then(|participant| participant.session) {
+            context.events.push_back(Event::Session(session, event));
+        }
+    }
+}

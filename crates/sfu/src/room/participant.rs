@@ -1,0 +1,238 @@
+//! One participant of a room: who it is, its transport, what it publishes, what it gets, and what waits to be
+//! sent to it.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Instant;
+
+use protocol::ids::{Identity, ParticipantSid, SessionId, TrackSid};
+use protocol::livekit;
+use slab::Slab;
+
+use super::receiver::Receiver;
+use crate::peer::sdp::{MediaKind, Negotiator};
+use crate::peer::transport::Transport;
+use crate::track::down_track::DownTrack;
+use crate::track::forwarder::Mapped;
+use crate::track::sender_report::NtpBase;
+
+/// Bytes of reliable data kept for a participant whose channel is not open yet: somebody who joins must not
+/// miss what is said while its connection comes up.
+const MAX_EARLY_DATA: usize = 256 << 10;
+
+/// Bytes of one compound RTCP packet: with SRTCP's overhead it stays below every MTU.
+const MAX_COMPOUND: usize = 1100;
+
+/// Packets queued for one participant within one turn of the run loop; more is a fault or an attack.
+const MAX_QUEUE: usize = 4096;
+
+/// A packet chosen for a participant, sealed when the core is polled: so all packets to one destination lie
+/// together in the batch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) down_track: usize,
+    pub(crate) layer: usize,
+    /// The publisher's extended sequence number: where the packet is stored.
+    pub(crate) sequence: u64,
+    pub(crate) mapped: Mapped,
+    pub(crate) is_rtx: bool,
+}
+
+/// A track announced by `AddTrack` whose media section has not been offered yet.
+#[derive(Debug)]
+pub(crate) struct PendingTrack {
+    pub(crate) sid: TrackSid,
+    pub(crate) request: livekit::AddTrackRequest,
+}
+
+/// What a participant wants of one track.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Subscription {
+    pub(crate) desired: bool,
+    /// The publisher's permission.
+    pub(crate) allowed: bool,
+    /// Whether the participant has paused it (`trackSetting`).
+    pub(crate) disabled: bool,
+    pub(crate) down_track: Option<usize>,
+}
+
+/// Receive sections that the client was asked for and has not offered yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Requested {
+    /// An offer is due, whatever it will contain.
+    pub(crate) offer: bool,
+    pub(crate) audios: usize,
+    pub(crate) videos: usize,
+}
+
+impl Requested {
+    pub(crate) fn of(&mut self, kind: MediaKind) -> Option<&mut usize> {
+        match kind {
+            MediaKind::Audio => Some(&mut self.audios),
+            MediaKind::Video => Some(&mut self.videos),
+            MediaKind::Application => None,
+        }
+    }
+}
+
+/// See the module's description.
+pub(crate) struct Participant {
+    pub(crate) sid: ParticipantSid,
+    pub(crate) identity: Identity,
+    /// `None` while the signalling connection is gone.
+    pub(crate) session: Option<SessionId>,
+    pub(crate) disconnected_at: Option<Instant>,
+    pub(crate) name: String,
+    pub(crate) metadata: String,
+    pub(crate) attributes: HashMap<String, String>,
+    pub(crate) permission: livekit::ParticipantPermission,
+    pub(crate) kind: livekit::participant_info::Kind,
+    pub(crate) state: livekit::participant_info::State,
+    pub(crate) joined_at_ms: i64,
+    pub(crate) version: u32,
+    pub(crate) client_protocol: i32,
+    pub(crate) auto_subscribe: bool,
+
+    pub(crate) transport: Transport,
+    pub(crate) negotiator: Negotiator,
+    /// The client's ICE user fragment and password, once offered.
+    pub(crate) ice_parameters: Option<(String, String)>,
+    /// Whether the transport came with its keys and takes none from offers.
+    pub(crate) is_keyed: bool,
+
+    pub(crate) pending_tracks: Vec<PendingTrack>,
+    /// Keys of the room's tracks.
+    pub(crate) published: Vec<usize>,
+    pub(crate) subscription_permission: Option<livekit::SubscriptionPermission>,
+    pub(crate) receiver: Receiver,
+    pub(crate) ntp_base: NtpBase,
+    pub(crate) own_ssrc: u32,
+    pub(crate) feedback_due: Option<Instant>,
+
+    pub(crate) subscriptions: BTreeMap<usize, Subscription>,
+    pub(crate) down_tracks: Slab<DownTrack>,
+    pub(crate) requested: Requested,
+
+    pub(crate) queue: Vec<Outgoing>,
+    rtcp: VecDeque<Vec<u8>>,
+    pub(crate) early_data: Vec<Vec<u8>>,
+    early_bytes: usize,
+    pub(crate) reliable_open: bool,
+    pub(crate) is_dirty: bool,
+    pub(crate) scheduled: Option<Instant>,
+}
+
+impl Participant {
+    pub(crate) fn new(
+        sid: ParticipantSid,
+        join: &crate::command::Join,
+        transport: Transport,
+        negotiator: Negotiator,
+        own_ssrc: u32,
+    ) -> Self {
+        Self {
+            sid,
+            identity: join.identity.clone(),
+            session: Some(join.session),
+            disconnected_at: None,
+            name: join.name.clone(),
+            metadata: join.metadata.clone(),
+            attributes: join.attributes.clone(),
+            permission: join.permission.clone(),
+            kind: join.kind,
+            state: livekit::participant_info::State::Joined,
+            joined_at_ms: join.now_unix_ms,
+            version: 1,
+            client_protocol: join.client.client_protocol,
+            auto_subscribe: join.auto_subscribe,
+            transport,
+            negotiator,
+            ice_parameters: None,
+            is_keyed: join.keyed.is_some(),
+            pending_tracks: Vec::new(),
+            published: Vec::new(),
+            subscription_permission: None,
+            receiver: Receiver::default(),
+            ntp_base: NtpBase::default(),
+            own_ssrc,
+            feedback_due: None,
+            subscriptions: BTreeMap::new(),
+            down_tracks: Slab::new(),
+            requested: Requested::default(),
+            queue: Vec::new(),
+            rtcp: VecDeque::new(),
+            early_data: Vec::new(),
+            early_bytes: 0,
+            reliable_open: false,
+            is_dirty: false,
+            scheduled: None,
+        }
+    }
+
+    /// The next time something is due.
+    pub(crate) fn next_timeout(&self, grace: std::time::Duration) -> Option<Instant> {
+        let grace = self.disconnected_at.map(|since| since + grace);
+        [self.transport.poll_timeout(), self.feedback_due, grace].into_iter().flatten().min()
+    }
+
+    /// Makes feedback due at `at`, unless it is due earlier.
+    pub(crate) fn want_feedback(&mut self, at: Instant) {
+        self.feedback_due = Some(self.feedback_due.map_or(at, |due| due.min(at)));
+    }
+
+    /// Queues a packet for sealing.
+    pub(crate) fn enqueue(&mut self, outgoing: Outgoing) {
+        if self.queue.len() < MAX_QUEUE {
+            self.queue.push(outgoing);
+        }
+    }
+
+    /// Queues RTCP: packets share compounds as far as they fit (RFC 5506 reduced size).
+    pub(crate) fn enqueue_rtcp(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut packet = Vec::new(); // a few per second and participant, so an allocation is fine
+        write(&mut packet);
+        match self.rtcp.back_mut() {
+            Some(compound) if compound.len() + packet.len() <= MAX_COMPOUND => {
+                compound.extend_from_slice(&packet)
+            }
+            _ if packet.is_empty() => {}
+            _ => self.rtcp.push_back(packet),
+        }
+    }
+
+    /// The next compound to seal.
+    pub(crate) fn next_rtcp(&mut self) -> Option<Vec<u8>> {
+        self.rtcp.pop_front()
+    }
+
+    /// Keeps reliable data until the channel opens; false if there is too much.
+    pub(crate) fn keep_early(&mut self, data: &[u8]) -> bool {
+        if self.early_bytes + data.len() > MAX_EARLY_DATA {
+            return false;
+        }
+        self.early_bytes += data.len();
+        self.early_data.push(data.to_vec());
+        true
+    }
+
+    /// Takes what was kept.
+    pub(crate) fn take_early(&mut self) -> Vec<Vec<u8>> {
+        self.early_bytes = 0;
+        std::mem::take(&mut self.early_data)
+    }
+
+    /// Key of the DownTrack with this SSRC.
+    pub(crate) fn down_track_of(&self, ssrc: u32) -> Option<usize> {
+        self.down_tracks.iter().find(|(_, down)| down.ssrc == ssrc).map(|(key, _)| key)
+    }
+
+    /// Whether others learn of it.
+    pub(crate) fn is_visible(&self) -> bool {
+        !self.permission.hidden
+    }
+
+    /// Whether it may publish from this source (an empty list allows all).
+    pub(crate) fn may_publish(&self, source: i32) -> bool {
+        let sources = &self.permission.can_publish_sources;
+        self.permission.can_publish && (sources.is_empty() || sources.contains(&source))
+    }
+}

@@ -1,0 +1,270 @@
+//! Publications: an announcement (`AddTrack`) and a media section of the publisher's offer together make a
+//! track; when the section goes, the track goes.
+
+use protocol::ids::TrackSid;
+use protocol::livekit;
+
+use super::Context;
+use super::participant::Participant;
+use super::receiver::Stream;
+use crate::event::{Event, SessionEvent};
+use crate::peer::sdp::{AnswerTransport, OfferSummary, OpusPreferences, ReceiveSection, SectionIndex};
+use crate::peer::transport::{Fingerprint, IceCredentials, RemoteParameters};
+use crate::track::up_track::UpTrack;
+
+impl super::Room {
+    /// Takes an offer and answers it. On error nothing of the room has changed but what the transport knows.
+    pub(super) fn negotiate(
+        &mut self,
+        context: &mut Context<'_>,
+        key: usize,
+        offer: &livekit::SessionDescription,
+    ) -> Result<(), &'static str> {
+        let Some(participant) = self.participants.get_mut(key) else { return Ok(()) };
+        let receivable = participant.receivable();
+        let summary = participant.negotiator.accept_offer(&offer.sdp).map_err(|error| error.code())?;
+        if !participant.is_keyed {
+            connect(context, key, participant, &summary)?;
+        }
+        participant.receiver.renegotiate(&participant.negotiator);
+        self.unpublish_withdrawn(context, key);
+        self.publish_offered(context, key);
+        let lost: Vec<SectionIndex> = summary.lost.iter().map(|(index, _)| *index).collect();
+        self.refresh_down_tracks(key, &lost);
+        self.note_offer(key, receivable);
+        self.bind_subscriptions(context, key);
+        self.answer(context, key, offer.id);
+        self.request_sections(context, key);
+        Ok(())
+    }
+
+    fn answer(&mut self, context: &mut Context<'_>, key: usize, id: u32) {
+        let Some(participant) = self.participants.get_mut(key) else { return };
+        let credentials = participant.transport.local_credentials();
+        let answer = participant.negotiator.answer(&AnswerTransport {
+            ice_ufrag: &credentials.ufrag,
+            ice_pwd: &credentials.pwd,
+            candidates: &context.config.candidates,
+            fingerprint: context.shared.fingerprint(),
+            sctp_port: 5000,
+            max_message_size: 262_144,
+        });
+        let description = livekit::SessionDescription {
+            r#type: "answer".to_owned(),
+            sdp: answer.sdp,
+            id,
+            mid_to_track_id: answer.mid_to_track_id,
+        };
+        self.tell(context, key, SessionEvent::Answer(description));
+    }
+
+    /// Publishes every announced track whose section is offered.
+    pub(super) fn publish_offered(&mut self, context: &mut Context<'_>, key: usize) {
+        let Some(participant) = self.participants.get(key) else { return };
+        let sections: Vec<ReceiveSection> =
+            participant.negotiator.receiving().filter(|s| s.active).cloned().collect();
+        for section in sections {
+            let known = self.track_on(key, &section.mid);
+            if let Some(track) = known.and_then(|track| self.tracks.get_mut(track)) {
+                track.renegotiate(&section);
+                continue;
+            }
+            self.publish(context, key, &section);
+        }
+    }
+
+    #[expect(deprecated, reason = "older clients read these fields")]
+    fn publish(&mut self, context: &mut Context<'_>, key: usize, section: &ReceiveSection) {
+        let Some(participant) = self.participants.get_mut(key) else { return };
+        let Some(cid) = section.track_id.clone() else { return };
+        let announced = participant.pending_tracks.iter().position(|pending| {
+            pending.request.cid == cid
+                || pending.request.simulcast_codecs.iter().any(|codec| codec.cid == cid)
+        });
+        let Some(position) = announced else { return }; // its announcement is still on the way
+        let pending = participant.pending_tracks.remove(position);
+        let mut info = track_info(&pending.sid, &pending.request);
+        info.mid.clone_from(&section.mid);
+        if let Some(codec) = section.codecs.first() {
+            let medium = if codec.kind.is_video() { "video" } else { "audio" };
+            info.mime_type = format!("{medium}/{}", codec.kind.name());
+        }
+        info.simulcast = section.rids.len() > 1;
+        info.codecs = vec![livekit::SimulcastCodecInfo {
+            mime_type: info.mime_type.clone(),
+            mid: info.mid.clone(),
+            cid: pending.request.cid.clone(),
+            layers: info.layers.clone(),
+            ..Default::default()
+        }];
+        let opus = OpusPreferences { dtx: !pending.request.disable_dtx, stereo: pending.request.stereo };
+        participant.negotiator.set_opus(section.index, opus);
+        let track = self.tracks.insert(UpTrack::new(pending.sid.clone(), key, info, cid, section));
+        self.by_track_sid.insert(pending.sid, track);
+        participant.published.push(track);
+        participant.version += 1;
+        participant.receiver.add_track(&section.mid, track);
+        self.declare_streams(key, track, section);
+        self.broadcast_participant(context, key);
+        self.subscribe_all_to(context, track);
+    }
+
+    /// SSRCs that the offer declares are known before their first packet (RFC 5576).
+    fn declare_streams(&mut self, key: usize, track: usize, section: &ReceiveSection) {
+        let (Some(participant), Some(up_track)) =
+            (self.participants.get_mut(key), self.tracks.get_mut(track))
+        else {
+            return;
+        };
+        let by_layer: &[u32] = if section.sim_group.is_empty() { &section.ssrcs } else { &section.sim_group };
+        if !section.rids.is_empty() || section.sim_group.len() > up_track.layers.len() {
+            return; // told apart by rid
+        }
+        for (layer, ssrc) in by_layer.iter().take(up_track.layers.len()).enumerate() {
+            participant.receiver.declare(*ssrc, Stream { track, layer, is_rtx: false });
+            up_track.layers[layer].bind(*ssrc);
+            if let Some((_, rtx)) = section.rtx_pairs.iter().find(|(media, _)| media == ssrc) {
+                participant.receiver.declare(*rtx, Stream { track, layer, is_rtx: true });
+            }
+        }
+    }
+
+    /// Ends every track whose section the publisher no longer sends on.
+    fn unpublish_withdrawn(&mut self, context: &mut Context<'_>, key: usize) {
+        let Some(participant) = self.participants.get(key) else { return };
+        let is_offered = |track: &UpTrack| {
+            participant.negotiator.receiving().any(|section| {
+                section.active
+                    && section.mid == track.mid
+                    && section.track_id.as_ref().is_none_or(|cid| *cid == track.cid)
+            })
+        };
+        let withdrawn: Vec<usize> = participant
+            .published
+            .iter()
+            .copied()
+            .filter(|track| self.tracks.get(*track).is_some_and(|track| !is_offered(track)))
+            .collect();
+        if withdrawn.is_empty() {
+            return;
+        }
+        for track in withdrawn {
+            if let Some(sid) = self.tracks.get(track).map(|track| track.sid.to_string()) {
+                let response = livekit::TrackUnpublishedResponse { track_sid: sid };
+                self.tell(context, key, SessionEvent::TrackUnpublished(response));
+            }
+            self.remove_track(context, track);
+        }
+        if let Some(participant) = self.participants.get_mut(key) {
+            participant.version += 1;
+        }
+        self.broadcast_participant(context, key);
+        self.request_sections_of_all(context);
+    }
+
+    /// Takes a track from the room and from everybody who gets it.
+    pub(super) fn remove_track(&mut self, _context: &mut Context<'_>, track: usize) {
+        let Some(up_track) = self.tracks.try_remove(track) else { return };
+        self.by_track_sid.remove(&up_track.sid);
+        if let Some(publisher) = self.participants.get_mut(up_track.publisher) {
+            publisher.published.retain(|published| *published != track);
+            publisher.receiver.remove_track(track);
+        }
+        for (_, participant) in &mut self.participants {
+            let Some(subscription) = participant.subscriptions.remove(&track) else { continue };
+            if let Some(down) = subscription.down_track {
+                participant.release(down);
+            }
+        }
+    }
+
+    fn track_on(&self, key: usize, mid: &str) -> Option<usize> {
+        let participant = self.participants.get(key)?;
+        participant
+            .published
+            .iter()
+            .copied()
+            .find(|track| self.tracks.get(*track).is_some_and(|t| t.mid == mid))
+    }
+
+    /// A subscriber needs a key frame of the layer that it should get.
+    pub(super) fn want_keyframe(&mut self, context: &mut Context<'_>, track: usize) {
+        let Some(up_track) = self.tracks.get_mut(track) else { return };
+        if up_track.is_audio() {
+            return;
+        }
+        let target = up_track.target();
+        if let Some(layer) = up_track.layers.get_mut(target) {
+            layer.keyframes.want();
+        }
+        let publisher = up_track.publisher;
+        if let Some(participant) = self.participants.get_mut(publisher) {
+            participant.want_feedback(context.now);
+        }
+        self.schedule(context, publisher);
+    }
+
+    /// Tells a publisher that somebody takes its track.
+    pub(super) fn tell_subscribed(&mut self, context: &mut Context<'_>, track: usize) {
+        let Some(up_track) = self.tracks.get_mut(track) else { return };
+        if std::mem::replace(&mut up_track.was_subscribed, true) {
+            return;
+        }
+        let event =
+            SessionEvent::TrackSubscribed(livekit::TrackSubscribed { track_sid: up_track.sid.to_string() });
+        let publisher = up_track.publisher;
+        if let Some(session) = self.participants.get(publisher).and_then(|participant| participant.session) {
+            context.events.push_back(Event::Session(session, event));
+        }
+    }
+}
+
+/// Starts the transport with the first offer, and restarts ICE when a later one has new credentials.
+fn connect(
+    context: &mut Context<'_>,
+    key: usize,
+    participant: &mut Participant,
+    summary: &OfferSummary,
+) -> Result<(), &'static str> {
+    let parameters = (summary.ice_ufrag.clone(), summary.ice_pwd.clone());
+    if participant.ice_parameters.as_ref() == Some(&parameters) {
+        return Ok(());
+    }
+    if participant.ice_parameters.is_some() {
+        let credentials = IceCredentials::generate(context.config.worker, context.random);
+        context.routes.push(super::RouteChange::AddUfrag(credentials.ufrag.clone(), key));
+        participant.transport.restart_ice(credentials);
+    }
+    let remote = RemoteParameters {
+        ufrag: summary.ice_ufrag.clone(),
+        pwd: summary.ice_pwd.clone(),
+        fingerprint: Fingerprint::new(summary.fingerprint.0, summary.fingerprint.1.clone()),
+        setup: summary.setup,
+    };
+    participant.transport.set_remote(context.now, remote).map_err(|error| error.code())?;
+    participant.ice_parameters = Some(parameters);
+    Ok(())
+}
+
+/// What is told of an announced track.
+#[expect(deprecated, reason = "older clients read and write these fields")]
+pub(super) fn track_info(sid: &TrackSid, request: &livekit::AddTrackRequest) -> livekit::TrackInfo {
+    livekit::TrackInfo {
+        sid: sid.to_string(),
+        r#type: request.r#type,
+        name: request.name.clone(),
+        muted: request.muted,
+        width: request.width,
+        height: request.height,
+        simulcast: request.layers.len() > 1,
+        disable_dtx: request.disable_dtx,
+        source: request.source,
+        layers: request.layers.clone(),
+        stereo: request.stereo,
+        disable_red: true, // not forwarded, so nobody should wait for it
+        encryption: request.encryption,
+        stream: request.stream.clone(),
+        audio_features: request.audio_features.clone(),
+        ..Default::default()
+    }
+}

@@ -1,0 +1,308 @@
+//! What sessions say to the room: joining, and every command of a joined session.
+
+use protocol::ids::TrackSid;
+use protocol::livekit;
+
+use super::participant::{Participant, PendingTrack};
+use super::{Context, RouteChange};
+use crate::command::{Join, SessionCommand};
+use crate::event::{Event, Joined, SessionEvent};
+use crate::peer::sdp::parse::ParseLimits;
+use crate::peer::sdp::{Negotiator, NegotiatorSettings};
+use crate::peer::transport::{IceCredentials, Transport, TransportError};
+
+/// Codecs the server forwards, in order of preference.
+const CODECS: [&str; 5] = ["audio/opus", "video/VP8", "video/VP9", "video/H264", "video/AV1"];
+
+impl super::Room {
+    /// Lets a participant in; returns its key, or `None` if the room is full.
+    pub(crate) fn join(&mut self, context: &mut Context<'_>, mut join: Join) -> Option<usize> {
+        if let Some(older) = self.by_identity.get(&join.identity).copied() {
+            // The newer connection wins: its token is the proof.
+            self.leave(
+                context,
+                older,
+                livekit::DisconnectReason::DuplicateIdentity,
+                livekit::leave_request::Action::Disconnect,
+            );
+        }
+        if self.participants.len() >= context.config.limits.participants {
+            context.reject("room", "full");
+            refuse(context, &join, livekit::DisconnectReason::JoinFailure);
+            return None;
+        }
+        let key = match self.add_participant(context, &join) {
+            Ok(key) => key,
+            Err(error) => {
+                context.reject(error.layer(), error.code());
+                refuse(context, &join, livekit::DisconnectReason::JoinFailure);
+                return None;
+            }
+        };
+        self.empty_since = None;
+        self.next_tick = self.next_tick.max(context.now);
+        let offer = join.offer.take();
+        let joined = Joined {
+            room: self.room_info(),
+            participant: self
+                .participants
+                .get(key)
+                .map(|participant| self.info(participant))
+                .unwrap_or_default(),
+            others: self
+                .participants
+                .iter()
+                .filter(|(other, participant)| *other != key && participant.is_visible())
+                .map(|(_, participant)| self.info(participant))
+                .collect(),
+            enabled_publish_codecs: CODECS
+                .map(|mime| livekit::Codec { mime: mime.to_owned(), fmtp_line: String::new() })
+                .to_vec(),
+        };
+        context.events.push_back(Event::Session(join.session, SessionEvent::Joined(Box::new(joined))));
+        context
+            .events
+            .push_back(Event::ParticipantJoined { room: self.name.clone(), identity: join.identity.clone() });
+        self.announce(context, key);
+        self.subscribe_to_all(context, key);
+        for request in std::mem::take(&mut join.add_tracks) {
+            self.add_track(context, key, request);
+        }
+        match offer {
+            Some(offer) => self.handle_offer(context, key, &offer),
+            None => self.request_sections(context, key),
+        }
+        self.schedule(context, key);
+        Some(key)
+    }
+
+    fn add_participant(&mut self, context: &mut Context<'_>, join: &Join) -> Result<usize, TransportError> {
+        let credentials = IceCredentials::generate(context.config.worker, context.random);
+        let ufrag = credentials.ufrag.clone();
+        let transport = match &join.keyed {
+            None => Transport::new(context.shared, credentials, context.now),
+            Some(keyed) => {
+                Transport::keyed(context.shared, context.now, keyed.remote, None, keyed.profile, &keyed.keys)?
+            }
+        };
+        let limits = &context.config.limits;
+        let negotiator = Negotiator::new(NegotiatorSettings {
+            limits: ParseLimits { bytes: limits.sdp_bytes, sections: limits.media_sections },
+            session_id: u64::from_be_bytes(context.random()) >> 1,
+            ..NegotiatorSettings::default()
+        });
+        let sid = protocol::ids::ParticipantSid::from_random(context.random());
+        let own_ssrc = context.random_ssrc();
+        let participant = Participant::new(sid, join, transport, negotiator, own_ssrc);
+        let key = self.participants.insert(participant);
+        self.by_identity.insert(join.identity.clone(), key);
+        match &join.keyed {
+            None => context.routes.push(RouteChange::AddUfrag(ufrag, key)),
+            Some(keyed) => context.routes.push(RouteChange::AddAddress(keyed.remote, key)),
+        }
+        Ok(key)
+    }
+
+    /// Tells the others that somebody came.
+    fn announce(&self, context: &mut Context<'_>, key: usize) {
+        let Some(participant) = self.participants.get(key) else { return };
+        if participant.is_visible() {
+            let update = SessionEvent::ParticipantUpdate(vec![self.info(participant)]);
+            self.broadcast(context, Some(key), update);
+        }
+    }
+
+    /// A command of a joined session.
+    pub(crate) fn handle_command(&mut self, context: &mut Context<'_>, key: usize, command: SessionCommand) {
+        match command {
+            SessionCommand::Offer(offer) => self.handle_offer(context, key, &offer),
+            // ICE-lite answers checks and starts none, so it needs no candidates of the other side.
+            SessionCommand::Trickle(_) => {}
+            SessionCommand::AddTrack(request) => self.add_track(context, key, *request),
+            SessionCommand::Mute { track, muted } => self.mute(context, key, &track, muted),
+            SessionCommand::Subscription(update) => self.update_subscription(context, key, &update),
+            SessionCommand::TrackSetting(settings) => self.update_track_settings(context, key, &settings),
+            SessionCommand::SubscriptionPermission(permission) => {
+                self.update_subscription_permission(context, key, permission);
+            }
+            SessionCommand::UpdateMetadata(update) => self.update_metadata(context, key, update),
+            SessionCommand::UpdateAudioTrack(update) => {
+                let track = self.own_track(key, &update.track_sid);
+                self.change_track(context, key, track, |info| info.audio_features = update.features);
+            }
+            SessionCommand::UpdateVideoTrack(update) => {
+                let track = self.own_track(key, &update.track_sid);
+                self.change_track(context, key, track, |info| {
+                    (info.width, info.height) = (update.width, update.height);
+                });
+            }
+            SessionCommand::Leave(reason) => {
+                self.remove(context, key, reason);
+            }
+            SessionCommand::Disconnected => {
+                if let Some(participant) = self.participants.get_mut(key) {
+                    if let Some(session) = participant.session.take() {
+                        context.routes.push(RouteChange::RemoveSession(session));
+                    }
+                    participant.disconnected_at = Some(context.now);
+                }
+            }
+        }
+        self.mark_dirty(key);
+        self.schedule(context, key);
+    }
+
+    fn handle_offer(&mut self, context: &mut Context<'_>, key: usize, offer: &livekit::SessionDescription) {
+        if let Err(code) = self.negotiate(context, key, offer) {
+            context.reject("sdp", code);
+            let refusal = livekit::RequestResponse {
+                reason: livekit::request_response::Reason::InvalidRequest.into(),
+                message: format!("the offer cannot be answered: {code}"),
+                ..Default::default()
+            };
+            self.tell(context, key, SessionEvent::RequestResponse(refusal));
+            self.leave(
+                context,
+                key,
+                livekit::DisconnectReason::JoinFailure,
+                livekit::leave_request::Action::Disconnect,
+            );
+        }
+    }
+
+    fn add_track(&mut self, context: &mut Context<'_>, key: usize, request: livekit::AddTrackRequest) {
+        let limit = context.config.limits.tracks;
+        let Some(participant) = self.participants.get_mut(key) else { return };
+        let refusal = if !participant.may_publish(request.source) {
+            Some((livekit::request_response::Reason::NotAllowed, "publish-not-allowed"))
+        } else if participant.published.len() + participant.pending_tracks.len() >= limit {
+            Some((livekit::request_response::Reason::LimitExceeded, "too-many-tracks"))
+        } else if request.cid.is_empty() || request.cid.len() > 256 || request.name.len() > 1024 {
+            Some((livekit::request_response::Reason::InvalidRequest, "invalid-track"))
+        } else {
+            None
+        };
+        if let Some((reason, code)) = refusal {
+            context.reject("signal", code);
+            let response = livekit::RequestResponse {
+                reason: reason.into(),
+                message: code.to_owned(),
+                request: Some(livekit::request_response::Request::AddTrack(request)),
+                ..Default::default()
+            };
+            self.tell(context, key, SessionEvent::RequestResponse(response));
+            return;
+        }
+        let announced = participant.pending_tracks.iter().find(|pending| pending.request.cid == request.cid);
+        let sid = match announced {
+            Some(pending) => pending.sid.clone(), // asked twice: the same answer
+            None => TrackSid::from_random(context.random()),
+        };
+        let response = livekit::TrackPublishedResponse {
+            cid: request.cid.clone(),
+            track: Some(super::publishing::track_info(&sid, &request)),
+        };
+        participant.pending_tracks.retain(|pending| pending.request.cid != request.cid);
+        participant.pending_tracks.push(PendingTrack { sid, request });
+        self.tell(context, key, SessionEvent::TrackPublished(response));
+        // The offer may have been quicker than the announcement.
+        self.publish_offered(context, key);
+    }
+
+    fn mute(&mut self, context: &mut Context<'_>, key: usize, track: &TrackSid, muted: bool) {
+        let published = self.own_track(key, track.as_str());
+        if let Some(track) = published.and_then(|track| self.tracks.get_mut(track)) {
+            track.loudness.silence();
+        } else if let Some(pending) = self.participants.get_mut(key).and_then(|participant| {
+            participant.pending_tracks.iter_mut().find(|pending| pending.sid == *track)
+        }) {
+            pending.request.muted = muted;
+        }
+        self.change_track(context, key, published, |info| info.muted = muted);
+        if let Some(track) = published.filter(|_| !muted) {
+            self.want_keyframe(context, track);
+        }
+    }
+
+    /// Key of one of the participant's own published tracks.
+    fn own_track(&self, key: usize, sid: &str) -> Option<usize> {
+        let track = *self.by_track_sid.get(sid)?;
+        (self.tracks.get(track)?.publisher == key).then_some(track)
+    }
+
+    /// Changes what is told of a track, and tells it.
+    fn change_track(
+        &mut self,
+        context: &mut Context<'_>,
+        key: usize,
+        track: Option<usize>,
+        change: impl FnOnce(&mut livekit::TrackInfo),
+    ) {
+        let Some(track) = track.and_then(|track| self.tracks.get_mut(track)) else { return };
+        let before = track.info.clone();
+        change(&mut track.info);
+        if track.info == before {
+            return;
+        }
+        if let Some(participant) = self.participants.get_mut(key) {
+            participant.version += 1;
+        }
+        self.broadcast_participant(context, key);
+    }
+
+    fn update_metadata(
+        &mut self,
+        context: &mut Context<'_>,
+        key: usize,
+        update: livekit::UpdateParticipantMetadata,
+    ) {
+        let limit = context.config.limits.metadata_bytes;
+        let Some(participant) = self.participants.get_mut(key) else { return };
+        let attribute_bytes: usize =
+            update.attributes.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let reason = if !participant.permission.can_update_metadata {
+            livekit::request_response::Reason::NotAllowed
+        } else if update.metadata.len() > limit || update.name.len() > 1024 || attribute_bytes > limit {
+            livekit::request_response::Reason::LimitExceeded
+        } else {
+            livekit::request_response::Reason::Ok
+        };
+        if reason == livekit::request_response::Reason::Ok {
+            if !update.metadata.is_empty() {
+                participant.metadata.clone_from(&update.metadata);
+            }
+            if !update.name.is_empty() {
+                participant.name.clone_from(&update.name);
+            }
+            for (name, value) in &update.attributes {
+                if value.is_empty() {
+                    participant.attributes.remove(name);
+                } else if participant.attributes.len() < 64 || participant.attributes.contains_key(name) {
+                    participant.attributes.insert(name.clone(), value.clone());
+                }
+            }
+            participant.version += 1;
+            self.broadcast_participant(context, key);
+        } else {
+            context.reject("signal", "metadata-refused");
+        }
+        let response = livekit::RequestResponse {
+            request_id: update.request_id,
+            reason: reason.into(),
+            request: Some(livekit::request_response::Request::UpdateMetadata(update)),
+            ..Default::default()
+        };
+        self.tell(context, key, SessionEvent::RequestResponse(response));
+    }
+}
+
+/// Tells a session that it does not get in.
+fn refuse(context: &mut Context<'_>, join: &Join, reason: livekit::DisconnectReason) {
+    let leave = livekit::LeaveRequest {
+        can_reconnect: false,
+        reason: reason.into(),
+        action: livekit::leave_request::Action::Disconnect.into(),
+        regions: None,
+    };
+    context.events.push_back(Event::Session(join.session, SessionEvent::Leave(leave)));
+}

@@ -1,0 +1,381 @@
+//! Subscriptions: what a participant wants and may have, bound to media sections of its offers.
+//!
+//! The client is the only offerer. So a subscription first is a wish; when sections are missing or their
+//! content changed, the client is asked to offer again (`MediaSectionsRequirement`), and its offer binds.
+
+use std::collections::HashSet;
+
+use protocol::livekit;
+
+use super::Context;
+use super::participant::{Participant, Requested, Subscription};
+use crate::event::SessionEvent;
+use crate::peer::sdp::{MediaKind, SectionIndex, SendTrack};
+use crate::track::down_track::DownTrack;
+use crate::track::up_track::{Subscriber, UpTrack};
+
+impl Participant {
+    /// Takes a DownTrack off its section.
+    pub(super) fn release(&mut self, down_track: usize) {
+        if let Some(down) = self.down_tracks.try_remove(down_track) {
+            self.negotiator.unbind(down.section);
+            self.queue.retain(|outgoing| outgoing.down_track != down_track);
+        }
+    }
+
+    /// Sections and their kinds that wishes wait for.
+    fn unbound<'a>(
+        &'a self,
+        tracks: &'a slab::Slab<UpTrack>,
+    ) -> impl Iterator<Item = (usize, MediaKind)> + 'a {
+        self.subscriptions
+            .iter()
+            .filter(|(_, subscription)| {
+                subscription.desired && subscription.allowed && subscription.down_track.is_none()
+            })
+            .filter_map(|(track, _)| Some((*track, kind_of(tracks.get(*track)?))))
+    }
+}
+
+impl super::Room {
+    /// A newcomer subscribes to everything, if its client asked for that.
+    pub(super) fn subscribe_to_all(&mut self, _context: &mut Context<'_>, key: usize) {
+        let tracks: Vec<usize> = self.tracks.iter().map(|(track, _)| track).collect();
+        if self.participants.get(key).is_some_and(|participant| participant.auto_subscribe) {
+            for track in tracks {
+                self.subscribe(key, track);
+            }
+        }
+    }
+
+    /// Everybody who wants everything subscribes to a new track.
+    pub(super) fn subscribe_all_to(&mut self, context: &mut Context<'_>, track: usize) {
+        let keys: Vec<usize> = self
+            .participants
+            .iter()
+            .filter(|(_, participant)| participant.auto_subscribe)
+            .map(|(key, _)| key)
+            .collect();
+        for key in keys {
+            self.subscribe(key, track);
+            self.request_sections(context, key);
+        }
+    }
+
+    /// Notes the wish; binding comes with the next offer.
+    fn subscribe(&mut self, key: usize, track: usize) {
+        let Some(up_track) = self.tracks.get(track) else { return };
+        if up_track.publisher == key {
+            return;
+        }
+        let allowed = self.may_subscribe(key, up_track);
+        let Some(participant) = self.participants.get_mut(key).filter(|p| p.permission.can_subscribe) else {
+            return;
+        };
+        let subscription = participant.subscriptions.entry(track).or_insert(Subscription {
+            desired: true,
+            allowed,
+            disabled: false,
+            down_track: None,
+        });
+        subscription.desired = true;
+        subscription.allowed = allowed;
+    }
+
+    fn unsubscribe(&mut self, key: usize, track: usize) {
+        let Some(participant) = self.participants.get_mut(key) else { return };
+        let Some(subscription) = participant.subscriptions.get_mut(&track) else { return };
+        subscription.desired = false;
+        self.drop_down_track(key, track);
+    }
+
+    /// Stops a subscription's flow of packets at once; the section follows with the next offer.
+    fn drop_down_track(&mut self, key: usize, track: usize) {
+        let Some(participant) = self.participants.get_mut(key) else { return };
+        let Some(subscription) = participant.subscriptions.get_mut(&track) else { return };
+        if let Some(down) = subscription.down_track.take() {
+            participant.release(down);
+        }
+        if let Some(up_track) = self.tracks.get_mut(track) {
+            up_track.subscribers.retain(|subscriber| subscriber.participant != key);
+        }
+    }
+
+    /// Whether the publisher lets this participant have the track.
+    fn may_subscribe(&self, key: usize, track: &UpTrack) -> bool {
+        let (Some(publisher), Some(subscriber)) =
+            (self.participants.get(track.publisher), self.participants.get(key))
+        else {
+            return false;
+        };
+        let Some(permission) = &publisher.subscription_permission else { return true };
+        permission.all_participants
+            || permission.track_permissions.iter().any(|entry| {
+                let is_meant = entry.participant_sid == subscriber.sid.as_str()
+                    || (!entry.participant_identity.is_empty()
+                        && entry.participant_identity == subscriber.identity.expose());
+                is_meant && (entry.all_tracks || entry.track_sids.iter().any(|sid| sid == track.sid.as_str()))
+            })
+    }
+
+    pub(super) fn update_subscription(
+        &mut self,
+        context: &mut Context<'_>,
+        key: usize,
+        update: &livekit::UpdateSubscription,
+    ) {
+        let sids = update
+            .track_sids
+            .iter()
+            .chain(update.participant_tracks.iter().flat_map(|tracks| tracks.track_sids.iter()));
+        let mut unknown = Vec::new();
+        for sid in sids.take(context.config.limits.media_sections) {
+            match self.by_track_sid.get(sid.as_str()).copied() {
+                Some(track) if update.subscribe => self.subscribe(key, track),
+                Some(track) => self.unsubscribe(key, track),
+                None if update.subscribe => unknown.push(sid.clone()),
+                None => {}
+            }
+        }
+        for track_sid in unknown {
+            let response = livekit::SubscriptionResponse {
+                track_sid,
+                err: livekit::SubscriptionError::SeTrackNotfound.into(),
+            };
+            self.tell(context, key, SessionEvent::SubscriptionResponse(response));
+        }
+        self.request_sections(context, key);
+    }
+
+    pub(super) fn update_track_settings(
+        &mut self,
+        context: &mut Context<'_>,
+        key: usize,
+        settings: &livekit::UpdateTrackSettings,
+    ) {
+        for sid in settings.track_sids.iter().take(context.config.limits.media_sections) {
+            let Some(track) = self.by_track_sid.get(sid.as_str()).copied() else { continue };
+            let Some(participant) = self.participants.get_mut(key) else { return };
+            let Some(subscription) = participant.subscriptions.get_mut(&track) else { continue };
+            let was_disabled = std::mem::replace(&mut subscription.disabled, settings.disabled);
+            if let Some(down) = subscription.down_track.and_then(|down| participant.down_tracks.get_mut(down))
+            {
+                down.disabled = settings.disabled;
+            }
+            if was_disabled && !settings.disabled {
+                self.restart_down_track(context, key, track);
+            }
+        }
+    }
+
+    /// A paused subscription goes on: what it missed is gone, so it starts at a key frame.
+    fn restart_down_track(&mut self, context: &mut Context<'_>, key: usize, track: usize) {
+        let down = self.participants.get_mut(key).and_then(|participant| {
+            let down = participant.subscriptions.get(&track)?.down_track?;
+            participant.down_tracks.get_mut(down)
+        });
+        if let Some(down) = down {
+            down.forwarder.resume_at_keyframe();
+            self.want_keyframe(context, track);
+        }
+    }
+
+    pub(super) fn update_subscription_permission(
+        &mut self,
+        context: &mut Context<'_>,
+        key: usize,
+        permission: livekit::SubscriptionPermission,
+    ) {
+        let Some(participant) = self.participants.get_mut(key) else { return };
+        if permission.track_permissions.len() > context.config.limits.participants {
+            context.reject("signal", "too-many-permissions");
+            return;
+        }
+        participant.subscription_permission = Some(permission);
+        let publisher_sid = participant.sid.to_string();
+        let published = participant.published.clone();
+        let others: Vec<usize> =
+            self.participants.iter().map(|(other, _)| other).filter(|other| *other != key).collect();
+        for track in published {
+            for &other in &others {
+                let Some(up_track) = self.tracks.get(track) else { continue };
+                let (allowed, track_sid) = (self.may_subscribe(other, up_track), up_track.sid.to_string());
+                let Some(participant) = self.participants.get_mut(other) else { continue };
+                let Some(subscription) = participant.subscriptions.get_mut(&track) else { continue };
+                if std::mem::replace(&mut subscription.allowed, allowed) == allowed {
+                    continue;
+                }
+                if !allowed {
+                    self.drop_down_track(other, track);
+                }
+                let update = livekit::SubscriptionPermissionUpdate {
+                    participant_sid: publisher_sid.clone(),
+                    track_sid,
+                    allowed,
+                };
+                self.tell(context, other, SessionEvent::SubscriptionPermissionUpdate(update));
+            }
+        }
+        for other in others {
+            self.request_sections(context, other);
+        }
+    }
+
+    /// Binds wishes to the free sections of the offer being answered.
+    pub(super) fn bind_subscriptions(&mut self, context: &mut Context<'_>, key: usize) {
+        let Some(participant) = self.participants.get(key) else { return };
+        let wishes: Vec<(usize, MediaKind)> = participant.unbound(&self.tracks).collect();
+        for (track, kind) in wishes {
+            let Some(up_track) = self.tracks.get(track) else { continue };
+            let Some(publisher_sid) = self.participants.get(up_track.publisher).map(|p| p.sid.to_string())
+            else {
+                continue;
+            };
+            let send = SendTrack {
+                kind,
+                participant_sid: publisher_sid.clone(),
+                track_sid: up_track.sid.to_string(),
+                ssrc: context.random_ssrc(),
+                rtx_ssrc: (kind == MediaKind::Video).then(|| context.random_ssrc()),
+                cname: publisher_sid,
+            };
+            let Some(participant) = self.participants.get_mut(key) else { return };
+            let Some(section) = participant.negotiator.bind(send) else { continue };
+            let random = u32::from_be_bytes(context.random());
+            let Some(negotiated) = participant.negotiator.send_section(section) else { continue };
+            let mut down = DownTrack::new(track, section, negotiated, &up_track.codecs, random);
+            if !down.has_shared_codec() {
+                participant.negotiator.unbind(section);
+                self.refuse_codec(context, key, track);
+                continue;
+            }
+            let Some(subscription) = participant.subscriptions.get_mut(&track) else { continue };
+            down.disabled = subscription.disabled;
+            let down_track = participant.down_tracks.insert(down);
+            subscription.down_track = Some(down_track);
+            if let Some(up_track) = self.tracks.get_mut(track) {
+                up_track.subscribers.push(Subscriber { participant: key, down_track });
+            }
+            self.tell_subscribed(context, track);
+            self.want_keyframe(context, track);
+        }
+    }
+
+    /// Publisher and subscriber share no codec: says so once and forgets the wish.
+    fn refuse_codec(&mut self, context: &mut Context<'_>, key: usize, track: usize) {
+        let Some(up_track) = self.tracks.get(track) else { return };
+        let response = livekit::SubscriptionResponse {
+            track_sid: up_track.sid.to_string(),
+            err: livekit::SubscriptionError::SeCodecUnsupported.into(),
+        };
+        if let Some(subscription) =
+            self.participants.get_mut(key).and_then(|participant| participant.subscriptions.get_mut(&track))
+        {
+            subscription.desired = false;
+        }
+        context.reject("room", "no-shared-codec");
+        self.tell(context, key, SessionEvent::SubscriptionResponse(response));
+    }
+
+    /// Frees what the client no longer receives, and takes over what its newest offer says of the rest.
+    pub(super) fn refresh_down_tracks(&mut self, key: usize, lost: &[SectionIndex]) {
+        let Some(participant) = self.participants.get_mut(key) else { return };
+        let gone: Vec<usize> = participant
+            .down_tracks
+            .iter()
+            .filter(|(_, down)| lost.contains(&down.section))
+            .map(|(_, down)| down.track)
+            .collect();
+        for track in gone {
+            self.drop_down_track(key, track);
+        }
+        let Some(participant) = self.participants.get_mut(key) else { return };
+        for (_, down) in &mut participant.down_tracks {
+            if let (Some(send), Some(up_track)) =
+                (participant.negotiator.send_section(down.section), self.tracks.get(down.track))
+            {
+                down.renegotiate(send, &up_track.codecs);
+            }
+        }
+    }
+
+    /// Asks a client for the sections that its wishes lack, or just to offer again when sections changed.
+    /// What was asked for and has not come yet is not asked for twice.
+    pub(super) fn request_sections(&mut self, context: &mut Context<'_>, key: usize) {
+        let Some(participant) = self.participants.get_mut(key) else { return };
+        if participant.ice_parameters.is_none() && participant.negotiator.section_count() == 0 {
+            // Its first offer is still to come and binds what it can.
+            return;
+        }
+        let mut missing = Requested::default();
+        let mut wishes = 0;
+        for (_, kind) in participant.unbound(&self.tracks) {
+            wishes += 1;
+            if let Some(count) = missing.of(kind) {
+                *count += 1;
+            }
+        }
+        for kind in [MediaKind::Audio, MediaKind::Video] {
+            let free = participant.negotiator.available(kind);
+            let asked = participant.requested.of(kind).map_or(0, |count| *count);
+            if let Some(count) = missing.of(kind) {
+                *count = count.saturating_sub(free + asked);
+            }
+        }
+        let is_due = (wishes > 0 || participant.negotiator.needs_offer()) && !participant.requested.offer;
+        if missing.audios + missing.videos == 0 && !is_due {
+            return;
+        }
+        participant.requested.offer = true;
+        participant.requested.audios += missing.audios;
+        participant.requested.videos += missing.videos;
+        let event = SessionEvent::MediaSectionsRequirement {
+            audios: missing.audios as u32,
+            videos: missing.videos as u32,
+        };
+        self.tell(context, key, event);
+    }
+
+    /// [`Self::request_sections`] for everybody; after tracks vanished.
+    pub(super) fn request_sections_of_all(&mut self, context: &mut Context<'_>) {
+        let keys: Vec<usize> = self.participants.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            self.request_sections(context, key);
+        }
+    }
+
+    /// Notes which of the requested sections an offer brought. An offer that was under way when they were
+    /// asked for brings none; then another follows by itself.
+    pub(super) fn note_offer(&mut self, key: usize, before: (usize, usize)) {
+        let Some(participant) = self.participants.get_mut(key) else { return };
+        let (audios, videos) = participant.receivable();
+        let requested = &mut participant.requested;
+        requested.audios = requested.audios.saturating_sub(audios.saturating_sub(before.0));
+        requested.videos = requested.videos.saturating_sub(videos.saturating_sub(before.1));
+        requested.offer = requested.audios + requested.videos > 0;
+    }
+
+    /// Which layers arrive has changed: subscribers are to move, and need key frames for that.
+    pub(super) fn select_targets(&mut self, context: &mut Context<'_>) {
+        let changed: HashSet<usize> = self
+            .tracks
+            .iter_mut()
+            .filter(|(_, track)| track.layers.len() > 1)
+            .filter_map(|(key, track)| track.select_target(context.now).then_some(key))
+            .collect();
+        for track in changed {
+            self.want_keyframe(context, track);
+        }
+    }
+}
+
+impl Participant {
+    /// Audio and video sections on which the client can receive.
+    pub(super) fn receivable(&self) -> (usize, usize) {
+        (self.negotiator.receivable(MediaKind::Audio), self.negotiator.receivable(MediaKind::Video))
+    }
+}
+
+fn kind_of(track: &UpTrack) -> MediaKind {
+    if track.is_audio() { MediaKind::Audio } else { MediaKind::Video }
+}

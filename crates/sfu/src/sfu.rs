@@ -1,0 +1,318 @@
+//! The core itself: which datagram and which command belongs to which room, when a room is due, and what
+//! happens when a room fails.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use protocol::ids::{RoomName, SessionId};
+use protocol::livekit;
+use slab::Slab;
+
+use crate::batch::SendBatch;
+use crate::command::{Command, Join, SessionCommand};
+use crate::config::Config;
+use crate::event::{Event, Rejection, SessionEvent};
+use crate::io::{Datagram, Input, Output, Random};
+use crate::peer::transport::{Shared, is_stun, stun_local_ufrag};
+use crate::room::{Context, Room, RouteChange};
+
+/// A participant: key of its room, key in its room.
+type Address = (usize, usize);
+
+/// The core: every room of one worker. See the crate's description for the run loop.
+pub struct Sfu {
+    config: Config,
+    shared: Arc<Shared>,
+    random: Box<dyn Random>,
+    epoch: Instant,
+    rooms: Slab<Room>,
+    by_name: HashMap<RoomName, usize>,
+    by_session: HashMap<SessionId, Address>,
+    by_ufrag: HashMap<String, Address>,
+    by_address: HashMap<SocketAddr, Address>,
+    timers: BinaryHeap<Reverse<(Instant, usize)>>,
+    /// For each room the earliest deadline in `timers`.
+    scheduled: HashMap<usize, Instant>,
+    dirty: Vec<usize>,
+    events: VecDeque<Event>,
+    routes: Vec<RouteChange>,
+}
+
+impl Sfu {
+    /// A core without rooms. `now` becomes its zero of time.
+    pub fn new(now: Instant, config: Config, shared: Arc<Shared>, random: Box<dyn Random>) -> Self {
+        Self {
+            config,
+            shared,
+            random,
+            epoch: now,
+            rooms: Slab::new(),
+            by_name: HashMap::new(),
+            by_session: HashMap::new(),
+            by_ufrag: HashMap::new(),
+            by_address: HashMap::new(),
+            timers: BinaryHeap::new(),
+            scheduled: HashMap::new(),
+            dirty: Vec::new(),
+            events: VecDeque::new(),
+            routes: Vec::new(),
+        }
+    }
+
+    /// Takes one input. Then [`Self::poll`] until [`Output::Timeout`]; several datagrams may be handed in
+    /// before, so that what they cause is sealed destination by destination.
+    pub fn handle(&mut self, now: Instant, input: Input<'_>) {
+        match input {
+            Input::Datagram(datagram) => self.handle_datagram(now, datagram),
+            Input::Command(command) => self.handle_command(now, command),
+            Input::Timeout => self.handle_timeout(now),
+        }
+    }
+
+    /// Seals what waits into the batch and says what happened and when the next [`Input::Timeout`] is due.
+    pub fn poll(&mut self, now: Instant, batch: &mut SendBatch) -> Output {
+        while let Some(room) = self.dirty.pop() {
+            self.with_room(now, room, |room, context| room.transmit(context, batch));
+        }
+        match self.events.pop_front() {
+            Some(event) => Output::Event(event),
+            None => Output::Timeout(self.timers.peek().map(|Reverse((at, _))| *at)),
+        }
+    }
+
+    /// Rooms running now.
+    pub fn room_count(&self) -> usize {
+        self.rooms.len()
+    }
+
+    /// Addresses, fragments and sessions that lead to participants; nothing may stay behind when they leave.
+    pub fn route_count(&self) -> usize {
+        self.by_address.len() + self.by_ufrag.len() + self.by_session.len()
+    }
+
+    fn handle_datagram(&mut self, now: Instant, datagram: Datagram<'_>) {
+        let known = if is_stun(datagram.payload) {
+            let ufrag = stun_local_ufrag(datagram.payload).and_then(|ufrag| std::str::from_utf8(ufrag).ok());
+            ufrag.and_then(|ufrag| self.by_ufrag.get(ufrag))
+        } else {
+            self.by_address.get(&datagram.source)
+        };
+        let Some((room, participant)) = known.copied() else {
+            self.events.push_back(Event::Rejected(Rejection { layer: "demux", code: "unknown-source" }));
+            return;
+        };
+        self.with_room(now, room, |room, context| room.handle_datagram(context, participant, datagram));
+    }
+
+    fn handle_command(&mut self, now: Instant, command: Command) {
+        match command {
+            Command::Join(join) => self.join(now, *join),
+            Command::Session(session, command) => self.session_command(now, session, command),
+            Command::EndAll(reason) => {
+                let rooms: Vec<usize> = self.rooms.iter().map(|(key, _)| key).collect();
+                for room in rooms {
+                    self.end_room(now, room, reason, livekit::leave_request::Action::Reconnect);
+                }
+            }
+        }
+    }
+
+    fn join(&mut self, now: Instant, join: Join) {
+        let session = join.session;
+        let room = match self.by_name.get(&join.room) {
+            Some(room) => *room,
+            None => {
+                let name = join.room.clone();
+                let room = {
+                    let mut context = context(
+                        now,
+                        &self.config,
+                        &self.shared,
+                        &mut *self.random,
+                        &mut self.events,
+                        &mut self.routes,
+                        self.epoch,
+                    );
+                    Room::new(name.clone(), join.now_unix_ms, &mut context)
+                };
+                let room = self.rooms.insert(room);
+                self.by_name.insert(name, room);
+                room
+            }
+        };
+        let participant = self.with_room(now, room, |room, context| room.join(context, join)).flatten();
+        if let Some(participant) = participant.filter(|key| self.is_present(room, *key)) {
+            self.by_session.insert(session, (room, participant));
+        }
+    }
+
+    /// A join whose offer was refused has left the room again.
+    fn is_present(&self, room: usize, participant: usize) -> bool {
+        self.rooms.get(room).is_some_and(|room| room.has_participant(participant))
+    }
+
+    fn session_command(&mut self, now: Instant, session: SessionId, command: SessionCommand) {
+        // The session may have been ended a moment ago, which its signalling has not seen yet.
+        if let Some((room, participant)) = self.by_session.get(&session).copied() {
+            self.with_room(now, room, |room, context| room.handle_command(context, participant, command));
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        while let Some(Reverse((at, room))) = self.timers.peek().copied() {
+            if at > now {
+                break;
+            }
+            self.timers.pop();
+            if self.scheduled.get(&room) != Some(&at) {
+                continue; // rescheduled since
+            }
+            self.scheduled.remove(&room);
+            self.with_room(now, room, |room, context| room.handle_timeout(context));
+            if self.rooms.get(room).is_some_and(|state| state.is_over(now, self.config.room_grace)) {
+                self.drop_room(room);
+            }
+        }
+    }
+
+    /// Runs something in a room. A panic ends that room and no other.
+    fn with_room<T>(
+        &mut self,
+        now: Instant,
+        key: usize,
+        run: impl FnOnce(&mut Room, &mut Context<'_>) -> T,
+    ) -> Option<T> {
+        let room = self.rooms.get_mut(key)?;
+        let mut context = context(
+            now,
+            &self.config,
+            &self.shared,
+            &mut *self.random,
+            &mut self.events,
+            &mut self.routes,
+            self.epoch,
+        );
+        let result = catch_unwind(AssertUnwindSafe(|| run(room, &mut context)));
+        self.apply_routes(key);
+        match result {
+            Ok(value) => {
+                self.after_turn(key);
+                Some(value)
+            }
+            Err(_) => {
+                // The state is in doubt, so it is dropped whole; clients rejoin by themselves.
+                self.events.push_back(Event::Rejected(Rejection { layer: "room", code: "panic" }));
+                self.abandon_room(key);
+                None
+            }
+        }
+    }
+
+    /// Keeps timers and the list of rooms with something to send up to date.
+    fn after_turn(&mut self, key: usize) {
+        let Some(room) = self.rooms.get(key) else { return };
+        if room.is_dirty() && !self.dirty.contains(&key) {
+            self.dirty.push(key);
+        }
+        if let Some(next) = room.next_timeout(self.config.room_grace)
+            && self.scheduled.get(&key).is_none_or(|scheduled| next < *scheduled)
+        {
+            self.scheduled.insert(key, next);
+            self.timers.push(Reverse((next, key)));
+        }
+    }
+
+    fn apply_routes(&mut self, room: usize) {
+        for change in self.routes.drain(..) {
+            match change {
+                RouteChange::AddUfrag(ufrag, participant) => {
+                    self.by_ufrag.insert(ufrag, (room, participant));
+                }
+                RouteChange::RemoveUfrag(ufrag) => {
+                    self.by_ufrag.remove(&ufrag);
+                }
+                RouteChange::AddAddress(address, participant) => {
+                    self.by_address.insert(address, (room, participant));
+                    self.events.push_back(Event::Route(address));
+                }
+                RouteChange::RemoveAddress(address, participant) => {
+                    // Somebody else may have proved the address since.
+                    if self.by_address.get(&address) == Some(&(room, participant)) {
+                        self.by_address.remove(&address);
+                        self.events.push_back(Event::Unroute(address));
+                    }
+                }
+                RouteChange::RemoveSession(session) => {
+                    self.by_session.remove(&session);
+                }
+            }
+        }
+    }
+
+    fn end_room(
+        &mut self,
+        now: Instant,
+        key: usize,
+        reason: livekit::DisconnectReason,
+        action: livekit::leave_request::Action,
+    ) {
+        self.with_room(now, key, |room, context| room.end(context, reason, action));
+        self.drop_room(key);
+    }
+
+    fn drop_room(&mut self, key: usize) {
+        let Some(room) = self.rooms.try_remove(key) else { return };
+        self.by_name.remove(room.name());
+        self.scheduled.remove(&key);
+        self.dirty.retain(|dirty| *dirty != key);
+        self.events.push_back(Event::RoomEnded { room: room.name().clone(), sid: room.sid().clone() });
+    }
+
+    /// Drops a room without running any more of its code.
+    fn abandon_room(&mut self, key: usize) {
+        let Some(room) = self.rooms.get(key) else { return };
+        let name = room.name().clone();
+        let members: Vec<_> = room.members().map(|(session, identity)| (session, identity.clone())).collect();
+        for (session, identity) in members {
+            if let Some(session) = session {
+                let leave = livekit::LeaveRequest {
+                    can_reconnect: true,
+                    reason: livekit::DisconnectReason::StateMismatch.into(),
+                    action: livekit::leave_request::Action::Reconnect.into(),
+                    regions: None,
+                };
+                self.events.push_back(Event::Session(session, SessionEvent::Leave(leave)));
+            }
+            self.events.push_back(Event::ParticipantLeft { room: name.clone(), identity });
+        }
+        self.by_session.retain(|_, (room, _)| *room != key);
+        self.by_ufrag.retain(|_, (room, _)| *room != key);
+        let lost: Vec<SocketAddr> = self
+            .by_address
+            .iter()
+            .filter(|(_, (room, _))| *room == key)
+            .map(|(address, _)| *address)
+            .collect();
+        for address in lost {
+            self.by_address.remove(&address);
+            self.events.push_back(Event::Unroute(address));
+        }
+        self.drop_room(key);
+    }
+}
+
+fn context<'a>(
+    now: Instant,
+    config: &'a Config,
+    shared: &'a Arc<Shared>,
+    random: &'a mut dyn Random,
+    events: &'a mut VecDeque<Event>,
+    routes: &'a mut Vec<RouteChange>,
+    epoch: Instant,
+) -> Context<'a> {
+    Context { now, config, shared, random, events, routes, epoch }
+}

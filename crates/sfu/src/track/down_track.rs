@@ -1,0 +1,298 @@
+//! A published track on its way to one subscriber: payload types, extension ids, SSRCs and counters of that
+//! subscriber, and the [`Forwarder`] that gives its packets their numbers. It stores no packets.
+
+use std::time::{Duration, Instant};
+
+use rtp::codec::{CodecKind, vp8};
+use rtp::extension::{ExtensionKind, ExtensionMap};
+use rtp::header::{HeaderBuilder, HeaderFields};
+
+use super::extensions;
+use super::forwarder::Forwarder;
+use super::packet_store::StoredPacket;
+use super::up_track::UpCodec;
+use crate::peer::sdp::{NegotiatedCodec, SectionIndex, SendSection};
+
+/// Retransmissions a subscriber may have at once, and per second: a NACK storm costs the publisher nothing
+/// and the others little. 400/s are 4 Mbit/s.
+const RTX_BURST: u32 = 200;
+const RTX_PER_SECOND: u32 = 400;
+
+/// One of the publisher's payload types and what it becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Payload {
+    /// The publisher's payload type.
+    pub publisher: u8,
+    /// The subscriber's.
+    pub media: u8,
+    /// The subscriber's for retransmissions.
+    pub rtx: Option<u8>,
+    /// The codec.
+    pub kind: CodecKind,
+}
+
+/// See the module's description.
+#[derive(Debug)]
+pub struct DownTrack {
+    /// Key of the room's UpTrack.
+    pub track: usize,
+    /// The subscriber's media section.
+    pub section: SectionIndex,
+    /// SSRC of the medium.
+    pub ssrc: u32,
+    /// SSRC of retransmissions.
+    pub rtx_ssrc: Option<u32>,
+    /// Canonical name (RFC 3550 §6.5.1): the publisher's participant id, so that its tracks are played in step.
+    pub cname: String,
+    /// Choice and numbering.
+    pub forwarder: Forwarder,
+    /// Set by the subscriber's `trackSetting`.
+    pub disabled: bool,
+    /// Packets and payload octets sent, for sender reports.
+    pub packets: u32,
+    /// See `packets`.
+    pub octets: u32,
+    /// The subscriber reported about this SSRC, so it knows which section it belongs to.
+    pub confirmed: bool,
+    /// Whether a sender report went out since the source last changed.
+    pub reported: bool,
+    mid: String,
+    extensions: ExtensionMap,
+    payloads: Vec<Payload>,
+    rtx_sequence: u64,
+    rtx_budget: Budget,
+}
+
+impl DownTrack {
+    /// A DownTrack in the media section that the subscriber's offer has for it; `codecs` are the publisher's,
+    /// by payload type.
+    pub fn new(
+        track: usize,
+        section: SectionIndex,
+        send: &SendSection,
+        codecs: &[(u8, UpCodec)],
+        random: u32,
+    ) -> Self {
+        let [first, second, third, fourth] = random.to_be_bytes();
+        let is_video = codecs.iter().any(|(_, codec)| codec.kind.is_video());
+        let mut down_track = Self {
+            track,
+            section,
+            ssrc: send.track.ssrc,
+            rtx_ssrc: send.track.rtx_ssrc,
+            cname: send.track.cname.clone(),
+            forwarder: Forwarder::new(is_video, u16::from_be_bytes([first, second])),
+            disabled: false,
+            packets: 0,
+            octets: 0,
+            confirmed: false,
+            reported: false,
+            mid: String::new(),
+            extensions: ExtensionMap::default(),
+            payloads: Vec::new(),
+            rtx_sequence: u64::from(u16::from_be_bytes([third, fourth])) + (1 << 16),
+            rtx_budget: Budget::default(),
+        };
+        down_track.renegotiate(send, codecs);
+        down_track
+    }
+
+    /// Takes over what a later offer of either side says.
+    pub fn renegotiate(&mut self, send: &SendSection, codecs: &[(u8, UpCodec)]) {
+        self.mid.clone_from(&send.mid);
+        self.extensions = send.extensions.clone();
+        self.payloads = codecs
+            .iter()
+            .filter_map(|(payload_type, codec)| {
+                let theirs = shared_codec(codec, &send.codecs)?;
+                Some(Payload {
+                    publisher: *payload_type,
+                    media: theirs.payload_type,
+                    rtx: theirs.rtx_payload_type,
+                    kind: codec.kind,
+                })
+            })
+            .collect();
+    }
+
+    /// What one of the publisher's payload types becomes; `None` if the subscriber cannot take it.
+    pub fn payload(&self, publisher: u8) -> Option<Payload> {
+        self.payloads.iter().find(|payload| payload.publisher == publisher).copied()
+    }
+
+    /// Whether publisher and subscriber share a codec at all.
+    pub fn has_shared_codec(&self) -> bool {
+        !self.payloads.is_empty()
+    }
+
+    /// Whether a retransmission may be sent now.
+    pub fn may_retransmit(&mut self, now: Instant) -> bool {
+        self.rtx_budget.take(now)
+    }
+
+    /// The next extended sequence number of the retransmission stream.
+    pub fn next_rtx_sequence(&mut self) -> u64 {
+        self.rtx_sequence += 1;
+        self.rtx_sequence
+    }
+
+    /// Writes the RTP header of a packet for this subscriber; returns its length in bytes.
+    pub fn write_header(
+        &self,
+        fields: &HeaderFields,
+        stored: &StoredPacket<'_>,
+        out: &mut [u8],
+    ) -> Result<usize, rtp::RtpError> {
+        let mid = (!self.confirmed)
+            .then(|| self.extensions.id(ExtensionKind::Mid).map(|id| (id, self.mid.as_bytes())))
+            .flatten();
+        let form = extensions::form(stored.extensions, &self.extensions, mid);
+        let mut builder = HeaderBuilder::new(out, fields, form);
+        if let Some((id, mid)) = mid {
+            builder.extension(id, mid);
+        }
+        extensions::write(stored.extensions, &self.extensions, &mut builder);
+        builder.finish()
+    }
+}
+
+/// A payload's first bytes rewritten for one subscriber.
+#[derive(Debug, Default)]
+pub struct Prefix {
+    bytes: [u8; 16],
+    length: usize,
+    /// Bytes of the stored payload that the prefix stands for.
+    pub replaced: usize,
+}
+
+impl Prefix {
+    /// The bytes in front of the rest of the payload.
+    pub fn as_slice(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+
+    /// Puts the original sequence number of a retransmission in front (RFC 4588 §4).
+    pub fn original_sequence(&mut self, sequence: u16) {
+        self.push(&sequence.to_be_bytes());
+    }
+
+    /// Continues VP8's picture ids over a change of layer (RFC 7741 §4.2); nothing to do without one.
+    pub fn picture(&mut self, codec: CodecKind, payload: &[u8], (id_offset, tl0_offset): (u16, u8)) {
+        if codec != CodecKind::Vp8 || (id_offset, tl0_offset) == (0, 0) {
+            return;
+        }
+        let Ok(descriptor) = vp8::Descriptor::parse(payload) else { return };
+        let picture_id = descriptor.picture_id.map_or(0, |id| id.value).wrapping_add(id_offset) & 0x7fff;
+        let tl0 = descriptor.tl0_pic_idx.unwrap_or_default().wrapping_add(tl0_offset);
+        let mut written = [0; vp8::MAX_DESCRIPTOR];
+        let rewrite = vp8::rewrite(&descriptor, picture_id, tl0, None, &mut written);
+        self.push(written.get(..rewrite.len).unwrap_or_default());
+        self.replaced = rewrite.replaces;
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        if let Some(space) = self.bytes.get_mut(self.length..self.length + bytes.len()) {
+            space.copy_from_slice(bytes);
+            self.length += bytes.len();
+        }
+    }
+}
+
+/// The subscriber's counterpart of a publisher's codec: same kind and, where profiles differ on the wire
+/// (H264 RFC 6184 §8.2.2, VP9 RFC 9628 §7), same profile and packetisation.
+pub fn shared_codec<'a>(
+    publisher: &UpCodec,
+    subscriber: &'a [NegotiatedCodec],
+) -> Option<&'a NegotiatedCodec> {
+    let same_kind = || subscriber.iter().filter(|codec| codec.kind == publisher.kind);
+    let exact = same_kind().find(|codec| codec.fmtp == publisher.fmtp);
+    exact.or_else(|| same_kind().find(|codec| is_compatible(publisher.kind, &publisher.fmtp, &codec.fmtp)))
+}
+
+fn is_compatible(kind: CodecKind, ours: &str, theirs: &str) -> bool {
+    match kind {
+        CodecKind::Opus | CodecKind::Vp8 => true,
+        CodecKind::Vp9 => parameter(ours, "profile-id", "0") == parameter(theirs, "profile-id", "0"),
+        CodecKind::Av1 => parameter(ours, "profile", "0") == parameter(theirs, "profile", "0"),
+        CodecKind::H264 => {
+            let mode = |fmtp| parameter(fmtp, "packetization-mode", "0");
+            // profile_idc and its constraints; the level is asymmetric between browsers.
+            let profile =
+                |fmtp| parameter(fmtp, "profile-level-id", "42001f").get(..4).map(str::to_ascii_lowercase);
+            mode(ours) == mode(theirs) && profile(ours) == profile(theirs)
+        }
+    }
+}
+
+/// The value of a format parameter, or its default.
+fn parameter<'a>(fmtp: &'a str, name: &str, default: &'a str) -> &'a str {
+    fmtp.split(';')
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find(|(key, _)| key.eq_ignore_ascii_case(name))
+        .map_or(default, |(_, value)| value.trim())
+}
+
+/// A token bucket.
+#[derive(Debug)]
+struct Budget {
+    tokens: u32,
+    filled: Option<Instant>,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { tokens: RTX_BURST, filled: None }
+    }
+}
+
+impl Budget {
+    fn take(&mut self, now: Instant) -> bool {
+        let filled = *self.filled.get_or_insert(now);
+        let passed = now.saturating_duration_since(filled).min(Duration::from_secs(10));
+        let earned = (passed.as_millis() as u32 * RTX_PER_SECOND) / 1000;
+        if earned > 0 {
+            self.tokens = (self.tokens + earned).min(RTX_BURST);
+            self.filled = Some(now);
+        }
+        match self.tokens.checked_sub(1) {
+            Some(left) => {
+                self.tokens = left;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn publisher(kind: CodecKind, fmtp: &str) -> UpCodec {
+        UpCodec { kind, fmtp: fmtp.to_owned(), nack: true, pli: true, fir: false }
+    }
+
+    #[test]
+    fn profiles_are_told_apart_and_levels_are_not() {
+        let h264 = "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f";
+        assert!(is_compatible(CodecKind::H264, h264, "packetization-mode=1;profile-level-id=42E034"));
+        assert!(!is_compatible(CodecKind::H264, h264, "packetization-mode=0;profile-level-id=42e01f"));
+        assert!(!is_compatible(CodecKind::H264, h264, "packetization-mode=1;profile-level-id=64001f"));
+        assert!(is_compatible(CodecKind::Vp9, "", "profile-id=0"), "Firefox names no profile");
+        assert!(!is_compatible(CodecKind::Vp9, "", "profile-id=2"));
+    }
+
+    #[test]
+    fn no_counterpart_is_no_codec() {
+        assert!(shared_codec(&publisher(CodecKind::Av1, ""), &[]).is_none());
+    }
+
+    #[test]
+    fn a_storm_of_requests_is_cut_to_the_budget_and_the_budget_comes_back() {
+        let start = crate::test_start();
+        let mut budget = Budget::default();
+        assert_eq!((0..1000).filter(|_| budget.take(start)).count(), RTX_BURST as usize);
+        let later = start + Duration::from_millis(100);
+        assert_eq!((0..1000).filter(|_| budget.take(later)).count(), (RTX_PER_SECOND / 10) as usize);
+    }
+}

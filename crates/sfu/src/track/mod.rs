@@ -1,0 +1,11 @@
+//! Published tracks and what becomes of them: an [`up_track::UpTrack`] receives layers from its publisher, a
+//! [`down_track::DownTrack`] carries one of them to one subscriber.
+
+pub mod down_track;
+pub(crate) mod extensions;
+pub mod forwarder;
+pub mod keyframe;
+pub mod loudness;
+pub mod packet_store;
+pub mod sender_report;
+pub mod up_track;

@@ -1,0 +1,303 @@
+//! A published track: its layers as they arrive (one SSRC each), and who subscribes to them.
+
+use std::time::{Duration, Instant};
+
+use protocol::ids::TrackSid;
+use protocol::livekit;
+use rtp::codec::{CodecKind, dependency_descriptor as dd, is_keyframe_start, vp8};
+use rtp::extension::{ExtensionKind, ExtensionMap};
+use rtp::nack::NackGenerator;
+use rtp::packet::RtpPacket;
+use rtp::sequence::SequenceUnwrapper;
+use rtp::stats::ReceptionStats;
+
+use super::extensions;
+use super::keyframe::KeyframeRequester;
+use super::loudness::Loudness;
+use super::packet_store::{NotStored, PacketHeader, PacketStore};
+use super::sender_report::ReceivedReport;
+use crate::peer::sdp::{NegotiatedCodec, ReceiveSection};
+
+/// Layers of one track: simulcast has at most three (rid q, h, f).
+pub const MAX_LAYERS: usize = 3;
+
+/// A layer that was silent for this long, while another was not, is no longer forwarded. Shorter reacts
+/// faster to a publisher that stops a layer; longer tolerates low frame rates.
+const LAYER_SILENCE: Duration = Duration::from_secs(2);
+
+/// How recent a packet of another layer must be for silence to mean anything (a still screen is silent on
+/// all layers).
+const LAYER_ALIVE: Duration = Duration::from_millis(700);
+
+/// What the publisher negotiated for one payload type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpCodec {
+    /// Which codec.
+    pub kind: CodecKind,
+    /// Its parameters as offered; profiles are told apart by them.
+    pub fmtp: String,
+    /// Whether lost packets may be asked for.
+    pub nack: bool,
+    /// Whether key frames may be asked for by PLI.
+    pub pli: bool,
+    /// Whether key frames may be asked for by FIR.
+    pub fir: bool,
+}
+
+/// Where a DownTrack of this track is: a key of the room's participants, and one of the participant's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subscriber {
+    /// Key of the subscribing participant.
+    pub participant: usize,
+    /// Key of its DownTrack.
+    pub down_track: usize,
+}
+
+/// See the module's description.
+#[derive(Debug)]
+pub struct UpTrack {
+    /// The track's id.
+    pub sid: TrackSid,
+    /// Key of the publishing participant.
+    pub publisher: usize,
+    /// What LiveKit's clients are told about it.
+    pub info: livekit::TrackInfo,
+    /// The publisher's media section.
+    pub mid: String,
+    /// The track id under which the publisher announced and offered it.
+    pub cid: String,
+    /// What the publisher may send, by payload type.
+    pub codecs: Vec<(u8, UpCodec)>,
+    /// Loudness of a sound track.
+    pub loudness: Loudness,
+    /// Layers, lowest quality first.
+    pub layers: Vec<UpLayer>,
+    /// Who gets it.
+    pub subscribers: Vec<Subscriber>,
+    /// Whether a subscriber was ever there (`TrackSubscribed` is sent once).
+    pub was_subscribed: bool,
+    /// The layer every subscriber should get: the best that arrives.
+    target: usize,
+}
+
+impl UpTrack {
+    /// A track with as many layers as the publisher negotiated rids (one without simulcast).
+    pub fn new(
+        sid: TrackSid,
+        publisher: usize,
+        info: livekit::TrackInfo,
+        cid: String,
+        section: &ReceiveSection,
+    ) -> Self {
+        let mut layers: Vec<UpLayer> =
+            section.rids.iter().take(MAX_LAYERS).map(|rid| UpLayer::new(Some(rid.clone()))).collect();
+        layers.sort_by_key(|layer| quality_of_rid(layer.rid.as_deref()));
+        if layers.is_empty() {
+            layers.push(UpLayer::new(None));
+        }
+        let mut track = Self {
+            sid,
+            publisher,
+            info,
+            mid: section.mid.clone(),
+            cid,
+            codecs: Vec::new(),
+            loudness: Loudness::default(),
+            layers,
+            subscribers: Vec::new(),
+            was_subscribed: false,
+            target: 0,
+        };
+        track.renegotiate(section);
+        track
+    }
+
+    /// Takes over the codecs of the publisher's newest offer.
+    pub fn renegotiate(&mut self, section: &ReceiveSection) {
+        let codec = |codec: &NegotiatedCodec| UpCodec {
+            kind: codec.kind,
+            fmtp: codec.fmtp.clone(),
+            nack: codec.nack,
+            pli: codec.pli,
+            fir: codec.fir,
+        };
+        self.codecs = section.codecs.iter().map(|offered| (offered.payload_type, codec(offered))).collect();
+    }
+
+    /// Whether it is sound.
+    pub fn is_audio(&self) -> bool {
+        self.info.r#type() == livekit::TrackType::Audio
+    }
+
+    /// The layer every subscriber should get.
+    pub fn target(&self) -> usize {
+        self.target
+    }
+
+    /// Looks which layers arrive and sets the target to the best of them; true if it changed.
+    pub fn select_target(&mut self, now: Instant) -> bool {
+        let age = |layer: &UpLayer| layer.last_packet.map(|last| now.saturating_duration_since(last));
+        let someone_alive = self.layers.iter().any(|layer| age(layer).is_some_and(|age| age < LAYER_ALIVE));
+        let arrives = |layer: &UpLayer| age(layer).is_some_and(|age| age < LAYER_SILENCE || !someone_alive);
+        let best = self.layers.iter().rposition(arrives).unwrap_or(self.target);
+        std::mem::replace(&mut self.target, best) != best
+    }
+
+    /// A layer above the present target arrived: cheap check for the packet path.
+    pub fn raise_target(&mut self, layer: usize) -> bool {
+        if layer > self.target {
+            self.target = layer;
+            return true;
+        }
+        false
+    }
+}
+
+/// Orders rids from low to high quality: LiveKit's clients call their layers q, h, f.
+fn quality_of_rid(rid: Option<&str>) -> u8 {
+    match rid {
+        Some("q") => 0,
+        Some("h") => 1,
+        _ => 2,
+    }
+}
+
+/// One received encoding: one SSRC, one store, one reception record.
+#[derive(Debug)]
+pub struct UpLayer {
+    /// Its restriction identifier (RFC 8851), with simulcast.
+    pub rid: Option<String>,
+    /// Its SSRC, once known.
+    pub ssrc: Option<u32>,
+    /// Packets as they are forwarded and sent again.
+    pub store: PacketStore,
+    /// For receiver reports; from the first packet on.
+    pub stats: Option<ReceptionStats>,
+    /// What is missing.
+    pub nack: NackGenerator,
+    /// Key frames wanted.
+    pub keyframes: KeyframeRequester,
+    /// Key-frame requests sent; numbers FIR (RFC 5104 §4.3.1.1).
+    pub keyframe_requests: u8,
+    /// The newest sender report.
+    pub report: Option<ReceivedReport>,
+    /// Counts changes of SSRC: sequence numbers start anew with each.
+    pub generation: u32,
+    /// When its newest packet arrived.
+    pub last_packet: Option<Instant>,
+    /// The codec of the newest packet.
+    pub codec: Option<CodecKind>,
+    sequence: SequenceUnwrapper,
+    structure: Option<Box<dd::Structure>>,
+}
+
+/// A packet was taken into a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Its extended sequence number, by which it is found in the store.
+    pub sequence: u64,
+    /// Whether so much is missing that only a key frame helps.
+    pub beyond_repair: bool,
+}
+
+impl UpLayer {
+    /// A layer from which nothing has come yet.
+    pub fn new(rid: Option<String>) -> Self {
+        Self {
+            rid,
+            ssrc: None,
+            store: PacketStore::new(),
+            stats: None,
+            nack: NackGenerator::new(),
+            keyframes: KeyframeRequester::default(),
+            keyframe_requests: 0,
+            report: None,
+            generation: 0,
+            last_packet: None,
+            codec: None,
+            sequence: SequenceUnwrapper::new(),
+            structure: None,
+        }
+    }
+
+    /// Makes `ssrc` the layer's source; what came from another one is forgotten.
+    pub fn bind(&mut self, ssrc: u32) {
+        if self.ssrc == Some(ssrc) {
+            return;
+        }
+        let generation = if self.ssrc.is_some() { self.generation + 1 } else { self.generation };
+        *self = Self { ssrc: Some(ssrc), generation, ..Self::new(self.rid.take()) };
+    }
+
+    /// Takes a packet of the medium into the store.
+    ///
+    /// `sequence_number` and `payload` are given apart from `packet`, because a retransmission (RFC 4588) carries
+    /// the original's inside its own; `recovered` says that it was one.
+    pub fn receive(
+        &mut self,
+        now: Instant,
+        packet: &RtpPacket<'_>,
+        original: Original<'_>,
+        codec: &UpCodec,
+        map: &ExtensionMap,
+    ) -> Result<Taken, NotStored> {
+        self.codec = Some(codec.kind);
+        let sequence = self.sequence.extend(original.sequence_number);
+        let descriptor = self.descriptor(packet, map);
+        let keyframe_start = !original.payload.is_empty()
+            && is_keyframe_start(codec.kind, original.payload, descriptor.as_ref());
+        let vp8 =
+            (codec.kind == CodecKind::Vp8).then(|| vp8::Descriptor::parse(original.payload).ok()).flatten();
+        let header = PacketHeader {
+            sequence,
+            timestamp: packet.timestamp(),
+            payload_type: original.payload_type,
+            marker: packet.marker(),
+            keyframe_start,
+            picture: vp8.map(|descriptor| (descriptor.picture_id.map(|id| id.value), descriptor.tl0_pic_idx)),
+            arrival: now,
+        };
+        let mut scratch = [0; super::packet_store::MAX_EXTENSIONS];
+        let used = extensions::collect(packet, map, &mut scratch);
+        self.store.insert(header, scratch.get(..used).unwrap_or_default(), original.payload)?;
+        self.last_packet = Some(now);
+        if let Some(ssrc) = self.ssrc {
+            let stats = self.stats.get_or_insert_with(|| ReceptionStats::new(ssrc, codec.kind.clock_rate()));
+            if original.recovered {
+                stats.repaired();
+            } else {
+                stats.received(now, sequence, packet.timestamp());
+            }
+        }
+        if codec.nack {
+            self.nack.received(now, sequence);
+        }
+        if keyframe_start {
+            self.keyframes.received();
+        }
+        Ok(Taken { sequence, beyond_repair: codec.nack && self.nack.too_far_behind() })
+    }
+
+    /// The packet's dependency descriptor; the structure it may carry is kept for those that follow.
+    fn descriptor(&mut self, packet: &RtpPacket<'_>, map: &ExtensionMap) -> Option<dd::Descriptor> {
+        let bytes = packet.extension(map.id(ExtensionKind::DependencyDescriptor)?)?;
+        let descriptor = dd::Descriptor::parse(bytes, self.structure.as_deref()).ok()?;
+        if let Some(structure) = &descriptor.structure {
+            self.structure = Some(structure.clone()); // once per key frame
+        }
+        Some(descriptor)
+    }
+}
+
+/// The medium's own numbers in a packet, which a retransmission carries inside.
+#[derive(Clone, Copy, Debug)]
+pub struct Original<'a> {
+    /// The original sequence number.
+    pub sequence_number: u16,
+    /// The medium's payload type.
+    pub payload_type: u8,
+    /// The medium's payload.
+    pub payload: &'a [u8],
+    /// Whether it came as a retransmission.
+    pub recovered: bool,
+}
