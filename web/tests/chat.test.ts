@@ -1,0 +1,123 @@
+import { describe, expect, it } from 'vitest';
+import {
+  addMessage,
+  closeChat,
+  decodeChat,
+  EMPTY_CHAT,
+  encodeChat,
+  KEPT,
+  markRead,
+  PACKET_MAX,
+  TEXT_MAX,
+  textParts,
+  type ChatMessage,
+} from '../src/state/chat';
+
+const bytes = (value: unknown) =>
+  new TextEncoder().encode(typeof value === 'string' ? value : JSON.stringify(value));
+
+function message(n: number, change: Partial<ChatMessage> = {}): ChatMessage {
+  return {
+    key: `a ${n}`,
+    from: 'a',
+    author: { kind: 'unnamed' },
+    own: false,
+    text: `text ${n}`,
+    at: n,
+    ...change,
+  };
+}
+
+describe('a chat packet', () => {
+  it('goes there and back', () => {
+    expect(decodeChat(encodeChat('x1', 'Grüße\nzwei', 5))).toEqual({ id: 'x1', text: 'Grüße\nzwei' });
+    expect(JSON.parse(new TextDecoder().decode(encodeChat('x1', 'a', 5)))).toEqual({
+      v: 1,
+      type: 'chat',
+      id: 'x1',
+      text: 'a',
+      at: 5,
+    });
+  });
+
+  it('of the longest text still passes', () => {
+    expect(decodeChat(encodeChat('x', '😀'.repeat(TEXT_MAX / 2), 1))?.text).toHaveLength(TEXT_MAX);
+  });
+
+  it.each([
+    ['no JSON', 'hello'],
+    ['no object', 'null'],
+    ['another version', { v: 2, type: 'chat', id: 'a', text: 'b' }],
+    ['an unknown type', { v: 1, type: 'poll', id: 'a', text: 'b' }],
+    ['no text', { v: 1, type: 'chat', id: 'a' }],
+    ['a text that is none', { v: 1, type: 'chat', id: 'a', text: { toString: 'x' } }],
+    ['an empty text', { v: 1, type: 'chat', id: 'a', text: ' \n ' }],
+    ['no id', { v: 1, type: 'chat', text: 'b' }],
+    ['an endless id', { v: 1, type: 'chat', id: 'a'.repeat(65), text: 'b' }],
+    ['too many bytes', { v: 1, type: 'chat', id: 'a', text: 'b'.repeat(PACKET_MAX) }],
+  ])('with %s is ignored', (_what, packet) => {
+    expect(decodeChat(bytes(packet))).toBeNull();
+  });
+
+  it('of broken UTF-8 is ignored', () => {
+    expect(decodeChat(Uint8Array.of(0xff, 0xfe))).toBeNull();
+  });
+
+  it('loses control characters and is cut', () => {
+    const text = `a\u0000b\u0007${'c'.repeat(TEXT_MAX)}`;
+    expect(decodeChat(bytes({ v: 1, type: 'chat', id: 'a', text }))?.text).toBe(
+      `ab${'c'.repeat(TEXT_MAX - 2)}`,
+    );
+  });
+});
+
+describe('a chat log', () => {
+  it('counts what came while it was closed, and marks the first of it', () => {
+    let log = addMessage(EMPTY_CHAT, message(1), true);
+    log = addMessage(log, message(2), false);
+    log = addMessage(log, message(3), false);
+    expect(log).toMatchObject({ unread: 2, firstNew: 'a 2' });
+    log = markRead(log);
+    expect(log).toMatchObject({ unread: 0, firstNew: 'a 2' });
+    expect(closeChat(log).firstNew).toBeNull();
+  });
+
+  it('takes a message once, however often it comes', () => {
+    const log = addMessage(EMPTY_CHAT, message(1), false);
+    expect(addMessage(log, message(1), false)).toBe(log);
+  });
+
+  it('keeps a bounded number of messages', () => {
+    let log = EMPTY_CHAT;
+    for (let n = 0; n < KEPT + 10; n++) log = addMessage(log, message(n), true);
+    expect(log.messages).toHaveLength(KEPT);
+    expect(log.messages[0]?.text).toBe('text 10');
+  });
+});
+
+describe('the text of a message', () => {
+  it('turns web addresses into links and leaves everything else text', () => {
+    expect(textParts('Siehe https://a.example/x?y=1#z. Danke')).toEqual([
+      { kind: 'text', text: 'Siehe ' },
+      { kind: 'link', text: 'https://a.example/x?y=1#z', href: 'https://a.example/x?y=1#z' },
+      { kind: 'text', text: '. Danke' },
+    ]);
+    expect(textParts('(http://a.example)')[1]).toMatchObject({ text: 'http://a.example' });
+  });
+
+  it.each(['<b onclick=x>', 'javascript:alert(1)', 'data:text/html,x', 'https://', 'ftp://a.example'])(
+    'makes no link of %s',
+    (text) => {
+      expect(textParts(text)).toEqual([{ kind: 'text', text }]);
+    },
+  );
+
+  it('loses nothing', () => {
+    const text = 'a https://b.example, https://c.example/„x“ d';
+    expect(
+      textParts(text)
+        .map((part) => part.text)
+        .join(''),
+    ).toBe(text);
+  });
+});
