@@ -92,14 +92,18 @@ export class Person {
     return this.window.evaluate((which) => window.probe.received(which), kind);
   }
 
-  /** How far the flash comes before the beep (ms) in another's media, or in one's own as it is sent. */
-  async lipSync(of: Person): Promise<number> {
+  /** Begins to note flashes and beeps in another's media, or in one's own as it is sent. */
+  async watchSync(of: Person): Promise<void> {
     const sound = of === this ? null : await this.audio(of);
     await this.window.evaluate(([name, video, audio]) => window.probe.watch(name, video, audio), [
       of.name,
       this.video(of),
       sound,
     ] as [string, string, string | null]);
+  }
+
+  /** How long after the flash the beep comes, in ms, in the media of somebody watched. */
+  lipSync(of: Person): Promise<number> {
     return measureSync(this.window, of.name);
   }
 

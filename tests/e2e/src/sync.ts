@@ -26,6 +26,22 @@ export function offset({ flashes, beeps }: Onsets): number | undefined {
   return fold(reference + scattered[Math.floor(scattered.length / 2)]!);
 }
 
+/**
+ * Waits until the receiver knows when what it plays was captured. It keeps sound and picture in step only from then
+ * on, some ten seconds after both began: it takes two sender reports of each, and those of sound come every five.
+ */
+export async function waitForLipSync(page: Window): Promise<number> {
+  const known = await until(
+    'sender reports of sound and picture',
+    async () => {
+      const skew = await page.evaluate(() => window.probe.playoutSkew(), undefined);
+      return skew === null ? undefined : { skew };
+    },
+    { timeout: 30_000 },
+  );
+  return known.skew;
+}
+
 /** Waits for enough flashes and beeps under a name that is already watched. */
 export async function measureSync(page: Window, name: string): Promise<number> {
   const measured = await until(`flashes and beeps of ${name}`, async () => {

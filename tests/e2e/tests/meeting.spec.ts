@@ -1,0 +1,125 @@
+import { expect, LOOKS, test } from '../src/meeting.ts';
+import { until } from '../src/until.ts';
+
+test('two people see and hear each other', async ({ people }) => {
+  const [ada, ben] = [await people.chromium('Ada'), await people.chromium('Ben')];
+  await people.meet('two', ada, ben);
+  await ada.sees('tile', {}, 2);
+  await ada.seesAndHears(ben);
+  await ben.seesAndHears(ada);
+  await ada.sees('encryption-state', { state: 'off-yet' });
+});
+
+test('three people see and hear each other', async ({ people }) => {
+  const all = [await people.chromium('Ada'), await people.chromium('Ben'), await people.chromium('Cem')];
+  await people.meet('three', ...all);
+  for (const one of all) {
+    for (const other of all) if (other !== one) await one.seesAndHears(other);
+  }
+});
+
+test('one Firefox with one Chromium', async ({ people }) => {
+  const [ada, fox] = [await people.chromium('Ada'), await people.firefox('Fox')];
+  await people.meet('engines', ada, fox);
+  await fox.seesAndHears(ada);
+  await ada.seesAndHears(fox);
+});
+
+test('muting and camera off reach the others, and back on', async ({ people }) => {
+  const [ada, ben] = [await people.chromium('Ada'), await people.chromium('Ben')];
+  await people.meet('mute', ada, ben);
+  await ben.seesAndHears(ada);
+
+  await ada.press('toggle-mic');
+  await ben.sees('tile', { name: 'Ada', muted: 'true' });
+  await until('silence', async () => {
+    const tone = await ben.tone(ada);
+    return tone === null || tone.db < -80;
+  });
+  await ada.press('toggle-camera');
+  await ben.sees('tile', { name: 'Ada', video: 'false' });
+
+  await ada.press('toggle-mic');
+  await ada.press('toggle-camera');
+  await ben.sees('tile', { name: 'Ada', muted: 'false', video: 'true' });
+  await ben.seesAndHears(ada);
+});
+
+test('chat reaches everybody, and each message once', async ({ people }) => {
+  const all = [await people.chromium('Ada'), await people.chromium('Ben'), await people.chromium('Cem')];
+  const [ada, ben, cem] = all as [(typeof all)[0], (typeof all)[0], (typeof all)[0]];
+  await people.meet('chat', ...all);
+  await ada.sees('tile', {}, 3);
+  await ben.sees('tile', {}, 3);
+
+  const text = 'Grüße <b>& „Zeichen“</b> 🗝';
+  await ben.press('toggle-chat');
+  await ben.window.fill('[data-testid="chat-input"]', text);
+  await ben.press('chat-send');
+  for (const reader of [ada, cem]) {
+    await expect.poll(() => reader.attribute('toggle-chat', 'data-unread')).toBe('1');
+    await reader.press('toggle-chat');
+    await reader.sees('chat-message', { own: 'false' });
+    const shown = await reader.window.evaluate(
+      () => document.querySelector('[data-testid="chat-text"]')?.textContent?.trim(),
+      undefined,
+    );
+    expect(shown).toBe(text);
+  }
+  await ben.sees('chat-message', { own: 'true' });
+});
+
+test('a shared screen arrives beside the camera, and goes', async ({ people }) => {
+  const [ada, ben] = [await people.chromium('Ada'), await people.chromium('Ben')];
+  await people.meet('share', ada, ben);
+  await ben.seesPictureOf(ada);
+  await ada.press('toggle-share');
+  await ben.sees('tile', { name: 'Ada', source: 'screen_share' });
+  // The fake screen is 1280×720 and changes its colour; the camera is 640×360.
+  const first = await until('the screen', () => ben.picture(ada, 'screen_share'), { timeout: 30_000 });
+  expect(first.counter).toBe(null);
+  await until(
+    'the screen in its full size',
+    async () => (await ben.picture(ada, 'screen_share'))?.width === 1280,
+  );
+  await ben.seesPictureOf(ada);
+  await ada.press('toggle-share');
+  await ben.sees('tile', { name: 'Ada', source: 'screen_share' }, 0);
+  await ben.seesPictureOf(ada);
+});
+
+test('who leaves is gone, and comes back', async ({ people }) => {
+  const [ada, ben] = [await people.chromium('Ada'), await people.chromium('Ben')];
+  await people.meet('rejoin', ada, ben);
+  await ada.seesAndHears(ben);
+  await ben.press('leave');
+  await ada.sees('tile', { name: 'Ben' }, 0);
+  await ada.sees('tile', { name: 'Ada' });
+  await ben.press('left-rejoin');
+  await ben.sees('connection-state', { state: 'connected' });
+  await ada.sees('tile', { name: 'Ben' });
+  await ada.seesAndHears(ben);
+  await ben.seesAndHears(ada);
+});
+
+test('rooms of the same people do not mix', async ({ people }) => {
+  const all = [
+    await people.chromium('Ada'),
+    await people.chromium('Ben'),
+    await people.chromium('Cem'),
+    await people.chromium('Dana'),
+  ] as const;
+  const [ada, ben, cem, dana] = all;
+  await people.meet('east', ada, ben);
+  await people.meet('west', cem, dana);
+  for (const [one, other] of [
+    [ada, ben],
+    [cem, dana],
+  ] as const) {
+    await one.seesAndHears(other);
+    await other.seesAndHears(one);
+    await one.sees('tile', {}, 2);
+    await other.sees('tile', {}, 2);
+  }
+  expect(Object.keys(LOOKS)).toHaveLength(all.length);
+});

@@ -1,0 +1,21 @@
+import { expect, test } from '../src/meeting.ts';
+import { flashAndBeep } from '../src/media.ts';
+import { fold, waitForLipSync } from '../src/sync.ts';
+import { until } from '../src/until.ts';
+
+test('flash and beep stay together on their way', async ({ people }) => {
+  const ada = await people.chromium('Ada', { media: flashAndBeep() });
+  const ben = await people.chromium('Ben');
+  await people.meet('sync', ada, ben);
+  await until('picture and sound', async () => (await ben.picture(ada)) && (await ben.tone(ada)));
+  // What the receiver makes of the translated sender reports.
+  const skew = await waitForLipSync(ben.window);
+  expect(Math.abs(skew), `estimated playout, sound against picture: ${skew} ms`).toBeLessThan(80);
+
+  // What a person would notice. The fake devices begin at different moments, so the sender is measured as well.
+  await ada.watchSync(ada);
+  await ben.watchSync(ada);
+  const [sent, arrived] = await Promise.all([ada.lipSync(ada), ben.lipSync(ada)]);
+  const shift = fold(arrived - sent);
+  expect(Math.abs(shift), `beep after flash: ${sent} ms sent, ${arrived} ms received`).toBeLessThan(80);
+});
