@@ -158,6 +158,20 @@ fn a_section_changes_its_track_only_after_it_rested() {
 }
 
 #[test]
+fn a_section_that_carried_a_track_before_comes_first() {
+    let first_rests = CHROMIUM_FIRST.replacen("a=recvonly", "a=inactive", 1);
+    let mut negotiator = after(&first_rests);
+    let index = negotiator.bind(track(MediaKind::Audio, 1)).expect("a section is free");
+    assert_eq!(index, SectionIndex(1));
+    answer(&mut negotiator);
+    negotiator.unbind(index);
+    // Section 0 is free now too, but never was used.
+    round(&mut negotiator, CHROMIUM_FIRST);
+    assert_eq!(negotiator.bind(track(MediaKind::Audio, 2)), Some(index));
+    assert_eq!(negotiator.bind(track(MediaKind::Audio, 3)), Some(SectionIndex(0)));
+}
+
+#[test]
 fn a_track_that_was_never_announced_frees_its_section_at_once() {
     let mut negotiator = after(CHROMIUM_FIRST);
     let index = negotiator.bind(track(MediaKind::Audio, 1)).expect("a section is free");
