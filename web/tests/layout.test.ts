@@ -119,6 +119,14 @@ describe('a shared screen', () => {
     expect(share.width).toBe(stage.width);
   });
 
+  it('shows more people above it where it leaves room, as upright on a phone', () => {
+    const { share, strip } = shareLayout(5, 16 / 9, PHONE, 6);
+    expect(strip).toHaveLength(5);
+    expect(new Set(strip.map((slot) => slot.y)).size).toBe(3);
+    expect(share.width).toBe(PHONE.width);
+    for (const slot of strip) expect(inside(slot, PHONE)).toBe(true);
+  });
+
   it.each([DESKTOP, PHONE, { width: 700, height: 380 }])('fits inside %o with its strip', (stage) => {
     for (const ratio of [16 / 9, 4 / 3, 9 / 16, 21 / 9]) {
       const { share, strip } = shareLayout(30, ratio, stage, 8);

@@ -38,8 +38,10 @@ describe('the name of a room', () => {
     expect(normaliseRoom('KOLLEGIUM-7B')).toBe('kollegium-7b');
     expect(normaliseRoom('U\u0308bung')).toBe('übung');
     expect(normaliseRoom('Straße')).toBe('strasse');
+    expect(normaliseRoom('STRAẞE')).toBe('strasse');
     expect(normaliseRoom('ΟΔΟΣ')).toBe(normaliseRoom('οδος'));
     expect(normaliseRoom('ılık')).toBe('ılık');
+    expect(normaliseRoom('ꮳꮃꭹ')).toBe('ᏣᎳᎩ');
     expect(normaliseRoom(normaliseRoom('Ǆŉǰ'))).toBe(normaliseRoom('Ǆŉǰ'));
   });
 

@@ -127,14 +127,27 @@ export function shareLayout(people: number, ratio: number, stage: Size, gap: num
       })),
     };
   }
+  // On top. Where the shared picture leaves room, for example upright on a phone, the strip has several rows.
   const slot = { width: SHARE_TOP_WIDTH, height: topHeight };
-  const count = Math.min(people, Math.max(1, Math.floor((w + gap) / (slot.width + gap))));
   const height = belowWidth / ratio;
-  const y = Math.max(0, (h - slot.height - gap - height) / 2);
-  const first = (w - count * (slot.width + gap) + gap) / 2;
+  const perRow = Math.max(1, Math.floor((w + gap) / (slot.width + gap)));
+  const most = Math.max(1, Math.floor((h - height + 0.5) / (slot.height + gap)));
+  const rows = Math.min(most, Math.ceil(people / perRow));
+  const count = Math.min(people, perRow * rows);
+  const stripHeight = rows * (slot.height + gap);
+  const y = Math.max(0, (h - stripHeight - height) / 2);
   return {
-    share: { x: (w - belowWidth) / 2, y: y + slot.height + gap, width: belowWidth, height },
-    strip: Array.from({ length: count }, (_, i) => ({ x: first + i * (slot.width + gap), y, ...slot })),
+    share: { x: (w - belowWidth) / 2, y: y + stripHeight, width: belowWidth, height },
+    strip: Array.from({ length: count }, (_, i) => {
+      const row = Math.floor(i / perRow);
+      const inRow = Math.min(perRow, count - row * perRow);
+      const first = (w - inRow * (slot.width + gap) + gap) / 2;
+      return {
+        x: first + (i - row * perRow) * (slot.width + gap),
+        y: y + row * (slot.height + gap),
+        ...slot,
+      };
+    }),
   };
 }
 

@@ -191,7 +191,7 @@ export class MeetingModel {
         isLocal: participant.isLocal,
         name,
         ordinal: numbers[i] ?? 1,
-        initials: name.kind === 'name' ? initialsOf(name.name) : '?',
+        initials: name.kind === 'name' ? initialsOf(name.name) : name.kind === 'opening' ? '' : '?',
         tint: tintOf(participant.identity),
         muted: participant.microphone === null || participant.microphone.muted,
         speaking: this.#speakers.marked(participant.identity),

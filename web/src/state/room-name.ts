@@ -10,15 +10,18 @@ export type RoomNameProblem = 'empty' | 'too-long' | 'characters' | 'reserved';
 export type RoomNameResult = { ok: true; room: string } | { ok: false; problem: RoomNameProblem };
 
 /**
- * The normalised name: NFC, case folded. Upper-casing first folds letters such as ß and ſ as Unicode's full case
- * folding does; the dotless ı keeps its own identity there, so it is left alone, and a final ς becomes σ.
+ * The normalised name, as the server keeps it: NFC, full case folding (Unicode §3.13), NFC. Browsers have no case
+ * folding; lower, upper and lower case again, letter by letter, is the same for every letter but two kinds (compared one
+ * by one): ı would become i, and Cherokee folds to upper case.
  */
 export function normaliseRoom(name: string): string {
   let folded = '';
   for (const char of name.normalize('NFC')) {
-    folded += char === 'ı' ? char : char.toUpperCase().toLowerCase();
+    const upper = char.toLowerCase().toUpperCase();
+    if (char === 'ı') folded += char;
+    else folded += /\p{Script=Cherokee}/u.test(char) ? upper : upper.toLowerCase();
   }
-  return folded.replaceAll('ς', 'σ').normalize('NFC');
+  return folded.normalize('NFC');
 }
 
 /** Checks a name as a person typed it; blanks inside become hyphens. `room` keeps the typed case, for display. */
