@@ -36,7 +36,7 @@ impl super::Room {
             Ok(None) => {}
             Err(code) => context.reject("rtp", code),
         }
-        self.schedule(context, key);
+        self.schedule_feedback(key);
     }
 
     /// Takes a packet into its layer. `None`: it carried nothing to forward.
@@ -178,6 +178,7 @@ impl super::Room {
             }
         }
         participant.queue = queue; // keeps its memory
+        self.schedule(context, key);
     }
 }
 

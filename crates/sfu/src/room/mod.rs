@@ -263,6 +263,17 @@ impl Room {
         }
     }
 
+    /// [`Self::schedule`] for the packet path, where only feedback can have become due earlier.
+    fn schedule_feedback(&mut self, key: usize) {
+        let Some(participant) = self.participants.get_mut(key) else { return };
+        if let Some(due) = participant.feedback_due
+            && participant.scheduled.is_none_or(|scheduled| due < scheduled)
+        {
+            participant.scheduled = Some(due);
+            self.timers.push(Reverse((due, key)));
+        }
+    }
+
     /// Acts on what a transport has to say.
     fn drain_transport(&mut self, context: &mut Context<'_>, key: usize) {
         while let Some(event) = self.participants.get_mut(key).and_then(|p| p.transport.poll_event()) {

@@ -64,9 +64,11 @@ impl super::Room {
         let sections: Vec<ReceiveSection> =
             participant.negotiator.receiving().filter(|s| s.active).cloned().collect();
         for section in sections {
-            let known = self.track_on(key, &section.mid);
-            if let Some(track) = known.and_then(|track| self.tracks.get_mut(track)) {
-                track.renegotiate(&section);
+            if let Some(track_key) = self.track_on(key, &section.mid) {
+                let Some(track) = self.tracks.get_mut(track_key) else { continue };
+                if track.renegotiate(&section) {
+                    self.renegotiate_subscribers(track_key);
+                }
                 continue;
             }
             self.publish(context, key, &section);
@@ -107,6 +109,18 @@ impl super::Room {
         self.declare_streams(key, track, section);
         self.broadcast_participant(context, key);
         self.subscribe_all_to(context, track);
+    }
+
+    /// The publisher's payload types changed: whoever gets the track maps them anew.
+    fn renegotiate_subscribers(&mut self, track: usize) {
+        let Some(up_track) = self.tracks.get(track) else { return };
+        for subscriber in &up_track.subscribers {
+            let Some(participant) = self.participants.get_mut(subscriber.participant) else { continue };
+            let Some(down) = participant.down_tracks.get_mut(subscriber.down_track) else { continue };
+            if let Some(send) = participant.negotiator.send_section(down.section) {
+                down.renegotiate(send, &up_track.codecs);
+            }
+        }
     }
 
     /// SSRCs that the offer declares are known before their first packet (RFC 5576).

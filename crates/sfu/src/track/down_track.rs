@@ -18,6 +18,10 @@ use crate::peer::sdp::{NegotiatedCodec, SectionIndex, SendSection};
 const RTX_BURST: u32 = 200;
 const RTX_PER_SECOND: u32 = 400;
 
+/// First sequence numbers stay in the lower half: a receiver takes SRTP's rollover counter to be 0, which it
+/// is not for packets behind an early wrap whose predecessors were lost (RFC 3711 §3.3.1).
+const FIRST_SEQUENCE: u16 = 0x7fff;
+
 /// One of the publisher's payload types and what it becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Payload {
@@ -81,7 +85,7 @@ impl DownTrack {
             ssrc: send.track.ssrc,
             rtx_ssrc: send.track.rtx_ssrc,
             cname: send.track.cname.clone(),
-            forwarder: Forwarder::new(is_video, u16::from_be_bytes([first, second])),
+            forwarder: Forwarder::new(is_video, u16::from_be_bytes([first, second]) & FIRST_SEQUENCE),
             disabled: false,
             packets: 0,
             octets: 0,
@@ -90,7 +94,7 @@ impl DownTrack {
             mid: String::new(),
             extensions: ExtensionMap::default(),
             payloads: Vec::new(),
-            rtx_sequence: u64::from(u16::from_be_bytes([third, fourth])) + (1 << 16),
+            rtx_sequence: u64::from(u16::from_be_bytes([third, fourth]) & FIRST_SEQUENCE),
             rtx_budget: Budget::default(),
         };
         down_track.renegotiate(send, codecs);

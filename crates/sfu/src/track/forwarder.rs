@@ -192,8 +192,8 @@ impl Forwarder {
     fn change_source(&mut self, now: Instant, incoming: &Incoming<'_>) {
         self.changes += 1;
         self.paused = false;
-        let first_out =
-            self.last.map_or(u64::from(self.first_sequence) + (1 << 16), |last| last.sequence + 1);
+        // Below 2^16: the number is SRTP's index too, and a receiver begins with rollover counter 0.
+        let first_out = self.last.map_or(u64::from(self.first_sequence), |last| last.sequence + 1);
         self.sources.push_back(Source {
             layer: incoming.layer,
             generation: incoming.generation,

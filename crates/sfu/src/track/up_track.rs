@@ -23,7 +23,7 @@ pub const MAX_LAYERS: usize = 3;
 
 /// A layer that was silent for this long, while another was not, is no longer forwarded. Shorter reacts
 /// faster to a publisher that stops a layer; longer tolerates low frame rates.
-const LAYER_SILENCE: Duration = Duration::from_secs(2);
+const LAYER_SILENCE: Duration = Duration::from_secs(1);
 
 /// How recent a packet of another layer must be for silence to mean anything (a still screen is silent on
 /// all layers).
@@ -112,8 +112,8 @@ impl UpTrack {
         track
     }
 
-    /// Takes over the codecs of the publisher's newest offer.
-    pub fn renegotiate(&mut self, section: &ReceiveSection) {
+    /// Takes over the codecs of the publisher's newest offer; true if they changed.
+    pub fn renegotiate(&mut self, section: &ReceiveSection) -> bool {
         let codec = |codec: &NegotiatedCodec| UpCodec {
             kind: codec.kind,
             fmtp: codec.fmtp.clone(),
@@ -121,7 +121,10 @@ impl UpTrack {
             pli: codec.pli,
             fir: codec.fir,
         };
-        self.codecs = section.codecs.iter().map(|offered| (offered.payload_type, codec(offered))).collect();
+        let codecs = section.codecs.iter().map(|offered| (offered.payload_type, codec(offered))).collect();
+        let changed = self.codecs != codecs;
+        self.codecs = codecs;
+        changed
     }
 
     /// Whether it is sound.
