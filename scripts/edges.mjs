@@ -1,7 +1,7 @@
 // The dependency edges that the architecture allows, checked against `cargo metadata`. A new crate or a new edge is
 // a decision: it is made here and in ARCHITECTURE.md, or not at all.
-import { execFileSync } from 'node:child_process';
 import { pathToFileURL } from 'node:url';
+import { cargoMetadata } from './cargo-metadata.mjs';
 
 /** Internal crates that each crate may depend on. `pii` is a leaf that every crate may use. */
 export const ALLOWED = {
@@ -26,7 +26,19 @@ export const ALLOWED_IN_TESTS = {
 
 /** Crates that are sans-IO, and outside crates that would give them a socket, a clock or a random source. */
 const SANS_IO = ['rtp', 'sfu', 'e2ee'];
-const IO = ['tokio', 'mio', 'async-std', 'smol', 'socket2', 'quinn-udp', 'rand', 'getrandom', 'chrono', 'time', 'quanta'];
+const IO = [
+  'tokio',
+  'mio',
+  'async-std',
+  'smol',
+  'socket2',
+  'quinn-udp',
+  'rand',
+  'getrandom',
+  'chrono',
+  'time',
+  'quanta',
+];
 
 /** One sentence for each forbidden edge in the output of `cargo metadata --no-deps`; an empty list when all is well. */
 export function violations(metadata) {
@@ -53,11 +65,7 @@ export function violations(metadata) {
 }
 
 function main() {
-  const output = execFileSync('cargo', ['metadata', '--no-deps', '--format-version', '1', '--locked'], {
-    encoding: 'utf8',
-    maxBuffer: 64 << 20,
-  });
-  const found = violations(JSON.parse(output));
+  const found = violations(cargoMetadata());
   for (const sentence of found) console.error(`edges: ${sentence}`);
   if (found.length > 0) process.exitCode = 1;
   else console.log('edges: every internal dependency is allowed');

@@ -43,7 +43,9 @@ test('a crate that nobody decided on fails', () => {
 
 test('a sans-IO crate gets no runtime, socket, clock or random source', () => {
   for (const name of ['tokio', 'mio', 'rand', 'chrono']) {
-    assert.deepEqual(violations(metadata({ sfu: [name] })), [`sfu is sans-IO and must not depend on ${name}`]);
+    assert.deepEqual(violations(metadata({ sfu: [name] })), [
+      `sfu is sans-IO and must not depend on ${name}`,
+    ]);
   }
   assert.deepEqual(violations(metadata({ server: ['tokio'] })), []);
 });

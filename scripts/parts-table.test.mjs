@@ -3,18 +3,23 @@ import assert from 'node:assert/strict';
 import { count, summarise } from './parts-table.mjs';
 
 test('cargo test: every binary counts', () => {
-  const log = 'test result: ok. 12 passed; 0 failed; 0 ignored\n\ntest result: FAILED. 3 passed; 2 failed; 1 ignored\n';
+  const log =
+    'test result: ok. 12 passed; 0 failed; 0 ignored\n\ntest result: FAILED. 3 passed; 2 failed; 1 ignored\n';
   assert.deepEqual(count(log), { passed: 15, failed: 2 });
 });
 
 test('vitest, in colour and plain, counts tests and not files', () => {
-  const log = ' \x1b[2m Test Files \x1b[22m \x1b[32m9 passed\x1b[39m (9)\n\x1b[2m      Tests \x1b[22m \x1b[32m71 passed\x1b[39m (71)\n';
+  const log =
+    ' \x1b[2m Test Files \x1b[22m \x1b[32m9 passed\x1b[39m (9)\n\x1b[2m      Tests \x1b[22m \x1b[32m71 passed\x1b[39m (71)\n';
   assert.deepEqual(count(log), { passed: 71, failed: 0 });
   assert.deepEqual(count('      Tests  1 failed | 70 passed (71)\n'), { passed: 70, failed: 1 });
 });
 
 test('playwright: flaky tests passed in the end', () => {
-  assert.deepEqual(count('  1 failed\n    [chromium] › a\n  2 flaky\n  11 passed (1.4m)\n'), { passed: 13, failed: 1 });
+  assert.deepEqual(count('  1 failed\n    [chromium] › a\n  2 flaky\n  11 passed (1.4m)\n'), {
+    passed: 13,
+    failed: 1,
+  });
   assert.deepEqual(count('  3 passed (512ms)\n'), { passed: 3, failed: 0 });
   assert.deepEqual(count('  3 passed (51.2s)\n'), { passed: 3, failed: 0 });
 });
@@ -39,5 +44,8 @@ test('a part that fails without a counted failure is one failure', () => {
   const logs = { clippy: 'error: unused', rust: 'test result: ok. 2 passed; 0 failed; 0 ignored' };
   const { passed, failed, seconds, rows } = summarise(parts, (name) => logs[name]);
   assert.deepEqual({ passed, failed, seconds }, { passed: 2, failed: 1, seconds: 7 });
-  assert.deepEqual(rows.map((row) => row.ok), [false, true]);
+  assert.deepEqual(
+    rows.map((row) => row.ok),
+    [false, true],
+  );
 });
