@@ -83,7 +83,7 @@ fn the_transport_of_chromiums_offer_is_understood() {
     assert_eq!((summary.sctp_port, summary.max_message_size), (5000, 262_144));
     assert!(summary.changed);
     assert_eq!(summary.changed_sections, indices(0..7));
-    assert_eq!(summary.lost, []);
+    assert!(summary.lost.is_empty());
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn a_published_simulcast_of_chromium_is_received_in_its_layers() {
     assert_eq!(audio.extensions.id(ExtensionKind::AudioLevel), Some(1));
 
     assert_eq!(video.rids, ["q", "h", "f"]);
-    assert_eq!(video.ssrcs, []);
+    assert!(video.ssrcs.is_empty());
     let codecs: Vec<_> =
         video.codecs.iter().map(|codec| (codec.kind, codec.payload_type, codec.rtx_payload_type)).collect();
     assert_eq!(
