@@ -258,3 +258,88 @@ fn stream_name(value: &[u8], allowed: impl Fn(u8) -> bool) -> Option<&str> {
 fn is_token(byte: u8) -> bool {
     matches!(byte, 0x21 | 0x23..=0x27 | 0x2A..=0x2B | 0x2D..=0x2E | 0x30..=0x39 | 0x41..=0x5A | 0x5E..=0x7E)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_its_own_uri() {
+        for kind in ExtensionKind::ALL {
+            assert_eq!(ExtensionKind::from_uri(kind.uri()), Some(kind));
+            assert_eq!(ExtensionKind::ALL[kind as usize], kind);
+        }
+        assert_eq!(ExtensionKind::from_uri("urn:ietf:params:rtp-hdrext:encrypt"), None);
+    }
+
+    #[test]
+    fn ids_and_kinds_find_each_other() {
+        let mut map = ExtensionMap::new();
+        assert!(map.insert(ExtensionKind::Mid, 4) && map.insert(ExtensionKind::AudioLevel, 10));
+        assert_eq!(map.id(ExtensionKind::Mid), Some(4));
+        assert_eq!(map.kind(10), Some(ExtensionKind::AudioLevel));
+        assert_eq!((map.id(ExtensionKind::Rid), map.kind(5), map.kind(0)), (None, None, None));
+        assert!(!map.insert(ExtensionKind::Rid, 4), "taken by mid");
+        assert!(!map.insert(ExtensionKind::Rid, 0), "0 is no id");
+        assert!(map.insert(ExtensionKind::Mid, 7), "a kind can move");
+        assert_eq!((map.kind(4), map.kind(7)), (None, Some(ExtensionKind::Mid)));
+        let all: Vec<_> = map.iter().collect();
+        assert_eq!(all, [(ExtensionKind::Mid, 7), (ExtensionKind::AudioLevel, 10)]);
+        map.remove(ExtensionKind::Mid);
+        assert_eq!(map.id(ExtensionKind::Mid), None);
+    }
+
+    #[test]
+    fn audio_levels_as_in_rfc_6464() {
+        let spoken = AudioLevel::decode(&[0x80 | 30]).unwrap();
+        assert_eq!(spoken, AudioLevel { voice: true, level: 30 });
+        assert_eq!(spoken.encode(), [0x9E]);
+        assert_eq!(AudioLevel::decode(&[127, 0, 0]).unwrap(), AudioLevel { voice: false, level: 127 });
+        assert_eq!(
+            AudioLevel { voice: false, level: 255 }.encode(),
+            [127],
+            "quieter than silence is silence"
+        );
+        assert_eq!(AudioLevel::decode(&[]), None);
+    }
+
+    #[test]
+    fn absolute_send_time_counts_modulo_64_seconds() {
+        assert_eq!(encode_abs_send_time(Duration::from_millis(1500)), [0x06, 0, 0]);
+        assert_eq!(encode_abs_send_time(Duration::from_millis(64_000 + 1500)), [0x06, 0, 0]);
+        assert_eq!(decode_abs_send_time(&[0x06, 0, 0]), Some(Duration::from_millis(1500)));
+        assert_eq!(encode_abs_send_time(Duration::from_nanos(63_999_999_999)), [0xFF, 0xFF, 0xFF]);
+        assert_eq!((decode_abs_send_time(&[1, 2]), decode_abs_send_time(&[1, 2, 3, 4])), (None, None));
+    }
+
+    #[test]
+    fn absolute_capture_time_has_two_lengths() {
+        let mut scratch = [0; 16];
+        for clock_offset in [None, Some(-5), Some(i64::MAX)] {
+            let time = AbsCaptureTime { timestamp: NtpTime(0x0102_0304_0506_0708), clock_offset };
+            let bytes = time.encode(&mut scratch);
+            assert_eq!(bytes.len(), if clock_offset.is_some() { 16 } else { 8 });
+            assert_eq!(AbsCaptureTime::decode(bytes), Some(time));
+        }
+        for wrong in [0, 7, 9, 15, 17] {
+            assert_eq!(AbsCaptureTime::decode(&[0; 17][..wrong]), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn names_of_streams_are_bounded_text() {
+        assert_eq!(decode_mid(b"0"), Some("0"));
+        assert_eq!(decode_mid(b"audio/1"), None, "no token");
+        assert_eq!(decode_rid(b"q"), Some("q"));
+        for wrong in [&b""[..], b"a b", b"a;b", b"\xFF", b"\0", &[b'x'; MAX_STREAM_NAME + 1]] {
+            assert_eq!((decode_rid(wrong), decode_mid(wrong)), (None, None), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn transport_sequence_numbers_are_big_endian() {
+        assert_eq!(decode_transport_cc(&encode_transport_cc(0xFFFE)), Some(0xFFFE));
+        assert_eq!(decode_transport_cc(&[0x12, 0x34, 0x80, 0x01]), Some(0x1234), "version 2 has two more");
+        assert_eq!(decode_transport_cc(&[1]), None);
+    }
+}

@@ -123,3 +123,64 @@ impl<'a> HeaderBuilder<'a> {
         Ok(end)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIELDS: HeaderFields = HeaderFields {
+        marker: true,
+        payload_type: 111,
+        sequence_number: 0xFFFE,
+        timestamp: 0xDEAD_BEEF,
+        ssrc: 0x0102_0304,
+    };
+
+    #[test]
+    fn without_extensions_the_header_is_twelve_bytes() {
+        let mut out = [0xEE; 64];
+        let len = HeaderBuilder::new(&mut out, &FIELDS, ExtensionForm::OneByte).finish().unwrap();
+        assert_eq!(&out[..len], [0x80, 0xEF, 0xFF, 0xFE, 0xDE, 0xAD, 0xBE, 0xEF, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn one_byte_elements_are_packed_and_padded() {
+        let mut out = [0xEE; 64];
+        let mut builder = HeaderBuilder::new(&mut out, &FIELDS, ExtensionForm::OneByte);
+        let len = builder.extension(1, &[0xA1]).extension(14, &[1, 2, 3]).finish().unwrap();
+        assert_eq!(len, 24);
+        assert_eq!(out[0], 0x90);
+        assert_eq!(&out[12..len], [0xBE, 0xDE, 0, 2, 0x10, 0xA1, 0xE2, 1, 2, 3, 0, 0]);
+        assert_eq!(out[24], 0xEE, "nothing behind the header is touched");
+    }
+
+    #[test]
+    fn two_byte_elements_are_packed_and_padded() {
+        let mut out = [0xEE; 64];
+        let mut builder = HeaderBuilder::new(&mut out, &FIELDS, ExtensionForm::TwoByte);
+        let len = builder.extension(1, &[]).extension(200, &[7; 17]).finish().unwrap();
+        assert_eq!(len, 40);
+        assert_eq!(&out[12..20], [0x10, 0x00, 0, 6, 1, 0, 200, 17]);
+        assert_eq!(&out[20..40], [7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 0, 0, 0]);
+    }
+
+    #[test]
+    fn what_a_form_cannot_express_is_left_out() {
+        let mut out = [0; 600];
+        let mut builder = HeaderBuilder::new(&mut out, &FIELDS, ExtensionForm::OneByte);
+        builder.extension(0, &[1]).extension(15, &[1]).extension(3, &[]).extension(3, &[0; 17]);
+        assert_eq!(builder.finish(), Ok(12));
+        let mut builder = HeaderBuilder::new(&mut out, &FIELDS, ExtensionForm::TwoByte);
+        assert_eq!(builder.extension(0, &[1]).extension(3, &[0; 256]).finish(), Ok(12));
+    }
+
+    #[test]
+    fn a_small_buffer_is_an_error_and_no_panic() {
+        for size in 0..24 {
+            let mut out = vec![0; size];
+            let mut builder = HeaderBuilder::new(&mut out, &FIELDS, ExtensionForm::OneByte);
+            let finished = builder.extension(1, &[0; 5]).finish();
+            assert_eq!(finished, Err(RtpError::BufferTooSmall), "{size}");
+        }
+    }
+}

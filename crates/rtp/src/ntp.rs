@@ -80,3 +80,56 @@ pub fn ntp_of_timestamp(
     let units = (ticks << 32).checked_div(i64::from(clock_rate)).unwrap_or(0);
     NtpTime(reference.0.wrapping_add_signed(units))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_survive_the_way_through_ntp() {
+        for nanos in [0, 1, 999_999_999, 1_000_000_000, 1_234_567_891_011] {
+            let duration = Duration::from_nanos(nanos);
+            assert_eq!(NtpTime::from_duration(duration).to_duration(), duration);
+        }
+        assert_eq!(NtpTime::from_unix(Duration::ZERO).0 >> 32, 2_208_988_800);
+        assert_eq!(NtpTime::from_duration(Duration::from_millis(1500)).0, 0x1_8000_0000);
+    }
+
+    #[test]
+    fn the_middle_bits_as_in_rfc_3550_figure_2() {
+        // The RFC's example: SR at b44d:b705:2000:0000 gives LSR b705:2000 (46853.125 s); received by A at
+        // b710:8000 (46864.500 s), with DLSR 0005:4000 (5.250 s): a round trip of 6.125 s.
+        let lsr = NtpTime(0xB44D_B705_2000_0000).middle_32();
+        assert_eq!(lsr, 0xB705_2000);
+        let dlsr = duration_to_compact(Duration::from_millis(5250));
+        assert_eq!(dlsr, 0x0005_4000);
+        let round_trip = 0xB710_8000_u32.wrapping_sub(lsr).wrapping_sub(dlsr);
+        assert_eq!(compact_to_duration(round_trip), Duration::from_millis(6125));
+    }
+
+    #[test]
+    fn a_timestamp_is_found_before_and_after_the_report() {
+        let reference = NtpTime::from_duration(Duration::from_secs(5000));
+        let half = Duration::from_millis(500);
+        let later = rtp_timestamp_at(reference.wrapping_add(half), reference, u32::MAX - 99, 90_000);
+        assert_eq!(later, 44_900, "across the wrap");
+        let earlier = NtpTime::from_duration(Duration::from_millis(4_999_500));
+        assert_eq!(rtp_timestamp_at(earlier, reference, 100, 48_000), 100_u32.wrapping_sub(24_000));
+        assert_eq!(ntp_of_timestamp(later, reference, u32::MAX - 99, 90_000), reference.wrapping_add(half));
+        assert_eq!(ntp_of_timestamp(9, reference, 0, 0), reference);
+    }
+
+    #[test]
+    fn ntp_wraps_in_2036_without_a_jump() {
+        let before = NtpTime(u64::MAX - 5);
+        let after = before.wrapping_add(Duration::from_secs(1));
+        assert_eq!(after.signed_units_since(before), 1 << 32);
+        assert_eq!(rtp_timestamp_at(after, before, 0, 90_000), 90_000);
+    }
+
+    #[test]
+    fn a_delay_beyond_the_field_saturates() {
+        assert_eq!(duration_to_compact(Duration::from_secs(1 << 20)), u32::MAX);
+        assert_eq!(duration_to_ticks(Duration::from_millis(20), 48_000), 960);
+    }
+}

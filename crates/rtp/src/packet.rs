@@ -189,3 +189,122 @@ impl<'a> Iterator for Extensions<'a> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fixed header of PT 96 with marker, sequence 0x1234, timestamp 0x01020304, SSRC 0x0A0B0C0D.
+    fn fixed(first: u8) -> Vec<u8> {
+        vec![first, 0xE0, 0x12, 0x34, 1, 2, 3, 4, 0x0A, 0x0B, 0x0C, 0x0D]
+    }
+
+    fn with(first: u8, rest: &[u8]) -> Vec<u8> {
+        let mut bytes = fixed(first);
+        bytes.extend_from_slice(rest);
+        bytes
+    }
+
+    #[test]
+    fn a_plain_packet_is_read() {
+        let bytes = with(0x80, b"media");
+        let packet = RtpPacket::parse(&bytes).unwrap();
+        assert!(packet.marker());
+        assert_eq!(packet.payload_type(), 96);
+        assert_eq!(packet.sequence_number(), 0x1234);
+        assert_eq!(packet.timestamp(), 0x0102_0304);
+        assert_eq!(packet.ssrc(), 0x0A0B_0C0D);
+        assert_eq!((packet.header_len(), packet.padding_len()), (12, 0));
+        assert_eq!(packet.payload(), b"media");
+        assert_eq!(packet.extensions().count(), 0);
+    }
+
+    #[test]
+    fn contributing_sources_are_stepped_over() {
+        let bytes = with(0x82, &[9, 9, 9, 9, 8, 8, 8, 8, 0x55]);
+        let packet = RtpPacket::parse(&bytes).unwrap();
+        assert_eq!(packet.header_len(), 20);
+        assert_eq!(packet.payload(), [0x55]);
+        assert_eq!(RtpPacket::parse(&bytes[..19]).unwrap_err(), RtpError::HeaderTruncated);
+    }
+
+    #[test]
+    fn one_byte_elements_as_in_rfc_8285_section_4_2() {
+        // ID 1 with 1 byte, ID 2 with 2 bytes, two bytes of padding, ID 3 with 4 bytes.
+        let elements = [0x10, 0xA1, 0x21, 0xB1, 0xB2, 0, 0, 0x33, 0xC1, 0xC2, 0xC3, 0xC4];
+        let bytes = with(0x90, &[&[0xBE, 0xDE, 0, 3], &elements[..], b"p"].concat());
+        let packet = RtpPacket::parse(&bytes).unwrap();
+        let found: Vec<_> = packet.extensions().collect();
+        let expected: [(u8, &[u8]); 3] = [(1, &[0xA1]), (2, &[0xB1, 0xB2]), (3, &[0xC1, 0xC2, 0xC3, 0xC4])];
+        assert_eq!(found, expected);
+        assert_eq!(packet.extension(2), Some(&[0xB1, 0xB2][..]));
+        assert_eq!(packet.extension(4), None);
+        assert_eq!(packet.payload(), b"p");
+    }
+
+    #[test]
+    fn two_byte_elements_as_in_rfc_8285_section_4_3() {
+        // ID 1 without bytes, ID 2 with 1 byte, padding, ID 200 with 4 bytes; application bits set.
+        let elements = [1, 0, 2, 1, 0xB1, 0, 200, 4, 1, 2, 3, 4];
+        let bytes = with(0x90, &[&[0x10, 0x05, 0, 3], &elements[..]].concat());
+        let packet = RtpPacket::parse(&bytes).unwrap();
+        let found: Vec<_> = packet.extensions().collect();
+        let expected: [(u8, &[u8]); 3] = [(1, &[]), (2, &[0xB1]), (200, &[1, 2, 3, 4])];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_broken_element_ends_the_list_and_keeps_what_came_before() {
+        let with_elements = |elements: [u8; 4]| with(0x90, &[&[0xBE, 0xDE, 0, 1], &elements[..]].concat());
+        let count = |bytes: &[u8]| RtpPacket::parse(bytes).unwrap().extensions().count();
+        assert_eq!(count(&with_elements([0x10, 0xAA, 0x2F, 0])), 1, "length beyond the extension");
+        assert_eq!(count(&with_elements([0x10, 0xAA, 0xF0, 0x30])), 1, "id 15 ends everything");
+        assert_eq!(count(&with_elements([0x10, 0xAA, 0x01, 0x30])), 1, "padding with a length");
+        assert_eq!(count(&with(0x90, &[0x12, 0x34, 0, 1, 0x10, 0xAA, 0, 0])), 0, "another profile");
+    }
+
+    #[test]
+    fn padding_is_taken_off() {
+        let bytes = with(0xA0, &[1, 2, 3, 0, 0, 3]);
+        let packet = RtpPacket::parse(&bytes).unwrap();
+        assert_eq!(packet.payload(), [1, 2, 3]);
+        assert_eq!(packet.padding_len(), 3);
+        let only_padding = with(0xA0, &[0, 0, 0, 4]);
+        assert_eq!(RtpPacket::parse(&only_padding).unwrap().payload(), b"");
+        for wrong in [&[][..], &[0], &[1, 2, 4]] {
+            assert_eq!(RtpPacket::parse(&with(0xA0, wrong)).unwrap_err(), RtpError::Padding, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_protected_packet_keeps_its_last_byte_unread() {
+        let bytes = with(0xA0, &[1, 2, 0xFF]);
+        assert_eq!(RtpPacket::parse(&bytes).unwrap_err(), RtpError::Padding);
+        assert_eq!(RtpPacket::parse_protected(&bytes).unwrap().payload(), [1, 2, 0xFF]);
+    }
+
+    #[test]
+    fn what_is_cut_off_or_of_another_version_is_refused() {
+        assert_eq!(RtpPacket::parse(&fixed(0x80)[..11]).unwrap_err(), RtpError::HeaderTruncated);
+        assert_eq!(RtpPacket::parse(&fixed(0x40)).unwrap_err(), RtpError::Version);
+        assert_eq!(
+            RtpPacket::parse(&with(0x90, &[0xBE, 0xDE, 0])).unwrap_err(),
+            RtpError::ExtensionTruncated
+        );
+        let short = with(0x90, &[0xBE, 0xDE, 0, 2, 0, 0, 0, 0]);
+        assert_eq!(RtpPacket::parse(&short).unwrap_err(), RtpError::ExtensionTruncated);
+    }
+
+    #[test]
+    fn rtp_and_rtcp_are_told_apart() {
+        for (second, rtcp) in [(191, false), (192, true), (200, true), (207, true), (223, true), (224, false)]
+        {
+            let mut bytes = fixed(0x80);
+            bytes[1] = second;
+            assert_eq!(is_rtcp(&bytes), rtcp, "{second}");
+            assert_eq!(looks_like_rtp(&bytes), !rtcp, "{second}");
+        }
+        assert!(!is_rtcp(&[0x80]) && !is_rtcp(&[22, 200, 0, 0]));
+        assert!(!looks_like_rtp(&fixed(0x80)[..11]) && !looks_like_rtp(&[20; 40]));
+    }
+}

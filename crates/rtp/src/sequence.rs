@@ -102,3 +102,46 @@ impl TimestampUnwrapper {
         self.highest
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn newer_holds_across_the_wrap() {
+        assert!(is_newer(0, 65_535) && !is_newer(65_535, 0) && !is_newer(7, 7));
+        assert!(is_newer(32_767, 0) && !is_newer(32_768, 0), "half a circle is older");
+        assert_eq!((distance(65_530, 4), distance(4, 65_530)), (10, -10));
+        assert!(is_newer_timestamp(10, u32::MAX - 10) && !is_newer_timestamp(u32::MAX - 10, 10));
+    }
+
+    #[test]
+    fn sequence_numbers_grow_over_several_wraps() {
+        let mut unwrapper = SequenceUnwrapper::new();
+        let start = unwrapper.extend(65_000);
+        assert_eq!(start, 65_000 + SequenceUnwrapper::OFFSET);
+        for step in 1..200_000_u64 {
+            assert_eq!(unwrapper.extend((65_000 + step) as u16), start + step);
+        }
+    }
+
+    #[test]
+    fn late_packets_keep_their_number_on_either_side_of_the_wrap() {
+        let mut unwrapper = SequenceUnwrapper::new();
+        let first = unwrapper.extend(2);
+        assert_eq!(unwrapper.extend(65_534), first - 4, "overtaken by the first packet seen");
+        assert_eq!(unwrapper.highest(), Some(first));
+        assert_eq!(unwrapper.peek(40), first + 38);
+        assert_eq!(unwrapper.highest(), Some(first), "peek remembers nothing");
+        assert_eq!(unwrapper.extend(3), first + 1);
+    }
+
+    #[test]
+    fn timestamps_grow_over_the_wrap() {
+        let mut unwrapper = TimestampUnwrapper::new();
+        let first = unwrapper.extend(u32::MAX - 100);
+        assert_eq!(unwrapper.extend(2_899), first + 3_000);
+        assert_eq!(unwrapper.extend(u32::MAX - 100), first);
+        assert_eq!(unwrapper.highest(), Some(first + 3_000));
+    }
+}

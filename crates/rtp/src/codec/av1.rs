@@ -42,3 +42,23 @@ impl AggregationHeader {
         self.new_coded_video_sequence
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bits_of_the_aggregation_header() {
+        let header = AggregationHeader::parse(&[0b0101_1000]).unwrap();
+        assert!(!header.continues_previous && header.continues_in_next);
+        assert_eq!(header.obu_count, 1);
+        assert!(header.is_keyframe_start());
+        assert!(!AggregationHeader::parse(&[0b1101_0000]).unwrap().is_keyframe_start());
+    }
+
+    #[test]
+    fn a_sequence_cannot_begin_with_a_continuation() {
+        assert_eq!(AggregationHeader::parse(&[0b1000_1000]), Err(RtpError::DescriptorInvalid));
+        assert_eq!(AggregationHeader::parse(&[]), Err(RtpError::DescriptorTruncated));
+    }
+}

@@ -45,3 +45,25 @@ impl<'a> BitReader<'a> {
         Ok((value << 1) - short + self.bits(1)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn non_symmetric_numbers_as_in_the_specification() {
+        // ns(5): 00 01 10 110 111.
+        let mut reader = BitReader::new(&[0b0001_1011, 0b0111_0000]);
+        let values: Vec<_> = (0..5).map(|_| reader.non_symmetric(5).unwrap()).collect();
+        assert_eq!(values, [0, 1, 2, 3, 4]);
+        assert_eq!(BitReader::new(&[]).non_symmetric(1), Ok(0), "one possible value takes no bit");
+    }
+
+    #[test]
+    fn bits_come_from_high_to_low_and_end() {
+        let mut reader = BitReader::new(&[0b1010_0101, 0xFF]);
+        assert_eq!((reader.flag(), reader.small(3), reader.bits(6)), (Ok(true), Ok(0b010), Ok(0b01_0111)));
+        assert_eq!(reader.bits(6), Ok(0x3F));
+        assert_eq!(reader.bits(1), Err(RtpError::DescriptorTruncated));
+    }
+}

@@ -331,3 +331,170 @@ impl Descriptor {
         self.start_of_frame && self.structure.is_some() && self.dependencies.frame_diffs().is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The writing side of appendix A.8.2, for tests.
+    #[derive(Default)]
+    struct Bits(Vec<bool>);
+
+    impl Bits {
+        fn f(&mut self, count: u32, value: u32) -> &mut Self {
+            self.0.extend((0..count).rev().map(|bit| (value >> bit) & 1 != 0));
+            self
+        }
+
+        fn ns(&mut self, count: u32, value: u32) -> &mut Self {
+            let width = u32::BITS - count.leading_zeros();
+            let short = (1 << width) - count;
+            if value < short { self.f(width - 1, value) } else { self.f(width, value + short) }
+        }
+
+        fn bytes(&self) -> Vec<u8> {
+            let byte = |bits: &[bool]| {
+                bits.iter().enumerate().fold(0, |byte, (at, bit)| byte | (u8::from(*bit) << (7 - at)))
+            };
+            self.0.chunks(8).map(byte).collect()
+        }
+    }
+
+    fn mandatory(start: bool, end: bool, template_id: u32, frame_number: u32) -> Bits {
+        let mut bits = Bits::default();
+        bits.f(1, u32::from(start)).f(1, u32::from(end)).f(6, template_id).f(16, frame_number);
+        bits
+    }
+
+    const NOT_PRESENT: u32 = 0;
+    const DISCARDABLE: u32 = 1;
+    const SWITCH: u32 = 2;
+    const REQUIRED: u32 = 3;
+
+    /// Two spatial layers of two temporal layers, four decode targets, two chains, template ids from 60 on
+    /// (they wrap), 320x180 and 640x360.
+    fn put_structure(bits: &mut Bits) {
+        bits.f(6, 60).f(5, 3);
+        // Templates: 60 S0T0 key, 61 S0T0, 62 S0T1, 63 S1T0, 0 S1T1.
+        bits.f(2, 0).f(2, 1).f(2, 2).f(2, 1).f(2, 3);
+        let indications = [
+            [SWITCH, SWITCH, SWITCH, SWITCH],
+            [REQUIRED, REQUIRED, SWITCH, REQUIRED],
+            [NOT_PRESENT, DISCARDABLE, NOT_PRESENT, REQUIRED],
+            [NOT_PRESENT, NOT_PRESENT, SWITCH, REQUIRED],
+            [NOT_PRESENT, NOT_PRESENT, NOT_PRESENT, DISCARDABLE],
+        ];
+        for indication in indications.as_flattened() {
+            bits.f(2, *indication);
+        }
+        for diffs in [&[][..], &[4], &[2], &[1, 4], &[1, 2]] {
+            for diff in diffs {
+                bits.f(1, 1).f(4, diff - 1);
+            }
+            bits.f(1, 0);
+        }
+        bits.ns(5, 2);
+        for chain in [0, 0, 1, 1] {
+            bits.ns(2, chain);
+        }
+        for diffs in [[0, 0], [4, 3], [2, 1], [1, 1], [3, 2]] {
+            bits.f(4, diffs[0]).f(4, diffs[1]);
+        }
+        bits.f(1, 1).f(16, 319).f(16, 179).f(16, 639).f(16, 359);
+    }
+
+    fn key_frame() -> Vec<u8> {
+        let mut bits = mandatory(true, false, 60, 65_535);
+        bits.f(5, 0b10000);
+        put_structure(&mut bits);
+        bits.bytes()
+    }
+
+    fn structure() -> Structure {
+        *Descriptor::parse(&key_frame(), None).unwrap().structure.unwrap()
+    }
+
+    #[test]
+    fn a_key_frame_brings_the_structure() {
+        let descriptor = Descriptor::parse(&key_frame(), None).unwrap();
+        assert!(descriptor.is_keyframe_start() && !descriptor.end_of_frame);
+        assert_eq!((descriptor.template_id, descriptor.frame_number), (60, 65_535));
+        assert_eq!(descriptor.active_decode_targets, Some(0b1111), "all, when a structure comes alone");
+        let structure = descriptor.structure.unwrap();
+        let layers: Vec<_> = structure.templates().iter().map(|t| (t.spatial_id, t.temporal_id)).collect();
+        assert_eq!(layers, [(0, 0), (0, 0), (0, 1), (1, 0), (1, 1)]);
+        assert_eq!((structure.decode_target_count(), structure.chain_count()), (4, 2));
+        let targets: Vec<_> = (0..4).map(|target| structure.decode_target_layer(target)).collect();
+        assert_eq!(targets, [(0, 0), (0, 1), (1, 0), (1, 1)]);
+        let chains: Vec<_> = (0..5).map(|target| structure.protected_by(target)).collect();
+        assert_eq!(chains, [Some(0), Some(0), Some(1), Some(1), None]);
+        assert_eq!(structure.highest_layer(), (1, 1));
+        let resolutions = [0, 1, 2].map(|spatial| structure.resolution(spatial));
+        assert_eq!(resolutions, [Some((320, 180)), Some((640, 360)), None]);
+    }
+
+    #[test]
+    fn three_bytes_refer_to_a_template_across_the_wrap_of_ids() {
+        let structure = structure();
+        let descriptor = Descriptor::parse(&mandatory(true, true, 0, 7).bytes(), Some(&structure)).unwrap();
+        assert!(descriptor.start_of_frame && descriptor.end_of_frame && !descriptor.is_keyframe_start());
+        assert_eq!((descriptor.spatial_id, descriptor.temporal_id), (1, 1));
+        assert_eq!(descriptor.active_decode_targets, None);
+        let dependencies = &descriptor.dependencies;
+        assert_eq!(dependencies.frame_diffs(), [1, 2]);
+        assert_eq!((dependencies.chain_diff(0), dependencies.chain_diff(1)), (Some(3), Some(2)));
+        assert_eq!(dependencies.indication(2), DecodeTargetIndication::NotPresent);
+        assert_eq!(dependencies.indication(3), DecodeTargetIndication::Discardable);
+        assert_eq!(dependencies.indication(99), DecodeTargetIndication::NotPresent);
+    }
+
+    #[test]
+    fn a_frame_may_bring_its_own_dependencies() {
+        let mut bits = mandatory(true, true, 61, 8);
+        bits.f(5, 0b01111).f(4, 0b0011);
+        bits.f(2, SWITCH).f(2, NOT_PRESENT).f(2, DISCARDABLE).f(2, REQUIRED);
+        bits.f(2, 1).f(4, 8).f(2, 3).f(12, 4095).f(2, 0);
+        bits.f(8, 200).f(8, 0);
+        let descriptor = Descriptor::parse(&bits.bytes(), Some(&structure())).unwrap();
+        assert_eq!(descriptor.active_decode_targets, Some(0b0011));
+        assert_eq!(descriptor.dependencies.frame_diffs(), [9, 4096]);
+        assert_eq!(descriptor.dependencies.chain_diff(0), Some(200));
+        let indications = [0, 1, 2, 3].map(|target| descriptor.dependencies.indication(target));
+        use DecodeTargetIndication::{Discardable, NotPresent, Required, Switch};
+        assert_eq!(indications, [Switch, NotPresent, Discardable, Required]);
+    }
+
+    #[test]
+    fn without_its_structure_a_frame_cannot_be_placed() {
+        let bytes = mandatory(true, true, 0, 7).bytes();
+        assert_eq!(Descriptor::parse(&bytes, None), Err(RtpError::DependencyStructureMissing));
+        let unknown = mandatory(true, true, 1, 7).bytes();
+        assert_eq!(Descriptor::parse(&unknown, Some(&structure())), Err(RtpError::DependencyTemplateUnknown));
+    }
+
+    #[test]
+    fn every_truncation_is_an_error() {
+        let bytes = key_frame();
+        for len in 0..bytes.len() {
+            assert!(Descriptor::parse(&bytes[..len], None).is_err(), "{len}");
+        }
+    }
+
+    #[test]
+    fn what_goes_beyond_the_bounds_is_refused() {
+        let mut five_spatial = mandatory(true, true, 0, 0);
+        five_spatial.f(5, 0b10000).f(11, 0).f(2, 2).f(2, 2).f(2, 2).f(2, 2).f(2, 3).f(32, 0);
+        let mut too_many_templates = mandatory(true, true, 0, 0);
+        too_many_templates.f(5, 0b10000).f(11, 0).f(32, 0).f(32, 0).f(32, 0).f(32, 0).f(32, 0);
+        let mut many_references = mandatory(true, true, 0, 0);
+        many_references.f(5, 0b10000).f(11, 0).f(2, 3).f(2, 0);
+        for _ in 0..9 {
+            many_references.f(5, 0b10001);
+        }
+        many_references.f(32, 0);
+        for bits in [five_spatial, too_many_templates, many_references] {
+            assert_eq!(Descriptor::parse(&bits.bytes(), None), Err(RtpError::DescriptorInvalid));
+        }
+        assert_eq!(Descriptor::parse(&[0; 256], None), Err(RtpError::DescriptorInvalid));
+    }
+}

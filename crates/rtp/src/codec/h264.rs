@@ -71,3 +71,41 @@ impl Iterator for NalTypes<'_> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn single_units() {
+        assert!(is_keyframe_start(&[0x67, 0x42]) && is_keyframe_start(&[0x65, 0x88]));
+        assert!(!is_keyframe_start(&[0x41, 0x9A]), "a slice of another picture");
+        assert!(!is_keyframe_start(&[0x68, 0xCE]), "a picture parameter set alone");
+        assert!(has_parameter_set(&[0x67]) && !has_parameter_set(&[0x65]));
+    }
+
+    #[test]
+    fn an_aggregate_as_browsers_send_before_a_key_frame() {
+        let stap_a = [0x78, 0, 2, 0x67, 0x42, 0, 0, 0, 1, 0x68];
+        assert_eq!(nal_types(&stap_a).collect::<Vec<_>>(), [7, 8], "an empty unit is stepped over");
+        assert!(is_keyframe_start(&stap_a));
+        let without = [0x78, 0, 1, 0x68, 0, 1, 0x41];
+        assert!(!is_keyframe_start(&without));
+        let cut = [0x78, 0, 9, 0x67];
+        assert_eq!(nal_types(&cut).count(), 0);
+    }
+
+    #[test]
+    fn fragments_count_with_their_first_packet() {
+        assert!(is_keyframe_start(&[0x7C, 0x85]), "start of an IDR slice");
+        assert!(!is_keyframe_start(&[0x7C, 0x05]) && !is_keyframe_start(&[0x7C, 0x45]));
+        assert!(!is_keyframe_start(&[0x7C, 0x81]), "start of another slice");
+    }
+
+    #[test]
+    fn what_is_not_used_in_webrtc_is_nothing() {
+        for payload in [&[][..], &[0x7C], &[0x78], &[0x79, 0, 0, 0, 1, 0x65], &[0x1F], &[0x00]] {
+            assert!(!is_keyframe_start(payload), "{payload:?}");
+        }
+    }
+}

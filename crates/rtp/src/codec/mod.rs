@@ -82,3 +82,46 @@ pub fn is_keyframe_start(
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_sdp_in_any_case() {
+        for codec in CodecKind::ALL {
+            assert_eq!(CodecKind::from_name(codec.name()), Some(codec));
+            assert_eq!(CodecKind::from_name(&codec.name().to_lowercase()), Some(codec));
+        }
+        assert_eq!((CodecKind::from_name("red"), CodecKind::from_name("rtx")), (None, None));
+        assert_eq!(CodecKind::Opus.clock_rate(), 48_000);
+        assert!(CodecKind::Av1.is_video() && !CodecKind::Opus.is_video());
+    }
+
+    #[test]
+    fn each_codec_says_where_a_stream_can_be_joined() {
+        let cases: [(CodecKind, &[u8], &[u8]); 4] = [
+            (CodecKind::Vp8, &[0x10, 0x00], &[0x10, 0x01]),
+            (CodecKind::Vp9, &[0x88, 0x01], &[0xC8, 0x01]),
+            (CodecKind::H264, &[0x67], &[0x41]),
+            (CodecKind::Av1, &[0x08], &[0x00]),
+        ];
+        for (codec, first, other) in cases {
+            assert!(is_keyframe_start(codec, first, None), "{codec:?}");
+            assert!(!is_keyframe_start(codec, other, None), "{codec:?}");
+            assert!(!is_keyframe_start(codec, &[], None), "{codec:?}");
+        }
+        assert!(is_keyframe_start(CodecKind::Opus, &[], None));
+    }
+
+    #[test]
+    fn for_av1_the_dependency_descriptor_overrules_the_payload() {
+        // One template, one decode target: a frame without dependencies that brings its structure.
+        let bytes = [0xC0, 0, 1, 0x80, 0x00, 0xE0];
+        let descriptor = dependency_descriptor::Descriptor::parse(&bytes, None).unwrap();
+        assert!(is_keyframe_start(CodecKind::Av1, &[0x00], Some(&descriptor)));
+        let structure = descriptor.structure.as_deref();
+        let later = dependency_descriptor::Descriptor::parse(&[0xC0, 0, 2], structure).unwrap();
+        assert!(!is_keyframe_start(CodecKind::Av1, &[0x08], Some(&later)));
+    }
+}

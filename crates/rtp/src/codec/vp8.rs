@@ -171,3 +171,73 @@ pub fn rewrite(
     }
     Rewrite { len, replaces: descriptor.len }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shortest_descriptor() {
+        let payload = [0x10, 0x00, 0xAA];
+        let descriptor = Descriptor::parse(&payload).unwrap();
+        assert_eq!(descriptor.len, 1);
+        assert!(descriptor.is_frame_start() && descriptor.is_keyframe(&payload));
+        assert_eq!(
+            (descriptor.picture_id, descriptor.tl0_pic_idx, descriptor.temporal_id),
+            (None, None, None)
+        );
+    }
+
+    #[test]
+    fn what_chromium_sends_for_a_temporal_layer() {
+        // X N S; I L T K; 15-bit picture id 0x1234; TL0PICIDX 0x56; TID 2, Y, KEYIDX 9; an inter frame.
+        let payload = [0xB0, 0xF0, 0x92, 0x34, 0x56, 0xA9, 0x01];
+        let descriptor = Descriptor::parse(&payload).unwrap();
+        assert_eq!(descriptor.len, 6);
+        assert!(descriptor.non_reference && descriptor.start_of_partition && descriptor.layer_sync);
+        assert_eq!(descriptor.picture_id, Some(PictureId { value: 0x1234, long: true }));
+        assert_eq!(descriptor.tl0_pic_idx, Some(0x56));
+        assert_eq!((descriptor.temporal_id, descriptor.key_index), (Some(2), Some(9)));
+        let offsets = (descriptor.picture_id_offset, descriptor.tl0_pic_idx_offset, descriptor.layer_offset);
+        assert_eq!(offsets, (Some(2), Some(4), Some(5)));
+        assert!(!descriptor.is_keyframe(&payload));
+    }
+
+    #[test]
+    fn a_key_frame_is_known_by_its_first_packet_only() {
+        let later_partition = [0x11, 0x00];
+        let continuation = [0x00, 0x00];
+        for payload in [later_partition, continuation] {
+            assert!(!Descriptor::parse(&payload).unwrap().is_keyframe(&payload), "{payload:?}");
+        }
+        let nothing_behind = [0x10];
+        assert!(!Descriptor::parse(&nothing_behind).unwrap().is_keyframe(&nothing_behind));
+    }
+
+    #[test]
+    fn every_truncation_is_an_error() {
+        let payload = [0x90, 0xF0, 0x80, 0x01, 0x02, 0x03];
+        assert!(Descriptor::parse(&payload).is_ok());
+        for len in 0..payload.len() {
+            assert_eq!(Descriptor::parse(&payload[..len]), Err(RtpError::DescriptorTruncated), "{len}");
+        }
+    }
+
+    #[test]
+    fn rewriting_widens_a_short_picture_id() {
+        // X S; I L; 7-bit id 127; TL0PICIDX 255.
+        let descriptor = Descriptor::parse(&[0x90, 0xC0, 0x7F, 0xFF]).unwrap();
+        let mut out = [0; MAX_DESCRIPTOR];
+        let rewrite = rewrite(&descriptor, 128, 0, None, &mut out);
+        assert_eq!(rewrite, Rewrite { len: 5, replaces: 4 });
+        assert_eq!(out[..5], [0x90, 0xC0, 0x80, 0x80, 0x00]);
+    }
+
+    #[test]
+    fn rewriting_adds_nothing_that_was_not_there() {
+        let descriptor = Descriptor::parse(&[0x10]).unwrap();
+        let mut out = [0; MAX_DESCRIPTOR];
+        assert_eq!(rewrite(&descriptor, 5, 6, Some(7), &mut out), Rewrite { len: 1, replaces: 1 });
+        assert_eq!(out[0], 0x10);
+    }
+}

@@ -208,3 +208,69 @@ impl Reader<'_> {
         Ok(u16::from_be_bytes([self.byte()?, self.byte()?]))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flexible_mode_as_chromium_sends_it() {
+        // I P L F B; picture id 0x0102; TID 1 U SID 2 D; P_DIFF 1 and 3.
+        let payload = [0xF8, 0x81, 0x02, 0x35, 0x03, 0x06, 0xEE];
+        let descriptor = Descriptor::parse(&payload).unwrap();
+        assert_eq!(descriptor.len, 6);
+        assert_eq!(descriptor.picture_id, Some(PictureId { value: 0x0102, long: true }));
+        assert!(descriptor.flexible && descriptor.inter_picture_predicted && descriptor.start_of_frame);
+        assert!(!descriptor.end_of_frame);
+        let layer = descriptor.layer.unwrap();
+        assert_eq!((layer.temporal_id, layer.spatial_id), (1, 2));
+        assert!(layer.switching_up && layer.inter_layer_predicted && layer.tl0_pic_idx.is_none());
+        assert_eq!(descriptor.reference_differences, [1, 3, 0]);
+        assert!(!descriptor.is_keyframe_start() && !descriptor.is_layer_keyframe_start());
+    }
+
+    #[test]
+    fn non_flexible_mode_as_firefox_sends_it() {
+        // I L B E V on a key frame; 7-bit picture id 5; layers 0, 0; TL0PICIDX 9; one layer of 640x360,
+        // a group of one picture that refers to the one before.
+        let payload = [0xAE, 0x05, 0x00, 0x09, 0x18, 0x02, 0x80, 0x01, 0x68, 0x01, 0x04, 0x01, 0xEE];
+        let descriptor = Descriptor::parse(&payload).unwrap();
+        assert_eq!(descriptor.len, 12);
+        assert!(!descriptor.flexible && descriptor.is_keyframe_start() && descriptor.end_of_frame);
+        assert_eq!(descriptor.layer.unwrap().tl0_pic_idx, Some(9));
+        assert_eq!((descriptor.picture_id_offset, descriptor.tl0_pic_idx_offset), (Some(1), Some(3)));
+        let scalability = descriptor.scalability.unwrap();
+        assert_eq!((scalability.spatial_layers, scalability.pictures_in_group), (1, Some(1)));
+        assert_eq!(scalability.resolutions.unwrap()[0], (640, 360));
+    }
+
+    #[test]
+    fn the_three_spatial_layers_of_a_key_picture() {
+        // I L F B; the upper two are predicted from the layer below, none from earlier pictures.
+        for (indices, first_of_all) in [(0x00, true), (0x03, false), (0x05, false)] {
+            let descriptor = Descriptor::parse(&[0xB8, 0x01, indices]).unwrap();
+            assert!(descriptor.is_layer_keyframe_start());
+            assert_eq!(descriptor.is_keyframe_start(), first_of_all, "{indices:#x}");
+        }
+        let continuation = Descriptor::parse(&[0xB0, 0x01, 0x00]).unwrap();
+        assert!(!continuation.is_keyframe_start(), "not the frame's first packet");
+    }
+
+    #[test]
+    fn without_layers_a_stream_is_one_layer() {
+        let descriptor = Descriptor::parse(&[0x8C, 0x01]).unwrap();
+        assert_eq!((descriptor.spatial_id(), descriptor.temporal_id()), (0, 0));
+        assert!(descriptor.is_keyframe_start());
+    }
+
+    #[test]
+    fn truncations_and_a_fourth_reference_are_errors() {
+        let payload = [0xFA, 0x81, 0x02, 0x35, 0x03, 0x05, 0x02, 0x38, 0, 1, 0, 2, 0, 3, 0, 4, 1, 0x04, 0x01];
+        assert_eq!(Descriptor::parse(&payload).unwrap().len, payload.len());
+        for len in 0..payload.len() {
+            assert_eq!(Descriptor::parse(&payload[..len]), Err(RtpError::DescriptorTruncated), "{len}");
+        }
+        let endless = [0x50, 0x03, 0x03, 0x03, 0x02];
+        assert_eq!(Descriptor::parse(&endless), Err(RtpError::DescriptorInvalid));
+    }
+}
