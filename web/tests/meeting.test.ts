@@ -89,6 +89,15 @@ describe('people', () => {
     expect(names()).toEqual(['Deniz', 'other-link', 'Anna Berger']);
   });
 
+  it('who rename themselves are shown by the new name', async () => {
+    connection.others = [await person('b', 'Deniz')];
+    await meet();
+    await until(() => !names().includes('opening'));
+    connection.now(await person('b', 'Deniz Y.'));
+    await until(() => !names().includes('opening'));
+    expect(names()).toEqual(['Deniz Y.', 'Anna Berger']);
+  });
+
   it('who speak are marked after 300 ms', async () => {
     const deniz = await person('b', 'Deniz');
     connection.others = [deniz];

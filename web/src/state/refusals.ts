@@ -13,6 +13,7 @@ const SERVER: Record<string, MessageKey> = {
   'reserved-room-name': 'error.room-reserved',
   'identity-taken': 'error.identity-taken',
   'rate-limited': 'error.rate-limited',
+  overloaded: 'error.overloaded',
   full: 'error.full',
   closed: 'error.closed',
   'metadata-too-large': 'error.name-too-long',

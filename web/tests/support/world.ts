@@ -114,7 +114,10 @@ export class FakeConnection implements RtcConnection {
 
   async setScreen(on: boolean) {
     if (this.failWith) throw this.failWith;
-    this.local = { ...this.local, screen: on ? { muted: false, video: null } : null };
+    this.local = {
+      ...this.local,
+      screen: on ? { muted: false, video: { attach: () => () => undefined } } : null,
+    };
     this.emit('participants');
   }
 
