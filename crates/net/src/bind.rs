@@ -121,10 +121,7 @@ fn port_of(listener: &TcpListener, fallback: u16) -> u16 {
 }
 
 fn no_ipv6(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL | libc::EPFNOSUPPORT)
-    )
+    matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL | libc::EPFNOSUPPORT))
 }
 
 fn listen(address: SocketAddr) -> Result<TcpListener, BindError> {
@@ -145,7 +142,11 @@ fn listen(address: SocketAddr) -> Result<TcpListener, BindError> {
 }
 
 fn refused(address: SocketAddr, source: io::Error, taken: fn(SocketAddr) -> BindError) -> BindError {
-    if source.kind() == io::ErrorKind::AddrInUse { taken(address) } else { BindError::Refused { address, source } }
+    if source.kind() == io::ErrorKind::AddrInUse {
+        taken(address)
+    } else {
+        BindError::Refused { address, source }
+    }
 }
 
 fn open_udp(address: SocketAddr) -> io::Result<Socket> {

@@ -14,5 +14,5 @@ mod udp;
 pub use bind::{BindError, BindRequest, Bound, bind};
 pub use interfaces::candidate_addresses;
 pub use limits::raise_file_limit;
-pub use receive::{Received, ReceiveBuffers};
+pub use receive::{ReceiveBuffers, Received};
 pub use udp::{Outgoing, SendCounts, UdpSocket};

@@ -24,11 +24,8 @@ pub(crate) fn send(socket: &mio::net::UdpSocket, ipv6: bool, messages: &[Outgoin
     // SAFETY: all-zero bytes are a valid `mmsghdr`: null pointers and lengths of 0.
     let mut headers: [libc::mmsghdr; MESSAGES_PER_CALL] = unsafe { mem::zeroed() };
 
-    for (((message, name), control), (vector, header)) in messages[..count]
-        .iter()
-        .zip(&mut names)
-        .zip(&mut controls)
-        .zip(vectors.iter_mut().zip(&mut headers))
+    for (((message, name), control), (vector, header)) in
+        messages[..count].iter().zip(&mut names).zip(&mut controls).zip(vectors.iter_mut().zip(&mut headers))
     {
         vector.iov_base = message.contents.as_ptr().cast_mut().cast();
         vector.iov_len = message.contents.len();

@@ -139,10 +139,8 @@ impl UdpSocket {
         each: impl FnMut(Received<'_>),
     ) -> io::Result<usize> {
         let (socket, state) = (&self.socket, &self.state);
-        buffers.fill(
-            |slices, meta| socket.try_io(|| state.recv(UdpSockRef::from(socket), slices, meta)),
-            each,
-        )
+        buffers
+            .fill(|slices, meta| socket.try_io(|| state.recv(UdpSockRef::from(socket), slices, meta)), each)
     }
 
     /// Sends runs in order. What the kernel cannot take now waits in the backlog, up to 1 MiB.
@@ -346,7 +344,8 @@ mod tests {
     use super::*;
 
     fn socket(address: impl Into<IpAddr>) -> UdpSocket {
-        UdpSocket::new(std::net::UdpSocket::bind((address.into(), 0)).expect("loopback exists")).expect("options")
+        UdpSocket::new(std::net::UdpSocket::bind((address.into(), 0)).expect("loopback exists"))
+            .expect("options")
     }
 
     fn peer() -> std::net::UdpSocket {
@@ -439,7 +438,10 @@ mod tests {
         socket.segmentation = false;
         let counts = socket.send([run(peer.local_addr().expect("bound"), 2, b"aabbc")]);
         assert_eq!(counts.sent, 3);
-        assert_eq!([next(&peer).0, next(&peer).0, next(&peer).0], [b"aa".to_vec(), b"bb".to_vec(), b"c".to_vec()]);
+        assert_eq!(
+            [next(&peer).0, next(&peer).0, next(&peer).0],
+            [b"aa".to_vec(), b"bb".to_vec(), b"c".to_vec()]
+        );
     }
 
     #[test]

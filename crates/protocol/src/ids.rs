@@ -31,6 +31,13 @@ macro_rules! sid {
                 Self(generate($prefix, random))
             }
 
+            /// Reads an id as a client sent it; `None` if it is not prefix and 12 characters of the alphabet.
+            pub fn parse(text: &str) -> Option<Self> {
+                let rest = text.strip_prefix($prefix)?;
+                let valid = rest.len() == LENGTH && rest.bytes().all(|byte| ALPHABET.contains(&byte));
+                valid.then(|| Self(text.into()))
+            }
+
             /// The id as it stands on the wire.
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -133,6 +140,15 @@ mod tests {
         assert_eq!(sid.as_str().len(), 15);
         assert!(sid.as_str().starts_with("TR_"));
         assert!(!sid.as_str()[3..].contains(['0', 'o', '1', 'l']));
+    }
+
+    #[test]
+    fn an_id_is_read_back_and_other_texts_are_not_ids() {
+        let sid = TrackSid::from_random([7; 12]);
+        assert_eq!(TrackSid::parse(sid.as_str()), Some(sid.clone()));
+        for text in ["", "TR_", "TR_0", "PA_hhhhhhhhhhhh", "TR_hhhhhhhhhhhhh", "TR_hhhhhhhhhhh1", "TR_hhhhhhhhhhh\u{e4}"] {
+            assert_eq!(TrackSid::parse(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -1,1 +1,21 @@
-//! Placeholder, replaced by the first commit of this crate.
+//! The server `konklave`: configuration, HTTP and signalling in front of the media workers.
+//!
+//! One way in: an HTTP request becomes a token (`http::join`), a WebSocket with a token becomes a session
+//! (`signal`), a session's messages become commands of the worker that owns the room (`worker`). One way
+//! out: the core's events become the session's messages. Nothing is kept when a room ends.
+
+pub mod cli;
+pub mod config;
+pub mod directory;
+pub mod door;
+mod http;
+pub mod logging;
+pub mod metrics;
+pub mod openapi;
+mod random;
+mod serve;
+mod signal;
+mod worker;
+
+pub use serve::{Server, StartError};
+pub use worker::WorkerError;

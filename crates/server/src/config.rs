@@ -1,0 +1,286 @@
+//! The configuration: one TOML file (DESIGN §10), and what it comes to together with the command line.
+//!
+//! Errors name the line and never show it: it may hold a secret.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::{fmt, io};
+
+use protocol::token::ApiKeys;
+use serde::Deserialize;
+
+use crate::cli::ServeArgs;
+
+/// Port for HTTP and media unless another is given.
+const DEFAULT_PORT: u16 = 7880;
+
+/// Where the counters are served unless another address is given.
+const DEFAULT_METRICS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7881);
+
+/// File that is read from the working directory if none is named.
+const DEFAULT_FILE: &str = "konklave.toml";
+
+/// Most workers: the ICE user fragment names one of 32.
+const MAX_WORKERS: usize = 32;
+
+/// The file as it is written.
+#[derive(Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Port for HTTP (TCP) and media (UDP).
+    pub port: Option<u16>,
+    /// Address to serve on.
+    pub bind: Option<IpAddr>,
+    /// Threads for media; without it as many as the machine has cores.
+    pub workers: Option<usize>,
+    /// The address clients connect to, where it is not the one they see (`wss://meet.example.org`).
+    pub url: Option<String>,
+    /// Addresses clients send media to, instead of those of the interfaces (a server behind NAT).
+    pub candidates: Vec<IpAddr>,
+    /// Where the counters are served.
+    pub metrics: Option<SocketAddr>,
+    /// API keys: id and secret.
+    pub keys: BTreeMap<String, String>,
+    /// Upper bounds.
+    pub limits: LimitsConfig,
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config").field("keys", &self.keys.len()).finish_non_exhaustive()
+    }
+}
+
+/// Upper bounds that an operator may change.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    /// Participants in one room.
+    pub participants: usize,
+    /// Tracks published by one participant.
+    pub tracks: usize,
+    /// TCP connections in all; each costs a file and up to some 100 kB.
+    pub connections: usize,
+    /// TCP connections from one address: a class of 40 behind one NAT uses about 300.
+    pub connections_per_address: usize,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        let core = sfu::config::Limits::default();
+        Self {
+            participants: core.participants,
+            tracks: core.tracks,
+            connections: 20_000,
+            connections_per_address: 1_000,
+        }
+    }
+}
+
+/// What is served, how and where.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Addresses for HTTP and WebSocket.
+    pub http: Vec<IpAddr>,
+    /// Address for media.
+    pub media: IpAddr,
+    /// Port for both; 0 takes any.
+    pub port: u16,
+    /// Threads for media.
+    pub workers: usize,
+    /// The address clients connect to, where it is not the one they see.
+    pub url: Option<String>,
+    /// Addresses clients send media to, instead of those of the interfaces.
+    pub candidates: Vec<IpAddr>,
+    /// Where the counters are served.
+    pub metrics: SocketAddr,
+    /// Whether another port will do for the counters.
+    pub metrics_anywhere: bool,
+    /// Keys of the operator's; the server adds one of its own.
+    pub keys: ApiKeys,
+    /// Upper bounds.
+    pub limits: LimitsConfig,
+}
+
+/// Why the configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {file}: {source}")]
+    Read {
+        /// Which file.
+        file: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is not what it should be.
+    #[error("{file}, line {line}: {message}")]
+    Syntax {
+        /// Which file.
+        file: PathBuf,
+        /// Which line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A value makes no sense.
+    #[error("{file}: {message}")]
+    Value {
+        /// Which file.
+        file: PathBuf,
+        /// What is wrong with it.
+        message: &'static str,
+    },
+}
+
+impl Config {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`ConfigError`]: unreadable, unknown keys, values that make no sense.
+    pub fn read(file: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(file)
+            .map_err(|source| ConfigError::Read { file: file.to_owned(), source })?;
+        Self::parse(&text, file)
+    }
+
+    fn parse(text: &str, file: &Path) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text).map_err(|error| {
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            ConfigError::Syntax {
+                file: file.to_owned(),
+                line: before.matches('\n').count() + 1,
+                message: error.message().to_owned(),
+            }
+        })?;
+        let wrong = |message| Err(ConfigError::Value { file: file.to_owned(), message });
+        if config.workers.is_some_and(|workers| !(1..=MAX_WORKERS).contains(&workers)) {
+            return wrong("workers has to be between 1 and 32");
+        }
+        if config.keys.iter().any(|(id, secret)| id.is_empty() || secret.is_empty()) {
+            return wrong("an API key needs an id and a secret");
+        }
+        if config.url.as_ref().is_some_and(|url| !url.starts_with("ws://") && !url.starts_with("wss://")) {
+            return wrong("url has to begin with ws:// or wss://");
+        }
+        Ok(config)
+    }
+}
+
+impl Settings {
+    /// Reads the file that the command line names (or the default one) and puts both together.
+    ///
+    /// # Errors
+    /// [`ConfigError`] of the file.
+    pub fn load(args: &ServeArgs) -> Result<Self, ConfigError> {
+        let config = match &args.config {
+            Some(file) => Config::read(file)?,
+            None if Path::new(DEFAULT_FILE).exists() => Config::read(Path::new(DEFAULT_FILE))?,
+            None => Config::default(),
+        };
+        Ok(Self::resolve(config, args))
+    }
+
+    /// Puts file and command line together.
+    pub fn resolve(config: Config, args: &ServeArgs) -> Self {
+        let bind = args.bind.or(config.bind);
+        let any = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+        let (http, media) = match (args.dev, bind) {
+            // Firefox takes no loopback candidate, so media is not confined to loopback.
+            (true, None) => (vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()], any),
+            (true, Some(address)) => (vec![address], any),
+            (false, None) => (vec![any], any),
+            (false, Some(address)) => (vec![address], address),
+        };
+        let mut keys = ApiKeys::new();
+        for (id, secret) in config.keys {
+            keys.insert(id, secret);
+        }
+        if args.dev {
+            keys.insert("devkey", "secret");
+        }
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            http,
+            media,
+            port: args.port.or(config.port).unwrap_or(DEFAULT_PORT),
+            workers: config.workers.unwrap_or(cores).clamp(1, MAX_WORKERS),
+            url: config.url,
+            candidates: config.candidates,
+            metrics: config.metrics.unwrap_or(DEFAULT_METRICS),
+            metrics_anywhere: args.dev || config.metrics.is_none(),
+            keys,
+            limits: config.limits,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, ConfigError> {
+        Config::parse(text, Path::new("konklave.toml"))
+    }
+
+    #[test]
+    fn a_full_file_is_read() {
+        let config = parse(
+            r#"
+            port = 443
+            bind = "192.0.2.7"
+            workers = 4
+            url = "wss://meet.example.org"
+            candidates = ["203.0.113.9", "2001:db8::9"]
+            metrics = "127.0.0.1:9000"
+            [keys]
+            school = "a secret"
+            [limits]
+            participants = 50
+            "#,
+        )
+        .expect("the file is right");
+        let settings = Settings::resolve(config, &ServeArgs::default());
+        assert_eq!((settings.port, settings.workers), (443, 4));
+        assert_eq!(settings.http, [settings.media]);
+        assert_eq!(settings.limits.participants, 50);
+        assert_eq!(settings.limits.tracks, LimitsConfig::default().tracks);
+        assert_eq!(settings.keys.first_id(), Some("school"));
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_with_its_line() {
+        let error = parse("port = 1\n\n[limits]\nparticipnats = 3\n").expect_err("there is a typo");
+        assert!(matches!(&error, ConfigError::Syntax { line: 4, .. }), "{error}");
+        assert!(error.to_string().contains("participnats"), "{error}");
+    }
+
+    #[test]
+    fn an_error_never_shows_a_secret() {
+        for text in ["[keys]\nid = [\"hunter2\"]", "[keys]\nid = \"hunter2", "[keys]\nid = 'hunter2' x"] {
+            let error = parse(text).expect_err("it is wrong").to_string();
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+        let config = parse("[keys]\nid = \"hunter2\"").expect("it is right");
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn values_without_sense_are_errors() {
+        for text in ["workers = 0", "workers = 33", "[keys]\nid = \"\"", "url = \"meet.example.org\""] {
+            assert!(matches!(parse(text), Err(ConfigError::Value { .. })), "{text}");
+        }
+    }
+
+    #[test]
+    fn development_serves_http_on_loopback_and_media_everywhere() {
+        let args = ServeArgs { dev: true, port: Some(0), ..Default::default() };
+        let settings = Settings::resolve(Config::default(), &args);
+        assert!(settings.http.iter().all(IpAddr::is_loopback));
+        assert!(settings.media.is_unspecified());
+        assert_eq!((settings.keys.first_id(), settings.port), (Some("devkey"), 0));
+        let settings = Settings::resolve(Config::default(), &ServeArgs::default());
+        assert!(settings.keys.is_empty(), "no key is known to the world without --dev");
+    }
+}

@@ -1,0 +1,154 @@
+//! Which rooms run and who is in them, for the admission API. Fed by the cores' events; forgets a room
+//! with its last participant.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use protocol::ids::{Identity, RoomName};
+use sfu::event::Event;
+
+/// Rooms and those present.
+#[derive(Debug, Default)]
+pub struct Directory {
+    rooms: Mutex<HashMap<RoomName, Entry>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    worker: u8,
+    /// How often each identity is present: a newer connection comes in before the older one leaves.
+    present: HashMap<Identity, usize>,
+}
+
+/// What the directory knows of a room and an identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Presence {
+    /// Somebody is in the room.
+    pub running: bool,
+    /// The identity is in the room.
+    pub present: bool,
+}
+
+/// How many there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Rooms with somebody in them.
+    pub rooms: usize,
+    /// Participants in all of them.
+    pub participants: usize,
+}
+
+impl Directory {
+    /// Takes note of an event of a worker's core.
+    pub fn apply(&self, worker: u8, event: &Event) {
+        match event {
+            Event::ParticipantJoined { room, identity } => {
+                let mut rooms = self.lock();
+                let entry =
+                    rooms.entry(room.clone()).or_insert_with(|| Entry { worker, present: HashMap::new() });
+                *entry.present.entry(identity.clone()).or_insert(0) += 1;
+            }
+            Event::ParticipantLeft { room, identity } => {
+                let mut rooms = self.lock();
+                let Some(entry) = rooms.get_mut(room) else { return };
+                if let Some(count) = entry.present.get_mut(identity) {
+                    *count -= 1;
+                    if *count == 0 {
+                        entry.present.remove(identity);
+                    }
+                }
+                if entry.present.is_empty() {
+                    rooms.remove(room);
+                }
+            }
+            Event::RoomEnded { room, .. } => {
+                self.lock().remove(room);
+            }
+            _ => {}
+        }
+    }
+
+    /// Forgets every room of a worker whose core is gone.
+    pub fn forget_worker(&self, worker: u8) {
+        self.lock().retain(|_, entry| entry.worker != worker);
+    }
+
+    /// Looks up a room and, if given, an identity.
+    pub fn presence(&self, room: &RoomName, identity: Option<&Identity>) -> Presence {
+        let rooms = self.lock();
+        let entry = rooms.get(room);
+        Presence {
+            running: entry.is_some(),
+            present: entry
+                .zip(identity)
+                .is_some_and(|(entry, identity)| entry.present.contains_key(identity)),
+        }
+    }
+
+    /// Counts rooms and participants.
+    pub fn census(&self) -> Census {
+        let rooms = self.lock();
+        Census { rooms: rooms.len(), participants: rooms.values().map(|entry| entry.present.len()).sum() }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<RoomName, Entry>> {
+        // No code that holds the lock can panic half-way, so a poisoned map is still right.
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::ids::RoomSid;
+
+    use super::*;
+
+    fn joined(room: &str, identity: &str) -> Event {
+        Event::ParticipantJoined { room: RoomName::new(room), identity: Identity::new(identity) }
+    }
+
+    fn left(room: &str, identity: &str) -> Event {
+        Event::ParticipantLeft { room: RoomName::new(room), identity: Identity::new(identity) }
+    }
+
+    fn look(directory: &Directory, room: &str, identity: &str) -> (bool, bool) {
+        let presence = directory.presence(&RoomName::new(room), Some(&Identity::new(identity)));
+        (presence.running, presence.present)
+    }
+
+    #[test]
+    fn a_room_runs_while_somebody_is_in_it() {
+        let directory = Directory::default();
+        directory.apply(0, &joined("a", "anna"));
+        directory.apply(0, &joined("a", "ben"));
+        assert_eq!(look(&directory, "a", "anna"), (true, true));
+        assert_eq!(look(&directory, "a", "carl"), (true, false));
+        assert_eq!(look(&directory, "b", "anna"), (false, false), "equal identities in two rooms");
+        directory.apply(0, &left("a", "anna"));
+        assert_eq!(look(&directory, "a", "anna"), (true, false));
+        directory.apply(0, &left("a", "ben"));
+        assert_eq!(directory.census(), Census::default());
+    }
+
+    #[test]
+    fn a_newer_connection_of_the_same_identity_stays_present_when_the_older_goes() {
+        let directory = Directory::default();
+        directory.apply(0, &joined("a", "anna"));
+        directory.apply(0, &joined("a", "anna"));
+        directory.apply(0, &left("a", "anna"));
+        assert_eq!(look(&directory, "a", "anna"), (true, true));
+    }
+
+    #[test]
+    fn ended_rooms_and_lost_workers_are_forgotten() {
+        let directory = Directory::default();
+        directory.apply(0, &joined("a", "anna"));
+        directory.apply(1, &joined("b", "ben"));
+        directory.apply(1, &joined("c", "cleo"));
+        directory
+            .apply(1, &Event::RoomEnded { room: RoomName::new("c"), sid: RoomSid::from_random([0; 12]) });
+        assert_eq!(look(&directory, "c", "cleo"), (false, false));
+        directory.forget_worker(1);
+        assert_eq!(directory.census(), Census { rooms: 1, participants: 1 });
+    }
+}

@@ -1,0 +1,162 @@
+//! `POST /api/v1/rooms/{room}/join`: admission by name, without an account.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Extension;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Path, State as FromState};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use protocol::api::{self, JoinRequest, JoinResponse, Mode};
+use protocol::problem::{Code, Problem};
+use protocol::room_name;
+use protocol::token::{Claims, VideoGrants};
+
+use crate::http::{Peer, State, counted, failure, too_often};
+use crate::openapi;
+use crate::signal::{TOKEN_LIFETIME, unix_seconds};
+
+/// Layer of the counter of refusals.
+const LAYER: &str = "join";
+
+/// Bytes of a body: identity and metadata, as JSON with every character escaped.
+const MAX_BODY_BYTES: usize = 16 << 10;
+
+/// How long a body may take.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Clocks of clients are not asked, those of other servers may be off.
+const BACKDATED_SECONDS: u64 = 10;
+
+/// Asks for admission to a room.
+#[utoipa::path(
+    post,
+    path = "/api/v1/rooms/{room}/join",
+    operation_id = "join_room",
+    tag = "admission",
+    params(("room" = String, Path, description = "Name of the room, percent-encoded")),
+    request_body = JoinRequest,
+    responses(
+        (status = 200, description = "The participant may connect.", body = JoinResponse),
+        (status = "default", description = "Refused.", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn join(
+    FromState(state): FromState<Arc<State>>,
+    Extension(peer): Extension<Peer>,
+    room: Result<Path<String>, axum::extract::rejection::PathRejection>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    if let Err(shut) = state.door.knock(Instant::now(), *peer.0.expose()) {
+        return too_often(&state, LAYER, shut);
+    }
+    match admit(&state, room.ok().map(|Path(room)| room), &headers, body).await {
+        Ok(admitted) => {
+            let body = serde_json::to_vec(&admitted).unwrap_or_default();
+            let headers = [
+                (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+                (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+            ];
+            (headers, body).into_response()
+        }
+        // Not a wrong try: a reload that came before the old connection was gone.
+        Err((code @ Code::IdentityTaken, problem)) => counted(&state, LAYER, &problem, code),
+        Err((code, problem)) => failure(&state, LAYER, peer, &problem, code),
+    }
+}
+
+type Refused = (Code, Problem);
+
+fn refused(code: Code) -> Refused {
+    (code, Problem::new(code))
+}
+
+async fn admit(
+    state: &State,
+    room: Option<String>,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<JoinResponse, Refused> {
+    let room = room.ok_or_else(|| refused(Code::InvalidRoomName))?;
+    let room = room_name::normalise(&room)
+        .map_err(|error| (error.code(), Problem::new(error.code()).with_detail(error.to_string())))?;
+    let request = read_body(headers, body).await.map_err(refused)?;
+    let (identity, metadata) = request.check().map_err(refused)?;
+    let identity = identity.unwrap_or_else(|| api::identity_from_random(crate::random::array()));
+    let presence = state.directory.presence(&room, Some(&identity));
+    if presence.present {
+        let nonce: [u8; 16] = crate::random::array();
+        let nonce = nonce.iter().map(|byte| format!("{byte:02x}")).collect();
+        return Err((Code::IdentityTaken, Problem::new(Code::IdentityTaken).with_nonce(nonce)));
+    }
+    let now = unix_seconds();
+    let claims = Claims {
+        iss: state.own_key.clone(),
+        sub: identity.expose().to_owned(),
+        exp: now + TOKEN_LIFETIME.as_secs(),
+        nbf: now.saturating_sub(BACKDATED_SECONDS),
+        metadata,
+        video: VideoGrants {
+            room: room.expose().to_owned(),
+            room_join: true,
+            can_publish: Some(true),
+            can_subscribe: Some(true),
+            can_publish_data: Some(true),
+            can_update_own_metadata: Some(true),
+            ..Default::default()
+        },
+        ..Default::default()
+    };
+    let token = state.keys.sign(&claims).map_err(|_| refused(Code::Overloaded))?;
+    Ok(JoinResponse {
+        url: url(state, headers),
+        token,
+        identity: claims.sub,
+        room: claims.video.room,
+        running: presence.running,
+        mode: Mode::Clear,
+    })
+}
+
+async fn read_body(headers: &HeaderMap, body: Body) -> Result<JoinRequest, Code> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    // Browsers send this type to another origin only after asking, which keeps other pages out.
+    if !kind.eq_ignore_ascii_case("application/json") {
+        return Err(Code::UnsupportedMediaType);
+    }
+    let bytes = tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, MAX_BODY_BYTES))
+        .await
+        .map_err(|_| Code::MalformedRequest)?
+        .map_err(|_| Code::BodyTooLarge)?;
+    serde_json::from_slice(&bytes).map_err(|_| Code::MalformedRequest)
+}
+
+/// The WebSocket address as this client sees the server. `Origin` tells whether the page came over TLS,
+/// which a proxy may have ended.
+fn url(state: &State, headers: &HeaderMap) -> String {
+    if let Some(url) = &state.url {
+        return url.clone();
+    }
+    let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let host = text(header::HOST).filter(|host| is_host(host)).unwrap_or("localhost");
+    let secure = text(header::ORIGIN)
+        .and_then(|origin| origin.strip_prefix("https://"))
+        .is_some_and(|origin_host| origin_host.eq_ignore_ascii_case(host));
+    format!("{}://{host}", if secure { "wss" } else { "ws" })
+}
+
+/// Whether a `Host` header is nothing but a host and a port.
+fn is_host(host: &str) -> bool {
+    !host.is_empty()
+        && host.len() <= 260
+        && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte))
+}
+
+/// The description of this API.
+pub(super) async fn openapi() -> Response {
+    let headers = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+    (headers, openapi::json()).into_response()
+}

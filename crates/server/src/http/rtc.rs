@@ -1,0 +1,125 @@
+//! LiveKit's endpoints: `/rtc/v1` and its twin that says in words why the WebSocket was refused.
+//!
+//! The query holds the token: it is never logged and never repeated in an answer.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::{Query, State as FromState};
+use axum::http::{HeaderMap, Uri, header};
+use axum::response::{IntoResponse, Response};
+use protocol::problem::{Code, Problem};
+use protocol::{join_request, livekit};
+use serde::Deserialize;
+
+use crate::http::{Peer, State, counted, failure};
+use crate::signal::{self, Admission, MAX_FRAME_BYTES, Surroundings};
+
+/// Layer of the counter of refusals.
+const LAYER: &str = "rtc";
+
+/// Bytes read from a connection at once; there may be tens of thousands of them.
+const READ_BUFFER_BYTES: usize = 8 << 10;
+
+/// Bytes that wait to be written to a connection: one large answer and some updates.
+const WRITE_BUFFER_BYTES: usize = 4 << 20;
+
+#[derive(Deserialize)]
+struct Parameters {
+    #[serde(default)]
+    access_token: String,
+    #[serde(default)]
+    join_request: String,
+    /// `1` on a resume.
+    #[serde(default)]
+    reconnect: String,
+    /// Older clients name the room here too.
+    #[serde(default)]
+    room: String,
+}
+
+/// Opens a signalling connection.
+pub(super) async fn connect(
+    FromState(state): FromState<Arc<State>>,
+    Extension(peer): Extension<Peer>,
+    uri: Uri,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    let admission = match admit(&state, &uri, &headers) {
+        Ok(admission) => admission,
+        Err(code) => return failure(&state, LAYER, peer, &Problem::new(code), code),
+    };
+    let Ok(upgrade) = upgrade else {
+        let code = Code::UpgradeRequired;
+        return counted(&state, LAYER, &Problem::new(code), code);
+    };
+    let Some(worker) = state.workers.of_room(&admission.room).cloned() else {
+        let code = Code::Overloaded;
+        return counted(&state, LAYER, &Problem::new(code), code);
+    };
+    let surroundings = Surroundings {
+        worker,
+        keys: Arc::clone(&state.keys),
+        metrics: state.metrics.clone(),
+        metadata_bytes: state.metadata_bytes,
+    };
+    upgrade
+        .max_frame_size(MAX_FRAME_BYTES)
+        .max_message_size(MAX_FRAME_BYTES)
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(0)
+        .max_write_buffer_size(WRITE_BUFFER_BYTES)
+        .on_upgrade(move |socket| signal::run(socket, admission, surroundings))
+}
+
+/// Says whether [`connect`] would succeed. Browsers do not tell their pages why a WebSocket failed, so
+/// clients ask here.
+pub(super) async fn validate(
+    FromState(state): FromState<Arc<State>>,
+    Extension(peer): Extension<Peer>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    match admit(&state, &uri, &headers) {
+        Ok(_) => "success".into_response(),
+        Err(code) => failure(&state, LAYER, peer, &Problem::new(code), code),
+    }
+}
+
+fn admit(state: &State, uri: &Uri, headers: &HeaderMap) -> Result<Admission, Code> {
+    let Query(parameters) = Query::<Parameters>::try_from_uri(uri).map_err(|_| Code::MalformedRequest)?;
+    let token = if parameters.access_token.is_empty() {
+        bearer(headers).ok_or(Code::TokenMissing)?
+    } else {
+        &parameters.access_token
+    };
+    let claims =
+        state.keys.verify(token, signal::unix_seconds()).map_err(protocol::token::TokenError::code)?;
+    let (room, identity) = claims.admission().map_err(protocol::token::TokenError::code)?;
+    if !parameters.room.is_empty() && parameters.room != room.expose() {
+        return Err(Code::WrongRoom);
+    }
+    let mut request = if parameters.join_request.is_empty() {
+        // A client that says nothing about itself gets what a plain client expects.
+        livekit::JoinRequest {
+            connection_settings: Some(livekit::ConnectionSettings {
+                auto_subscribe: true,
+                ..Default::default()
+            }),
+            ..Default::default()
+        }
+    } else {
+        join_request::decode(&parameters.join_request).map_err(join_request::JoinRequestError::code)?
+    };
+    request.reconnect |= parameters.reconnect == "1";
+    Ok(Admission { claims, room, identity, request })
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}

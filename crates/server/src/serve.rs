@@ -1,0 +1,229 @@
+//! Puts the server together, starts it and stops it.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use net::{BindError, BindRequest, Bound};
+use protocol::livekit::DisconnectReason;
+use protocol::token::ApiKeys;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+
+use crate::config::Settings;
+use crate::directory::Directory;
+use crate::door::Door;
+use crate::http::{self, ConnectionLimits, State};
+use crate::metrics::Metrics;
+use crate::worker::{WorkerError, Workers};
+
+/// How often the door forgets addresses.
+const SWEEP: Duration = Duration::from_secs(30);
+
+/// How long clients get to hear that the server stops.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+/// How often it is looked whether they have.
+const FAREWELL_STEP: Duration = Duration::from_millis(20);
+
+/// Why the server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The port.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The workers.
+    #[error(transparent)]
+    Worker(#[from] WorkerError),
+    /// The list of interfaces, or a listener.
+    #[error("the system refused: {0}")]
+    System(#[from] std::io::Error),
+    /// The address of the counters.
+    #[error("cannot serve the counters on {address}: {source}")]
+    Metrics {
+        /// Which address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// A running server. Dropping it ends it at once; [`Server::shutdown`] says goodbye first.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    metrics_address: SocketAddr,
+    metrics: Metrics,
+    directory: Arc<Directory>,
+    workers: Arc<Workers>,
+    stop: watch::Sender<bool>,
+}
+
+impl Server {
+    /// Binds everything and starts serving, on the current tokio runtime.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing keeps running then.
+    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        let request = BindRequest {
+            http: settings.http.clone(),
+            media: settings.media,
+            port: settings.port,
+            workers: settings.workers,
+        };
+        let Bound { tcp, udp, port, media_ipv6 } = net::bind(&request)?;
+        let listeners = tcp.into_iter().map(TcpListener::from_std).collect::<std::io::Result<Vec<_>>>()?;
+        let address = match listeners.first() {
+            Some(listener) => listener.local_addr()?,
+            None => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port),
+        };
+        let metrics = Metrics::new();
+        let directory = Arc::new(Directory::default());
+        let core = core_config(&settings, port, media_ipv6)?;
+        tracing::debug!(workers = udp.len(), candidates = core.candidates.len(), "media is received");
+        let workers = Arc::new(Workers::start(udp, &core, &directory, &metrics)?);
+
+        let door = Arc::new(Door::default());
+        let (keys, own_key) = keys(settings.keys);
+        let state = Arc::new(State {
+            keys: Arc::new(keys),
+            own_key,
+            url: settings.url,
+            metadata_bytes: core.limits.metadata_bytes,
+            workers: Arc::clone(&workers),
+            directory: Arc::clone(&directory),
+            door: Arc::clone(&door),
+            metrics: metrics.clone(),
+        });
+        let (stop, stopped) = watch::channel(false);
+        let limits =
+            ConnectionLimits::new(settings.limits.connections, settings.limits.connections_per_address);
+        let router = http::router(state);
+        for listener in listeners {
+            tokio::spawn(http::serve(
+                listener,
+                router.clone(),
+                Arc::clone(&limits),
+                metrics.clone(),
+                stopped.clone(),
+            ));
+        }
+        let metrics_listener = metrics_listener(settings.metrics, settings.metrics_anywhere).await?;
+        let metrics_address = metrics_listener.local_addr()?;
+        tracing::debug!(port = metrics_address.port(), "counters are served");
+        tokio::spawn(http::serve(
+            metrics_listener,
+            http::metrics_router(metrics.clone(), Arc::clone(&directory)),
+            ConnectionLimits::new(64, 64),
+            metrics.clone(),
+            stopped.clone(),
+        ));
+        tokio::spawn(sweep(door, stopped));
+        Ok(Self { address, metrics_address, metrics, directory, workers, stop })
+    }
+
+    /// Where HTTP is served (the first address, if there are several).
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The address to type into a browser on this machine.
+    pub fn url(&self) -> String {
+        let ip = self.address.ip();
+        if ip.is_unspecified() || ip.is_loopback() {
+            format!("http://localhost:{}", self.address.port())
+        } else {
+            format!("http://{}", self.address)
+        }
+    }
+
+    /// Where the counters are served, at `/metrics`.
+    pub fn metrics_address(&self) -> SocketAddr {
+        self.metrics_address
+    }
+
+    /// The counters.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Which rooms run.
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// Tells every client that the server stops, waits until they are gone (3 seconds at most), and ends.
+    pub async fn shutdown(self) {
+        self.stop.send_replace(true);
+        self.workers.end_all(DisconnectReason::ServerShutdown).await;
+        let deadline = Instant::now() + FAREWELL;
+        while self.metrics.sessions() > 0 && Instant::now() < deadline {
+            tokio::time::sleep(FAREWELL_STEP).await;
+        }
+        let workers = Arc::clone(&self.workers);
+        let _ = tokio::task::spawn_blocking(move || workers.stop()).await;
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+        self.workers.stop();
+    }
+}
+
+fn core_config(settings: &Settings, port: u16, media_ipv6: bool) -> std::io::Result<sfu::config::Config> {
+    let addresses: Vec<IpAddr> = if !settings.candidates.is_empty() {
+        settings.candidates.clone()
+    } else if settings.media.is_unspecified() {
+        let all = net::candidate_addresses()?;
+        all.into_iter().filter(|address| media_ipv6 || address.is_ipv4()).collect()
+    } else {
+        vec![settings.media]
+    };
+    Ok(sfu::config::Config {
+        candidates: addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect(),
+        limits: sfu::config::Limits {
+            participants: settings.limits.participants,
+            tracks: settings.limits.tracks,
+            ..Default::default()
+        },
+        ..Default::default()
+    })
+}
+
+/// The operator's keys, and the id of the one that signs what `/join` gives out: the operator's first, so
+/// that clients find their way back after a restart, or a random one that nobody ever sees.
+fn keys(mut keys: ApiKeys) -> (ApiKeys, String) {
+    if let Some(id) = keys.first_id() {
+        let id = id.to_owned();
+        return (keys, id);
+    }
+    let hex = |bytes: [u8; 32]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let id = hex(crate::random::array());
+    keys.insert(id.clone(), hex(crate::random::array()));
+    (keys, id)
+}
+
+async fn metrics_listener(address: SocketAddr, anywhere: bool) -> Result<TcpListener, StartError> {
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(listener),
+        Err(error) if anywhere && error.kind() == std::io::ErrorKind::AddrInUse => {
+            let any = SocketAddr::new(address.ip(), 0);
+            TcpListener::bind(any).await.map_err(|source| StartError::Metrics { address: any, source })
+        }
+        Err(source) => Err(StartError::Metrics { address, source }),
+    }
+}
+
+async fn sweep(door: Arc<Door>, mut stopped: watch::Receiver<bool>) {
+    let mut interval = tokio::time::interval(SWEEP);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = interval.tick() => door.sweep(Instant::now()),
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+        }
+    }
+}

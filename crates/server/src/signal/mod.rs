@@ -1,0 +1,342 @@
+//! Signalling: one LiveKit WebSocket connection, between the client's messages and the core's commands and
+//! events. It holds no state about the room; it bounds what a client may send and how long it may be
+//! silent or refuse to read.
+
+mod bucket;
+mod requests;
+mod responses;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use axum::body::Bytes;
+use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
+use protocol::ids::{Identity, RoomName, SessionId};
+use protocol::livekit;
+use protocol::prost::Message as _;
+use protocol::token::{ApiKeys, Claims};
+use sfu::command::{Join, SessionCommand};
+use sfu::event::SessionEvent;
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, timeout};
+
+use crate::metrics::Metrics;
+use crate::signal::bucket::Bucket;
+use crate::signal::requests::Request;
+use crate::worker::{ToWorker, WorkerHandle};
+
+/// Bytes of a frame or message of a client; the largest are offers with hundreds of sections.
+pub(crate) const MAX_FRAME_BYTES: usize = 1 << 20;
+
+/// Events that wait for a client to read them; a client that falls further behind is dropped. A room of
+/// 200 that fills within a second is about as many.
+const EVENT_QUEUE: usize = 512;
+
+/// How often clients are asked to ping.
+const PING_INTERVAL: Duration = Duration::from_secs(5);
+
+/// After how long without a pong clients give a connection up.
+const PING_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// After how long without a word from the client the connection is closed: its ping timeout and one ping
+/// that came late.
+const SILENCE: Duration = Duration::from_secs(20);
+
+/// How long one frame may take to be written before the client counts as not reading.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Clients give up if `join` is not there within 5 seconds; so does this side.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often a client gets a fresh token.
+const REFRESH: Duration = Duration::from_secs(5 * 60);
+
+/// How long tokens are valid.
+pub(crate) const TOKEN_LIFETIME: Duration = Duration::from_secs(10 * 60);
+
+/// What the connection is, after its token and its join request were checked.
+pub(crate) struct Admission {
+    pub(crate) claims: Claims,
+    pub(crate) room: RoomName,
+    pub(crate) identity: Identity,
+    pub(crate) request: livekit::JoinRequest,
+}
+
+/// What a session needs of the server.
+pub(crate) struct Surroundings {
+    pub(crate) worker: WorkerHandle,
+    pub(crate) keys: std::sync::Arc<ApiKeys>,
+    pub(crate) metrics: Metrics,
+    /// Bytes of metadata and attributes a client may bring along.
+    pub(crate) metadata_bytes: usize,
+}
+
+/// Why a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// The client went away, or said goodbye.
+    Client,
+    /// The core ended the session.
+    Core,
+    /// Nothing came for [`SILENCE`].
+    Silent,
+    /// The client does not read.
+    NotReading,
+    /// The client broke the protocol.
+    Violation { close: u16, code: &'static str, reason: &'static str },
+    /// No `join` from the core.
+    NoJoin,
+}
+
+static NEXT_SESSION: AtomicU64 = AtomicU64::new(1);
+
+/// Runs a connection to its end.
+pub(crate) async fn run(mut socket: WebSocket, admission: Admission, surroundings: Surroundings) {
+    let _count = surroundings.metrics.session();
+    if admission.request.reconnect {
+        // Sessions cannot be resumed yet; the client connects anew, with the same token.
+        surroundings.metrics.reject("signal", "resume-unsupported");
+        let leave = responses::reconnect();
+        if write(&mut socket, leave).await.is_ok() {
+            close(&mut socket, close_code::NORMAL, "connect anew").await;
+        }
+        return;
+    }
+    let id = SessionId(NEXT_SESSION.fetch_add(1, Ordering::Relaxed));
+    let (sender, events) = mpsc::channel(EVENT_QUEUE);
+    let (join, claims) = join(id, admission, surroundings.metadata_bytes);
+    let joining = ToWorker::Join { join: Box::new(join), events: sender };
+    if surroundings.worker.tell(joining).await.is_err() {
+        close(&mut socket, close_code::AWAY, "the server is stopping").await;
+        return;
+    }
+    let mut session = Session { id, socket, events, claims, surroundings, joined: false };
+    let end = session.converse().await;
+    session.finish(end).await;
+}
+
+struct Session {
+    id: SessionId,
+    socket: WebSocket,
+    events: mpsc::Receiver<SessionEvent>,
+    claims: Claims,
+    surroundings: Surroundings,
+    joined: bool,
+}
+
+impl Session {
+    async fn converse(&mut self) -> End {
+        let start = tokio::time::Instant::now();
+        let mut heard = start;
+        let mut bucket = Bucket::new(Instant::now());
+        let mut refresh = tokio::time::interval_at(start + REFRESH, REFRESH);
+        refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let wait = bucket.wait(Instant::now());
+            let deadline = if self.joined { heard + SILENCE } else { start + JOIN_TIMEOUT };
+            tokio::select! {
+                event = self.events.recv() => {
+                    let Some(event) = event else { return End::NotReading };
+                    if let Some(end) = self.tell_client(event).await {
+                        return end;
+                    }
+                }
+                message = self.socket.recv(), if wait.is_none() => {
+                    heard = tokio::time::Instant::now();
+                    bucket.take(Instant::now());
+                    if let Some(end) = self.hear_client(message).await {
+                        return end;
+                    }
+                }
+                () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => {}
+                () = tokio::time::sleep_until(deadline) => {
+                    return if self.joined { End::Silent } else { End::NoJoin };
+                }
+                _ = refresh.tick() => {
+                    if let Some(end) = self.refresh_token().await {
+                        return end;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn tell_client(&mut self, event: SessionEvent) -> Option<End> {
+        self.joined |= matches!(event, SessionEvent::Joined(_));
+        if let SessionEvent::ParticipantUpdate(updates) = &event {
+            self.follow(updates);
+        }
+        let over = matches!(event, SessionEvent::Leave(_));
+        let written = self.write(responses::response(event)).await;
+        if over { Some(End::Core) } else { written.err() }
+    }
+
+    /// Keeps the claims of refreshed tokens in step with what the participant says of itself.
+    fn follow(&mut self, updates: &[livekit::ParticipantInfo]) {
+        if let Some(own) = updates.iter().find(|update| update.identity == self.claims.sub) {
+            self.claims.name.clone_from(&own.name);
+            self.claims.metadata.clone_from(&own.metadata);
+            self.claims.attributes.clone_from(&own.attributes);
+        }
+    }
+
+    async fn hear_client(&mut self, message: Option<Result<Message, axum::Error>>) -> Option<End> {
+        let bytes = match message {
+            Some(Ok(Message::Binary(bytes))) => bytes,
+            Some(Ok(Message::Text(_))) => {
+                return Some(End::Violation {
+                    close: close_code::UNSUPPORTED,
+                    code: "text-frame",
+                    reason: "this server speaks binary protobuf frames only",
+                });
+            }
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => return None,
+            Some(Ok(Message::Close(_))) | None => return Some(End::Client),
+            Some(Err(error)) => return Some(broken(error)),
+        };
+        let Ok(request) = livekit::SignalRequest::decode(bytes) else {
+            return Some(End::Violation {
+                close: close_code::INVALID,
+                code: "malformed-frame",
+                reason: "the frame is not a SignalRequest",
+            });
+        };
+        match requests::read(request) {
+            Request::Command(command) => {
+                let leaving = matches!(*command, SessionCommand::Leave(_));
+                let told = self.surroundings.worker.tell(ToWorker::Session(self.id, *command)).await;
+                (leaving || told.is_err()).then_some(End::Client)
+            }
+            Request::Ping(timestamp) => self.write(responses::pong(timestamp, unix_ms())).await.err(),
+            Request::PingReq(ping) => self.write(responses::pong_resp(&ping, unix_ms())).await.err(),
+            Request::Ignored(code) => {
+                self.surroundings.metrics.reject("signal", code);
+                None
+            }
+        }
+    }
+
+    async fn refresh_token(&mut self) -> Option<End> {
+        let now = unix_seconds();
+        self.claims.nbf = 0;
+        self.claims.exp = now + TOKEN_LIFETIME.as_secs();
+        // A key is not taken away while the server runs, so this does not fail.
+        let token = self.surroundings.keys.sign(&self.claims).ok()?;
+        self.write(responses::refresh_token(token)).await.err()
+    }
+
+    async fn write(&mut self, response: livekit::SignalResponse) -> Result<(), End> {
+        write(&mut self.socket, response).await
+    }
+
+    async fn finish(mut self, end: End) {
+        let metrics = &self.surroundings.metrics;
+        match end {
+            End::Client | End::Core => {}
+            End::Silent => metrics.reject("signal", "half-open"),
+            End::NotReading => metrics.reject("signal", "not-reading"),
+            End::NoJoin => metrics.reject("signal", "join-timeout"),
+            End::Violation { code, .. } => metrics.reject("signal", code),
+        }
+        let gone = ToWorker::Session(self.id, SessionCommand::Disconnected);
+        let _ = self.surroundings.worker.tell(gone).await;
+        let (code, reason) = match end {
+            End::Client | End::Core => (close_code::NORMAL, ""),
+            End::Silent => (close_code::POLICY, "no ping for 20 seconds"),
+            End::NotReading => (close_code::POLICY, "messages were not read"),
+            End::NoJoin => (close_code::AGAIN, "joining took too long"),
+            End::Violation { close, reason, .. } => (close, reason),
+        };
+        close(&mut self.socket, code, reason).await;
+    }
+}
+
+/// What a failed read means.
+fn broken(error: axum::Error) -> End {
+    use tokio_tungstenite::tungstenite;
+    let inner = error.into_inner();
+    match inner.downcast_ref::<tungstenite::Error>() {
+        Some(tungstenite::Error::Capacity(_)) => End::Violation {
+            close: close_code::SIZE,
+            code: "oversized-frame",
+            reason: "the frame is over 1 MiB",
+        },
+        Some(tungstenite::Error::Protocol(
+            tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
+        )) => End::Client,
+        Some(tungstenite::Error::Protocol(_) | tungstenite::Error::Utf8(_)) => End::Violation {
+            close: close_code::PROTOCOL,
+            code: "malformed-websocket",
+            reason: "this is not WebSocket as in RFC 6455",
+        },
+        _ => End::Client,
+    }
+}
+
+async fn write(socket: &mut WebSocket, response: livekit::SignalResponse) -> Result<(), End> {
+    let message = Message::Binary(Bytes::from(response.encode_to_vec()));
+    match timeout(WRITE_TIMEOUT, socket.send(message)).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err(End::Client),
+        Err(_) => Err(End::NotReading),
+    }
+}
+
+async fn close(socket: &mut WebSocket, code: u16, reason: &'static str) {
+    let frame = CloseFrame { code, reason: reason.into() };
+    // Whether the other side still hears it does not matter.
+    let _ = timeout(Duration::from_secs(1), socket.send(Message::Close(Some(frame)))).await;
+}
+
+/// The core's command for a connection, and the claims that its refreshed tokens carry.
+fn join(session: SessionId, admission: Admission, metadata_bytes: usize) -> (Join, Claims) {
+    let Admission { mut claims, room, identity, request } = admission;
+    let permission = claims.permission();
+    if permission.can_update_metadata {
+        let size = request.metadata.len()
+            + request
+                .participant_attributes
+                .iter()
+                .map(|(key, value)| key.len() + value.len())
+                .sum::<usize>();
+        if size <= metadata_bytes {
+            if !request.metadata.is_empty() {
+                claims.metadata = request.metadata;
+            }
+            claims.attributes.extend(request.participant_attributes);
+        }
+    }
+    let mut client = request.client_info.unwrap_or_default();
+    client.address.clear(); // the server knows no addresses, not even those a client tells
+    let join = Join {
+        session,
+        room,
+        identity,
+        name: claims.name.clone(),
+        metadata: claims.metadata.clone(),
+        attributes: claims.attributes.clone(),
+        permission,
+        kind: claims.kind(),
+        client,
+        auto_subscribe: request.connection_settings.is_none_or(|settings| settings.auto_subscribe),
+        offer: request.publisher_offer,
+        add_tracks: request.add_track_requests,
+        now_unix_ms: unix_ms(),
+        keyed: None,
+    };
+    (join, claims)
+}
+
+/// Milliseconds since 1970.
+fn unix_ms() -> i64 {
+    i64::try_from(since_1970().as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Seconds since 1970.
+pub(crate) fn unix_seconds() -> u64 {
+    since_1970().as_secs()
+}
+
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
