@@ -131,3 +131,157 @@ impl NackGenerator {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Some moment; tests count from it.
+    #[expect(clippy::disallowed_methods, reason = "there is no other way to an Instant")]
+    fn start() -> Instant {
+        Instant::now()
+    }
+
+    fn ms(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    const RTT: Duration = Duration::from_millis(50);
+
+    fn poll(nack: &mut NackGenerator, now: Instant) -> Vec<u16> {
+        let mut out = Vec::new();
+        nack.poll(now, RTT, &mut out);
+        out
+    }
+
+    /// Packets 100 to 103 and 106: 104 and 105 are missing.
+    fn with_gap(at: Instant) -> NackGenerator {
+        let mut nack = NackGenerator::new();
+        for sequence in [100, 101, 102, 103, 106] {
+            nack.received(at, sequence);
+        }
+        nack
+    }
+
+    #[test]
+    fn a_complete_stream_asks_for_nothing() {
+        let t = start();
+        let mut nack = NackGenerator::new();
+        for sequence in 65_000..66_000 {
+            nack.received(t, sequence);
+        }
+        assert_eq!((poll(&mut nack, t + ms(500)), nack.next_deadline()), (vec![], None));
+    }
+
+    #[test]
+    fn a_packet_overtaken_by_one_is_waited_for() {
+        let t = start();
+        let mut nack = with_gap(t);
+        assert!(poll(&mut nack, t).is_empty());
+        nack.received(t + ms(1), 104);
+        nack.received(t + ms(1), 105);
+        assert_eq!(nack.next_deadline(), None);
+        assert!(poll(&mut nack, t + ms(100)).is_empty());
+    }
+
+    #[test]
+    fn a_gap_is_asked_for_after_a_while() {
+        let t = start();
+        let mut nack = with_gap(t);
+        assert_eq!(nack.next_deadline(), Some(t + REORDER_TIME));
+        assert_eq!(poll(&mut nack, t + REORDER_TIME), [104, 105]);
+    }
+
+    #[test]
+    fn or_at_once_when_three_packets_overtook_it() {
+        let t = start();
+        let mut nack = with_gap(t);
+        nack.received(t + ms(2), 107);
+        assert_eq!(poll(&mut nack, t + ms(2)), [104], "105 was overtaken by two");
+        nack.received(t + ms(3), 108);
+        assert_eq!(poll(&mut nack, t + ms(3)), [105]);
+    }
+
+    #[test]
+    fn requests_are_repeated_with_growing_pauses_and_then_given_up() {
+        let t = start();
+        let mut nack = with_gap(t);
+        let mut requests = Vec::new();
+        while let Some(due) = nack.next_deadline() {
+            let asked = poll(&mut nack, due);
+            if !asked.is_empty() {
+                requests.push((due - t).as_millis());
+            }
+        }
+        assert_eq!(requests, [20, 70, 170, 370, 770]);
+        assert_eq!(nack.missing(), 0, "older than a second");
+        assert!(nack.too_far_behind(), "the caller asks for a key frame");
+        assert!(!nack.too_far_behind(), "and is told once");
+    }
+
+    #[test]
+    fn on_a_short_path_the_number_of_requests_is_bounded() {
+        let t = start();
+        let mut nack = with_gap(t);
+        let mut asked = Vec::new();
+        let mut now = t;
+        while nack.missing() > 0 {
+            now += ms(5);
+            nack.poll(now, Duration::ZERO, &mut asked);
+        }
+        assert!(asked.len() <= 2 * usize::from(MAX_REQUESTS), "{asked:?}");
+        assert!(nack.too_far_behind());
+    }
+
+    #[test]
+    fn a_retransmission_ends_the_requests() {
+        let t = start();
+        let mut nack = with_gap(t);
+        assert_eq!(poll(&mut nack, t + ms(20)), [104, 105]);
+        nack.received(t + ms(60), 105);
+        assert_eq!(poll(&mut nack, t + ms(80)), [104]);
+        nack.received(t + ms(130), 104);
+        assert_eq!((nack.missing(), nack.too_far_behind()), (0, false));
+    }
+
+    #[test]
+    fn a_gap_too_wide_asks_for_a_key_frame_instead() {
+        let t = start();
+        let mut nack = with_gap(t);
+        nack.received(t, 107 + MAX_MISSING as u64);
+        assert!(nack.too_far_behind());
+        assert_eq!((nack.missing(), poll(&mut nack, t + ms(500))), (0, vec![]));
+        nack.received(t, 109 + MAX_MISSING as u64);
+        assert_eq!(nack.missing(), 1, "and goes on from there");
+    }
+
+    #[test]
+    fn many_small_gaps_are_bounded_too() {
+        let t = start();
+        let mut nack = NackGenerator::new();
+        for sequence in 0..4 * MAX_MISSING as u64 {
+            nack.received(t, 2 * sequence);
+            assert!(nack.missing() <= MAX_MISSING);
+        }
+        assert!(nack.too_far_behind());
+    }
+
+    #[test]
+    fn what_came_before_the_first_packet_is_not_missed() {
+        let t = start();
+        let mut nack = NackGenerator::new();
+        nack.received(t, 65_536);
+        nack.received(t, 65_534);
+        nack.received(t, 65_537);
+        assert_eq!(nack.missing(), 0);
+    }
+
+    #[test]
+    fn numbers_are_asked_for_across_the_wrap() {
+        let t = start();
+        let mut nack = NackGenerator::new();
+        nack.received(t, 131_070);
+        nack.received(t, 131_074);
+        assert_eq!(poll(&mut nack, t + ms(20)), [65_535, 0, 1]);
+    }
+}

@@ -123,3 +123,124 @@ impl ReceptionStats {
         self.first.map_or(0, |first| (self.highest - first.sequence).saturating_add(1))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Some moment; tests count from it.
+    #[expect(clippy::disallowed_methods, reason = "there is no other way to an Instant")]
+    fn start() -> Instant {
+        Instant::now()
+    }
+
+    fn ms(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    const FIRST: u64 = SequenceUnwrapper::OFFSET + 100;
+
+    fn stats() -> ReceptionStats {
+        ReceptionStats::new(7, 90_000)
+    }
+
+    #[test]
+    fn before_the_first_packet_there_is_nothing_to_report() {
+        assert_eq!(stats().report_block(start()), None);
+    }
+
+    #[test]
+    fn loss_is_counted_since_the_last_report_and_in_all() {
+        let t = start();
+        let mut stats = stats();
+        for sequence in (0..100).filter(|sequence| sequence % 4 != 3) {
+            stats.received(t, FIRST + sequence, 0);
+        }
+        // 99 was the last one lost and is not known yet: 24 of 99.
+        let block = stats.report_block(t).unwrap();
+        assert_eq!((block.ssrc, block.cumulative_lost), (7, 24));
+        assert_eq!(u32::from(block.fraction_lost), 24 * 256 / 99);
+        assert_eq!(block.highest_sequence, 198);
+        for sequence in 99..200 {
+            stats.received(t, FIRST + sequence, 0);
+        }
+        let block = stats.report_block(t).unwrap();
+        assert_eq!((block.fraction_lost, block.cumulative_lost), (0, 24));
+    }
+
+    #[test]
+    fn cycles_are_in_the_upper_half_of_the_highest_number() {
+        let t = start();
+        let mut stats = stats();
+        let mut unwrapper = SequenceUnwrapper::new();
+        for sequence in [65_534_u16, 65_535, 0, 1] {
+            stats.received(t, unwrapper.extend(sequence), 0);
+        }
+        let block = stats.report_block(t).unwrap();
+        assert_eq!((block.highest_sequence, block.cumulative_lost), (0x0001_0001, 0));
+    }
+
+    #[test]
+    fn duplicates_make_loss_negative_and_the_fraction_zero() {
+        let t = start();
+        let mut stats = stats();
+        for sequence in [0, 1, 1, 1, 2] {
+            stats.received(t, FIRST + sequence, 0);
+        }
+        let block = stats.report_block(t).unwrap();
+        assert_eq!((block.cumulative_lost, block.fraction_lost), (-2, 0));
+    }
+
+    #[test]
+    fn packets_that_the_first_one_overtook_are_expected_too() {
+        let t = start();
+        let mut stats = stats();
+        stats.received(t, FIRST, 0);
+        stats.received(t, FIRST - 2, 0);
+        assert_eq!(stats.report_block(t).unwrap().cumulative_lost, 1);
+        stats.repaired();
+        assert_eq!(stats.report_block(t).unwrap().cumulative_lost, 0);
+    }
+
+    #[test]
+    fn an_even_stream_has_no_jitter() {
+        let t = start();
+        let mut stats = stats();
+        for frame in 0..50 {
+            stats.received(
+                t + ms(20 * frame),
+                FIRST + frame,
+                (u32::MAX - 9_000).wrapping_add(1_800 * frame as u32),
+            );
+        }
+        assert_eq!(stats.report_block(t).unwrap().jitter, 0);
+    }
+
+    #[test]
+    fn jitter_approaches_the_mean_deviation() {
+        let t = start();
+        let mut stats = stats();
+        // Every other packet is 10 ms (900 ticks) late: the difference is 900 each time.
+        for frame in 0..200_u64 {
+            let late = 10 * (frame % 2);
+            stats.received(t + ms(20 * frame + late), FIRST + frame, 1_800_u32.wrapping_mul(frame as u32));
+        }
+        let jitter = stats.report_block(t).unwrap().jitter;
+        assert!((880..=900).contains(&jitter), "{jitter}");
+        assert!(stats.jitter() >= Duration::from_micros(9_700) && stats.jitter() <= ms(10));
+    }
+
+    #[test]
+    fn a_sender_report_is_answered() {
+        let t = start();
+        let mut stats = stats();
+        stats.received(t, FIRST, 0);
+        assert_eq!(
+            stats.report_block(t).map(|block| (block.last_sr, block.delay_since_last_sr)),
+            Some((0, 0))
+        );
+        stats.sender_report(t, 0xB44D_B705_2000_0000);
+        let block = stats.report_block(t + ms(5250)).unwrap();
+        assert_eq!((block.last_sr, block.delay_since_last_sr), (0xB705_2000, 0x0005_4000));
+    }
+}

@@ -140,3 +140,154 @@ impl ArrivalRecorder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Some moment; tests count from it.
+    #[expect(clippy::disallowed_methods, reason = "there is no other way to an Instant")]
+    fn start() -> Instant {
+        Instant::now()
+    }
+
+    fn ms(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    use crate::rtcp::{RtcpPacket, parse};
+
+    /// All feedback on what was recorded: (number of packets, arrivals as (sequence number, ms)).
+    fn drain(recorder: &mut ArrivalRecorder, now: Instant) -> (usize, Vec<(u16, Option<i64>)>) {
+        let (mut count, mut found) = (0, Vec::new());
+        loop {
+            let mut bytes = Vec::new();
+            if !recorder.write_feedback(now, 1, 2, &mut bytes) {
+                assert!(bytes.is_empty());
+                return (count, found);
+            }
+            assert!(bytes.len() <= MAX_FEEDBACK_LEN + 24, "{}", bytes.len());
+            count += 1;
+            let Some(Ok(RtcpPacket::TransportFeedback { reference_time, arrivals, .. })) =
+                parse(&bytes).next()
+            else {
+                panic!("no feedback")
+            };
+            let mut tick = i64::from(reference_time) * TICKS_PER_REFERENCE;
+            for (sequence, delta) in arrivals {
+                found.push((
+                    sequence,
+                    delta.map(|delta| {
+                        tick += i64::from(delta);
+                        tick / 4
+                    }),
+                ));
+            }
+        }
+    }
+
+    #[test]
+    fn arrivals_and_losses_are_reported_once() {
+        let t = start();
+        let mut recorder = ArrivalRecorder::new();
+        assert_eq!(recorder.next_deadline(), None);
+        for (sequence, at) in [(65_534, 0), (65_535, 5), (1, 70)] {
+            recorder.record(sequence, t + ms(at));
+        }
+        assert_eq!(recorder.next_deadline(), Some(t + FEEDBACK_INTERVAL));
+        let expected = vec![(65_534, Some(0)), (65_535, Some(5)), (0, None), (1, Some(70))];
+        assert_eq!(drain(&mut recorder, t + ms(70)), (1, expected));
+        assert_eq!(drain(&mut recorder, t + ms(80)), (0, vec![]));
+        recorder.record(3, t + ms(90));
+        let (_, found) = drain(&mut recorder, t + ms(120));
+        assert_eq!(found, [(2, None), (3, Some(90))], "goes on where the last one ended");
+    }
+
+    #[test]
+    fn feedback_is_paced_from_the_last_one() {
+        let t = start();
+        let mut recorder = ArrivalRecorder::new();
+        recorder.record(1, t);
+        drain(&mut recorder, t + ms(50));
+        assert_eq!(recorder.next_deadline(), None, "nothing to report");
+        recorder.record(2, t + ms(60));
+        assert_eq!(recorder.next_deadline(), Some(t + ms(100)));
+        drain(&mut recorder, t + ms(100));
+        recorder.record(3, t + ms(400));
+        assert_eq!(recorder.next_deadline(), Some(t + ms(400)), "after a pause at once");
+    }
+
+    #[test]
+    fn reordered_packets_are_reported_in_order_with_negative_deltas() {
+        let t = start();
+        let mut recorder = ArrivalRecorder::new();
+        for (sequence, at) in [(10, 0), (12, 10), (11, 20), (12, 30)] {
+            recorder.record(sequence, t + ms(at));
+        }
+        let (_, found) = drain(&mut recorder, t + ms(50));
+        assert_eq!(found, [(10, Some(0)), (11, Some(20)), (12, Some(10))], "the first arrival counts");
+    }
+
+    #[test]
+    fn a_packet_after_its_feedback_is_reported_by_itself() {
+        let t = start();
+        let mut recorder = ArrivalRecorder::new();
+        for (sequence, at) in [(10, 0), (11, 5), (15, 10)] {
+            recorder.record(sequence, t + ms(at));
+        }
+        drain(&mut recorder, t + ms(50));
+        for (sequence, at) in [(12, 60), (14, 62), (16, 65)] {
+            recorder.record(sequence, t + ms(at));
+        }
+        let (packets, found) = drain(&mut recorder, t + ms(100));
+        // 13 stays lost, 15 is not reported lost although it lies between.
+        assert_eq!((packets, found), (3, vec![(12, Some(60)), (14, Some(62)), (16, Some(65))]));
+    }
+
+    #[test]
+    fn a_long_pause_takes_a_new_reference() {
+        let t = start();
+        let mut recorder = ArrivalRecorder::new();
+        recorder.record(1, t);
+        recorder.record(2, t + Duration::from_secs(60));
+        let (packets, found) = drain(&mut recorder, t + Duration::from_secs(60));
+        assert_eq!((packets, found), (2, vec![(1, Some(0)), (2, Some(60_000))]));
+    }
+
+    #[test]
+    fn a_long_report_is_split_and_complete() {
+        let t = start();
+        let mut recorder = ArrivalRecorder::new();
+        for sequence in 0..2000_u16 {
+            recorder.record(sequence, t + ms(u64::from(sequence) * 3));
+        }
+        let (packets, found) = drain(&mut recorder, t + ms(6000));
+        assert!(packets > 1);
+        let expected: Vec<_> = (0..2000).map(|n| (n as u16, Some(n * 3))).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn what_is_never_collected_is_bounded() {
+        let t = start();
+        let mut recorder = ArrivalRecorder::new();
+        for step in 0..100_000_u64 {
+            recorder.record((step * 3) as u16, t + ms(step));
+        }
+        assert_eq!(recorder.pending.len(), MAX_PENDING);
+        let (_, found) = drain(&mut recorder, t + ms(100_000));
+        let arrived: Vec<_> = found.iter().filter_map(|(_, at)| *at).collect();
+        assert_eq!(arrived.len(), MAX_PENDING);
+        assert_eq!(arrived.last(), Some(&99_999));
+    }
+
+    #[test]
+    fn a_jump_of_the_numbers_does_not_report_thousands() {
+        let t = start();
+        let mut recorder = ArrivalRecorder::new();
+        recorder.record(0, t);
+        drain(&mut recorder, t + ms(50));
+        recorder.record(30_000, t + ms(60));
+        assert_eq!(drain(&mut recorder, t + ms(100)).1, [(30_000, Some(60))]);
+    }
+}

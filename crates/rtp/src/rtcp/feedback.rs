@@ -124,3 +124,91 @@ pub(super) fn extended_report(body: &[u8]) -> Result<RtcpPacket<'_>, RtpError> {
     let (ssrc, rest) = take_u32(body)?;
     Ok(RtcpPacket::ExtendedReport { ssrc, blocks: XrBlocks { rest } })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use crate::rtcp::{parse, write_bye, write_fir, write_nack, write_remb};
+
+    #[test]
+    fn a_nack_as_in_rfc_4585_section_6_2_1() {
+        // PID 0xFFFE with the mask's lowest and highest bit: 0xFFFF and, 16 on, 0x000E.
+        let bytes = [0x81, 205, 0, 3, 0, 0, 0, 1, 0, 0, 0, 2, 0xFF, 0xFE, 0x80, 0x01];
+        let Some(Ok(RtcpPacket::Nack { sender_ssrc: 1, media_ssrc: 2, lost })) = parse(&bytes).next() else {
+            panic!("no NACK")
+        };
+        assert_eq!(lost.collect::<Vec<_>>(), [0xFFFE, 0xFFFF, 0x000E]);
+    }
+
+    #[test]
+    fn a_nack_packs_neighbours_across_the_wrap() {
+        let mut bytes = Vec::new();
+        write_nack(1, 2, &[65_534, 65_535, 0, 14, 15], &mut bytes);
+        assert_eq!(bytes.len(), 20, "two entries");
+        let Some(Ok(RtcpPacket::Nack { lost, .. })) = parse(&bytes).next() else { panic!("no NACK") };
+        assert_eq!(lost.collect::<Vec<_>>(), [65_534, 65_535, 0, 14, 15]);
+        bytes.clear();
+        write_nack(1, 2, &[], &mut bytes);
+        assert!(bytes.is_empty(), "nothing to ask for");
+    }
+
+    #[test]
+    fn an_intra_request_names_its_streams() {
+        let mut bytes = Vec::new();
+        write_fir(1, 0xAABB_CCDD, 7, &mut bytes);
+        assert_eq!(bytes, [0x84, 206, 0, 4, 0, 0, 0, 1, 0, 0, 0, 0, 0xAA, 0xBB, 0xCC, 0xDD, 7, 0, 0, 0]);
+        let Some(Ok(RtcpPacket::Fir { sender_ssrc: 1, entries })) = parse(&bytes).next() else {
+            panic!("no FIR")
+        };
+        assert_eq!(entries.collect::<Vec<_>>(), [(0xAABB_CCDD, 7)]);
+    }
+
+    #[test]
+    fn an_estimate_keeps_18_bits() {
+        for bitrate in [0, 1, 262_143, 262_144, 2_500_000, u64::MAX] {
+            let mut bytes = Vec::new();
+            write_remb(1, bitrate, &[5, 6], &mut bytes);
+            let Some(Ok(RtcpPacket::Remb { bitrate: read, ssrcs, .. })) = parse(&bytes).next() else {
+                panic!("no REMB")
+            };
+            assert!(read <= bitrate && bitrate - read <= bitrate >> 17, "{bitrate} {read}");
+            assert_eq!(ssrcs.collect::<Vec<_>>(), [5, 6]);
+        }
+    }
+
+    #[test]
+    fn an_estimate_beyond_64_bits_is_no_limit_and_streams_must_be_there() {
+        let mut bytes = Vec::new();
+        write_remb(1, 1, &[5], &mut bytes);
+        bytes[17] = 0xFF;
+        assert!(matches!(parse(&bytes).next(), Some(Ok(RtcpPacket::Remb { bitrate: u64::MAX, .. }))));
+        bytes[16] = 2;
+        assert!(matches!(parse(&bytes).next(), Some(Err(RtpError::RtcpTruncated))));
+    }
+
+    #[test]
+    fn goodbyes_name_who_leaves() {
+        let ssrcs: Vec<u32> = (0..40).collect();
+        let mut bytes = Vec::new();
+        write_bye(&ssrcs, &mut bytes);
+        let read: Vec<_> = parse(&bytes)
+            .flat_map(|packet| match packet {
+                Ok(RtcpPacket::Goodbye { ssrcs }) => ssrcs,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(read, ssrcs);
+        assert!(matches!(parse(&[0x81, 203, 0, 0]).next(), Some(Err(RtpError::RtcpTruncated))));
+    }
+
+    #[test]
+    fn an_extended_report_is_split_into_its_blocks() {
+        // A receiver reference time block (RFC 3611 §4.4), then one that is cut off.
+        let bytes = [0x80, 207, 0, 5, 0, 0, 0, 1, 4, 0, 0, 2, 1, 2, 3, 4, 5, 6, 7, 8, 5, 0, 0, 9];
+        let Some(Ok(RtcpPacket::ExtendedReport { ssrc: 1, blocks })) = parse(&bytes).next() else {
+            panic!("no XR")
+        };
+        assert_eq!(blocks.collect::<Vec<_>>(), [(4, &[1, 2, 3, 4, 5, 6, 7, 8][..])]);
+    }
+}

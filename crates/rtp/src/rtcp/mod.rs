@@ -215,3 +215,62 @@ fn take_u32(body: &[u8]) -> Result<(u32, &[u8]), RtpError> {
     let (bytes, rest) = body.split_first_chunk::<4>().ok_or(RtpError::RtcpTruncated)?;
     Ok((u32::from_be_bytes(*bytes), rest))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_compound_packet_is_read_in_order() {
+        let mut bytes = Vec::new();
+        write_receiver_report(7, &[], &mut bytes);
+        write_sdes_cname(7, "x", &mut bytes);
+        write_pli(7, 8, &mut bytes);
+        let packets: Vec<_> = parse(&bytes).map(Result::unwrap).collect();
+        assert!(matches!(packets[0], RtcpPacket::ReceiverReport { ssrc: 7, .. }));
+        assert!(matches!(packets[1], RtcpPacket::SourceDescription { .. }));
+        assert!(matches!(packets[2], RtcpPacket::Pli { sender_ssrc: 7, media_ssrc: 8 }));
+        assert_eq!(packets.len(), 3);
+    }
+
+    #[test]
+    fn nothing_is_read_behind_an_error() {
+        let mut bytes = Vec::new();
+        write_pli(1, 2, &mut bytes);
+        bytes.extend_from_slice(&[0x41, 206, 0, 2]);
+        write_pli(3, 4, &mut bytes);
+        let packets: Vec<_> = parse(&bytes).collect();
+        assert!(matches!(packets[..], [Ok(RtcpPacket::Pli { .. }), Err(RtpError::RtcpVersion)]));
+    }
+
+    #[test]
+    fn a_length_beyond_the_datagram_is_refused() {
+        for bytes in [&[0x81, 206][..], &[0x81, 206, 0, 2, 0, 0, 0, 1], &[0x81, 206, 0, 1, 0, 0, 0, 1]] {
+            assert!(matches!(parse(bytes).next(), Some(Err(RtpError::RtcpTruncated))), "{bytes:?}");
+        }
+        assert!(parse(&[]).next().is_none());
+    }
+
+    #[test]
+    fn the_last_packet_may_be_padded_and_no_other() {
+        let padded = [0xA1, 206, 0, 3, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 4];
+        assert!(matches!(parse(&padded).next(), Some(Ok(RtcpPacket::Pli { sender_ssrc: 1, media_ssrc: 2 }))));
+        let twice = [padded, padded].concat();
+        assert!(matches!(parse(&twice).next(), Some(Err(RtpError::RtcpPadding))));
+        for count in [0, 3, 16] {
+            let mut wrong = padded;
+            wrong[15] = count;
+            assert!(matches!(parse(&wrong).next(), Some(Err(RtpError::RtcpPadding))), "{count}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_named() {
+        let application = [0x83, 204, 0, 2, 0, 0, 0, 1, b'n', b'a', b'm', b'e'];
+        let found = parse(&application).next();
+        assert!(matches!(found, Some(Ok(RtcpPacket::Unknown { packet_type: 204, format: 3 }))));
+        let not_remb = [0x8F, 206, 0, 3, 0, 0, 0, 1, 0, 0, 0, 0, b'A', b'B', b'C', b'D'];
+        let found = parse(&not_remb).next();
+        assert!(matches!(found, Some(Ok(RtcpPacket::Unknown { packet_type: 206, format: 15 }))));
+    }
+}

@@ -175,3 +175,114 @@ pub(super) fn source_description(count: u8, body: &[u8]) -> Result<RtcpPacket<'_
     }
     Ok(RtcpPacket::SourceDescription { chunks })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use crate::rtcp::{parse, write_receiver_report, write_sdes_cname, write_sender_report};
+
+    const BLOCK: ReportBlock = ReportBlock {
+        ssrc: 0x0102_0304,
+        fraction_lost: 0x40,
+        cumulative_lost: -2,
+        highest_sequence: 0x0001_FFFE,
+        jitter: 99,
+        last_sr: 0xB705_2000,
+        delay_since_last_sr: 0x0005_4000,
+    };
+
+    #[test]
+    fn a_sender_report_as_in_rfc_3550_section_6_4_1() {
+        let info = SenderInfo {
+            ssrc: 5,
+            ntp: 0xB44D_B705_2000_0000,
+            rtp_timestamp: 90_000,
+            packets: 3,
+            octets: 400,
+        };
+        let mut bytes = Vec::new();
+        write_sender_report(&info, &[BLOCK], &mut bytes);
+        assert_eq!(bytes.len(), 52);
+        assert_eq!(bytes[..8], [0x81, 200, 0, 12, 0, 0, 0, 5]);
+        assert_eq!(bytes[28..36], [1, 2, 3, 4, 0x40, 0xFF, 0xFF, 0xFE], "24 bits of cumulative loss, signed");
+        let Some(Ok(RtcpPacket::SenderReport { ssrc, ntp, rtp_timestamp, packets, octets, reports })) =
+            parse(&bytes).next()
+        else {
+            panic!("no sender report")
+        };
+        assert_eq!(SenderInfo { ssrc, ntp, rtp_timestamp, packets, octets }, info);
+        assert_eq!(reports.collect::<Vec<_>>(), [BLOCK]);
+    }
+
+    #[test]
+    fn more_blocks_than_a_packet_holds_take_several() {
+        let blocks: Vec<_> = (0..70).map(|ssrc| ReportBlock { ssrc, ..BLOCK }).collect();
+        let mut bytes = Vec::new();
+        write_receiver_report(9, &blocks, &mut bytes);
+        let read: Vec<_> = parse(&bytes)
+            .flat_map(|packet| match packet {
+                Ok(RtcpPacket::ReceiverReport { ssrc: 9, reports }) => reports,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(read, blocks);
+        assert_eq!(parse(&bytes).count(), 3);
+    }
+
+    #[test]
+    fn a_report_with_fewer_blocks_than_it_says_is_refused() {
+        let mut bytes = Vec::new();
+        write_receiver_report(9, &[BLOCK], &mut bytes);
+        bytes[0] = 0x82;
+        assert!(matches!(parse(&bytes).next(), Some(Err(RtpError::RtcpTruncated))));
+    }
+
+    #[test]
+    fn cumulative_loss_stays_within_its_24_bits() {
+        for (given, read) in [(i32::MAX, 0x7F_FFFF), (i32::MIN, -0x80_0000), (-1, -1), (5, 5)] {
+            let block = ReportBlock { cumulative_lost: given, ..BLOCK };
+            assert_eq!(ReportBlock::decode(&block.encode()).cumulative_lost, read);
+        }
+    }
+
+    fn cnames(bytes: &[u8]) -> Vec<(u32, Option<Vec<u8>>)> {
+        match parse(bytes).next() {
+            Some(Ok(RtcpPacket::SourceDescription { chunks })) => {
+                chunks.map(|chunk| (chunk.ssrc, chunk.cname.map(<[u8]>::to_vec))).collect()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn canonical_names_of_every_alignment() {
+        for length in [0, 1, 2, 3, 4, 5, 254, 255, 300] {
+            let name = "n".repeat(length);
+            let mut bytes = Vec::new();
+            write_sdes_cname(6, &name, &mut bytes);
+            assert_eq!(bytes.len() % 4, 0);
+            let expected = name.as_bytes()[..length.min(255)].to_vec();
+            assert_eq!(cnames(&bytes), [(6, Some(expected))], "{length}");
+        }
+    }
+
+    #[test]
+    fn several_chunks_with_other_items() {
+        let bytes = [
+            0x82, 202, 0, 7, 0, 0, 0, 1, 6, 2, b'o', b'x', 1, 1, b'a', 0, // TOOL, CNAME
+            0, 0, 0, 2, 1, 2, b'b', b'c', 0, 0, 0, 0, 0, 0, 0, 0,
+        ];
+        assert_eq!(cnames(&bytes), [(1, Some(b"a".to_vec())), (2, Some(b"bc".to_vec()))]);
+    }
+
+    #[test]
+    fn a_chunk_that_does_not_end_is_refused() {
+        let endless = [0x81, 202, 0, 2, 0, 0, 0, 1, 1, 2, b'b', b'c'];
+        let beyond = [0x81, 202, 0, 2, 0, 0, 0, 1, 1, 9, b'b', 0];
+        let missing = [0x81, 202, 0, 0];
+        for bytes in [&endless[..], &beyond, &missing] {
+            assert!(matches!(parse(bytes).next(), Some(Err(RtpError::RtcpTruncated))), "{bytes:?}");
+        }
+    }
+}

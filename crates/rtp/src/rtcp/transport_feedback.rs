@@ -237,3 +237,125 @@ fn encode_chunk(rest: &[Option<i16>]) -> (u16, usize) {
     }
     (head | word, used)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use crate::rtcp;
+
+    /// A feedback packet with this base, count, chunks and deltas.
+    fn feedback(base: u16, count: u16, chunks_and_deltas: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0x8F, 205, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2];
+        bytes.extend_from_slice(&base.to_be_bytes());
+        bytes.extend_from_slice(&count.to_be_bytes());
+        bytes.extend_from_slice(&[0xFF, 0xFF, 0xFE, 77]);
+        bytes.extend_from_slice(chunks_and_deltas);
+        rtcp::write::close(0, &mut bytes);
+        bytes
+    }
+
+    fn read(bytes: &[u8]) -> Vec<(u16, Option<i16>)> {
+        match rtcp::parse(bytes).next() {
+            Some(Ok(RtcpPacket::TransportFeedback { arrivals, .. })) => arrivals.collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn is_refused(bytes: &[u8]) -> bool {
+        matches!(rtcp::parse(bytes).next(), Some(Err(RtpError::TransportFeedback)))
+    }
+
+    #[test]
+    fn the_fields_of_the_header() {
+        let bytes = feedback(65_535, 1, &[0x20, 0x01, 9]);
+        let Some(Ok(RtcpPacket::TransportFeedback {
+            sender_ssrc,
+            media_ssrc,
+            base_sequence,
+            packet_count,
+            feedback_count,
+            reference_time,
+            arrivals,
+        })) = rtcp::parse(&bytes).next()
+        else {
+            panic!("no feedback")
+        };
+        assert_eq!((sender_ssrc, media_ssrc), (1, 2));
+        assert_eq!((base_sequence, packet_count, feedback_count), (65_535, 1, 77));
+        assert_eq!(reference_time, -2, "24 bits, signed");
+        assert_eq!(arrivals.collect::<Vec<_>>(), [(65_535, Some(9))]);
+    }
+
+    #[test]
+    fn the_run_length_example_of_section_3_1_3() {
+        // 0 00 then 221: a run of 221 lost packets.
+        let bytes = feedback(65_500, 221, &[0x00, 0xDD]);
+        let arrivals = read(&bytes);
+        assert_eq!(arrivals.len(), 221);
+        assert!(arrivals.iter().all(|(_, delta)| delta.is_none()));
+        assert_eq!(arrivals[36].0, 0, "numbers wrap");
+    }
+
+    #[test]
+    fn the_vector_examples_of_section_3_1_4() {
+        // One bit: lost, 5 received, 3 lost, 3 received, 2 lost.
+        let one_bit = feedback(0, 14, &[0b1001_1111, 0b0001_1100, 1, 2, 3, 4, 5, 6, 7, 8]);
+        let deltas: Vec<_> = read(&one_bit).into_iter().map(|(_, delta)| delta).collect();
+        let (l, r) = (None, Some);
+        assert_eq!(deltas, [l, r(1), r(2), r(3), r(4), r(5), l, l, l, r(6), r(7), r(8), l, l]);
+        // Two bits: lost, large, 3 small, 2 lost.
+        let two_bits = feedback(0, 7, &[0b1100_1001, 0b0101_0000, 0xFF, 0x00, 3, 4, 5]);
+        let deltas: Vec<_> = read(&two_bits).into_iter().map(|(_, delta)| delta).collect();
+        assert_eq!(deltas, [l, r(-256), r(3), r(4), r(5), l, l]);
+    }
+
+    #[test]
+    fn counts_chunks_and_deltas_must_agree() {
+        assert!(is_refused(&feedback(0, 0, &[0x20, 0x01, 1])), "nothing reported");
+        assert!(is_refused(&feedback(0, 9000, &[0x1F, 0xFF, 0x1F, 0xFF])), "beyond the bound");
+        assert!(is_refused(&feedback(0, 8, &[])), "no chunks");
+        assert!(is_refused(&feedback(0, 8, &[0x20, 0x00, 0x20, 0x00])), "runs of nothing");
+        assert!(is_refused(&feedback(0, 8, &[0x20, 0x08, 1, 2])), "deltas cut off");
+        assert!(is_refused(&feedback(0, 2, &[0x60, 0x02, 1, 2])), "reserved symbol in a run");
+        assert!(is_refused(&feedback(0, 2, &[0xF0, 0x00, 1, 2])), "reserved symbol in a vector");
+    }
+
+    #[test]
+    fn a_steady_stream_is_one_run() {
+        let mut bytes = Vec::new();
+        write_transport_feedback(1, 2, 100, 5, 0, &[Some(10); 100], &mut bytes);
+        assert_eq!(bytes.len(), 20 + 2 + 100 + 2, "one chunk, a byte per packet, padding");
+        assert_eq!(read(&bytes).len(), 100);
+    }
+
+    #[test]
+    fn each_kind_of_chunk_survives() {
+        let (l, s, b) = (None, Some(255), Some(-1));
+        let cases: [&[Option<i16>]; 7] = [
+            &[s],
+            &[l, s, l, s, s, l, s, l, s, s, l, s, l, s, s],
+            &[b, l, s, s, l, l, s, b, b],
+            &[s, s, s, s, s, s, s, s, b, l],
+            &[b; 20],
+            &[Some(i16::MIN), Some(i16::MAX), Some(256)],
+            &[l, l, l, s],
+        ];
+        for arrivals in cases {
+            let mut bytes = Vec::new();
+            write_transport_feedback(1, 2, 65_530, 0, 3, arrivals, &mut bytes);
+            let deltas: Vec<_> = read(&bytes).into_iter().map(|(_, delta)| delta).collect();
+            assert_eq!(deltas, arrivals);
+        }
+    }
+
+    #[test]
+    fn more_than_the_bound_is_not_written() {
+        let mut bytes = Vec::new();
+        write_transport_feedback(1, 2, 0, 0, 0, &[None; 10_000], &mut bytes);
+        assert_eq!(read(&bytes).len(), usize::from(MAX_FEEDBACK_PACKETS));
+        bytes.clear();
+        write_transport_feedback(1, 2, 0, 0, 0, &[], &mut bytes);
+        assert!(bytes.is_empty());
+    }
+}
