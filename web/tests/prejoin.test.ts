@@ -148,6 +148,22 @@ describe('a link with a secret', () => {
     expect(world.fragment).toBe('');
   });
 
+  it('made on the start page is not taken back by one’s own joining', async () => {
+    let answer: () => void = () => undefined;
+    world.probe = new Promise((resolve) => (answer = resolve));
+    const model = open(fragmentOf(SECRET), { fresh: true });
+    const kinds = new Set<string>();
+    model.view.subscribe(({ link }) => kinds.add(link.kind));
+    model.setName('Anna');
+    const joining = model.join();
+    world.running = true;
+    answer();
+    await joining;
+    expect(joined).toHaveLength(1);
+    expect(world.fragment).toBe(fragmentOf(SECRET));
+    expect([...kinds]).toEqual(['ready']);
+  });
+
   it('made on the start page stays where nobody is yet', async () => {
     const model = open(fragmentOf(SECRET), { fresh: true });
     await until(() => world.joins.length === 1);

@@ -13,6 +13,7 @@ export interface paths {
     };
     get?: never;
     put?: never;
+    /** Asks for admission to a room. */
     post: operations['join_room'];
     delete?: never;
     options?: never;
@@ -24,27 +25,50 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
   schemas: {
+    /** @description Asks for admission to a room. */
     JoinRequest: {
+      /** @description Who wants in: 26 characters of lower-case Crockford base32. The server makes one if it is absent. */
       identity?: string;
+      /** @description Opaque to the server: the display name, sealed under the secret of the link. */
       metadata?: string;
     };
+    /** @description Admission: what to connect with. */
     JoinResponse: {
-      url: string;
-      token: string;
+      /** @description The identity in the token. */
       identity: string;
+      /** @description How the room protects what is said in it. */
+      mode: components['schemas']['Mode'];
+      /** @description The room's name as the server compares it (NFC, case folded). */
       room: string;
+      /** @description Whether somebody is in the room already. */
       running: boolean;
-      /** @enum {string} */
-      mode: 'clear';
+      /** @description The access token; valid for ten minutes, refreshed over the signalling connection. */
+      token: string;
+      /** @description The server's WebSocket address, for a LiveKit client. */
+      url: string;
     };
+    /**
+     * @description How a room protects what is said in it.
+     * @enum {string}
+     */
+    Mode: 'clear';
+    /** @description A refusal as it goes over the wire. */
     Problem: {
-      type: string;
-      title: string;
-      /** Format: int32 */
-      status: number;
+      /** @description What happened, stable across versions. */
       code: string;
+      /** @description What happened, in a sentence. */
       detail?: string;
+      /** @description Only with `identity-taken`: what a proof of ownership of the identity has to sign. */
       nonce?: string;
+      /**
+       * Format: int32
+       * @description The HTTP status.
+       */
+      status: number;
+      /** @description The HTTP status in words. */
+      title: string;
+      /** @description Always `about:blank`: the code says what happened, the title is that of the status. */
+      type: string;
     };
   };
   responses: never;
@@ -60,6 +84,7 @@ export interface operations {
       query?: never;
       header?: never;
       path: {
+        /** @description Name of the room, percent-encoded */
         room: string;
       };
       cookie?: never;

@@ -136,7 +136,8 @@ export class PreJoinModel {
     if (!made) this.view.patch({ link: { kind: 'asking' }, refusal: null });
     try {
       const { running } = await this.ports.api.join(normaliseRoom(room), {});
-      if (this.#closed) return;
+      // Whoever has pressed "join" meanwhile is answered by the meeting itself.
+      if (this.#closed || this.view.get().joining) return;
       if (running) {
         this.ports.address.replace(pathOfRoom(room), '');
         this.view.patch({ link: { kind: 'code', why: 'running' } });
@@ -144,7 +145,7 @@ export class PreJoinModel {
         this.#setSecret(made ?? newSecret(this.ports.random));
       }
     } catch (error) {
-      if (this.#closed) return;
+      if (this.#closed || this.view.get().joining) return;
       this.view.patch({ link: made ? link : { kind: 'unknown' }, refusal: joinRefusal(error) });
     }
   }

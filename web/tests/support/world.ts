@@ -180,6 +180,8 @@ export class World {
   joins: { room: string; request: JoinRequest }[] = [];
   refuse: ((request: JoinRequest) => ApiError | null) | null = null;
   answer: (answer: JoinResponse) => JoinResponse = (answer) => answer;
+  /** Holds the answer to a request without identity back. */
+  probe: Promise<void> = Promise.resolve();
   connections: FakeConnection[] = [];
   connectError: Error | null = null;
 
@@ -226,6 +228,7 @@ export class World {
     api: {
       join: async (room, request) => {
         this.joins.push({ room, request });
+        if (!request.identity) await this.probe;
         const refused = this.refuse?.(request);
         if (refused) throw refused;
         return this.answer({
