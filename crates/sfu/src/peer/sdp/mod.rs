@@ -5,7 +5,9 @@
 //! renegotiations. Neither touches transport or tracks: they are told what to say and tell what was said.
 
 mod answer;
+mod bundle;
 mod codec;
+mod description;
 mod error;
 mod negotiator;
 pub mod parse;

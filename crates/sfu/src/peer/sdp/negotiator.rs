@@ -6,20 +6,19 @@
 //! track"). Browsers also report one that replaces another (tried in Chromium 156 and Firefox 153), but
 //! nothing obliges the native clients to.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use rtp::codec::CodecKind;
 use rtp::extension::{ExtensionKind, ExtensionMap};
 
 use super::answer::{self, Answer, AnswerTransport};
-use super::parse::{self, MediaDescription, ParseLimits, SessionDescription, Transport, parse_digest};
+use super::bundle::{PeerTransport, accepted_mids, bundled_mids, check_mids, peer_transport};
+use super::parse::{self, MediaDescription, ParseLimits, SessionDescription};
 use super::section::{
     OpusPreferences, ReceiveSection, RtpSection, SendSection, SendTrack, SharedCodecs, Taken,
 };
 use super::{HashAlgorithm, MediaKind, SdpError, SectionIndex, Setup};
 
-/// Characters of a `mid`: browsers count from 0.
-const MAX_MID: usize = rtp::extension::MAX_STREAM_NAME;
 /// Port of data channels where none is named (RFC 8841 §5).
 const DEFAULT_SCTP_PORT: u16 = 5000;
 /// Largest message where none is named (RFC 8841 §6).
@@ -84,15 +83,6 @@ pub struct OfferSummary {
     pub changed_sections: Vec<SectionIndex>,
     /// Tracks that lost their section because the client no longer receives on it.
     pub lost: Vec<(SectionIndex, SendTrack)>,
-}
-
-/// Transport facts of an offer; equal in every offer but for ICE restarts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct PeerTransport {
-    ice_ufrag: String,
-    ice_pwd: String,
-    fingerprint: (HashAlgorithm, Vec<u8>),
-    setup: Setup,
 }
 
 /// What an offered section is to us.
@@ -187,7 +177,8 @@ impl Negotiator {
         self.check_continuity(&offer)?;
         let bundled = bundled_mids(&offer)?;
         let (mut sections, extensions) = self.read_sections(&offer, &bundled)?;
-        let bundle = accepted_mids(&offer, &sections);
+        let accepted = sections.iter().filter(|section| section.content != Content::Rejected);
+        let bundle = accepted_mids(&offer, accepted.map(|section| section.mid.as_str()));
         let peer = peer_transport(&offer, &bundle)?;
         let mut ice_restart = false;
         if let Some(known) = &self.peer {
@@ -454,97 +445,6 @@ impl Section {
         self.send = send;
         None
     }
-}
-
-/// Mids are short tokens, and no two sections share one; refused sections need none.
-fn check_mids(offer: &SessionDescription<'_>) -> Result<(), SdpError> {
-    if offer.sections.is_empty() {
-        return Err(SdpError::NoSections);
-    }
-    let mut seen = HashSet::with_capacity(offer.sections.len());
-    for (section, media) in offer.sections.iter().enumerate() {
-        match media.mid {
-            Some(mid) => {
-                if mid.is_empty() || mid.len() > MAX_MID || !mid.bytes().all(is_token_character) {
-                    return Err(SdpError::MidInvalid { section });
-                }
-                if !seen.insert(mid) {
-                    return Err(SdpError::MidDuplicate { section });
-                }
-            }
-            None if media.port != 0 || media.bundle_only => return Err(SdpError::MidMissing { section }),
-            None => {}
-        }
-    }
-    Ok(())
-}
-
-/// RFC 8866 §9, `token-char`.
-fn is_token_character(byte: u8) -> bool {
-    byte.is_ascii_graphic()
-        && !matches!(byte, b'"' | b'(' | b')' | b',' | b'/' | b':'..=b'@' | b'[' | b'\\' | b']')
-}
-
-/// The mids of the BUNDLE group. Of several groups the first is ours; there is only one transport.
-fn bundled_mids<'a>(offer: &SessionDescription<'a>) -> Result<HashSet<&'a str>, SdpError> {
-    let group = offer.bundle_groups.first().ok_or(SdpError::BundleMissing)?;
-    Ok(group.iter().copied().collect())
-}
-
-/// The accepted mids in the order of the group, whose first section carries the transport (RFC 9143 §7.3).
-fn accepted_mids(offer: &SessionDescription<'_>, sections: &[Section]) -> Vec<String> {
-    let mut accepted: HashSet<&str> = sections
-        .iter()
-        .filter(|section| section.content != Content::Rejected)
-        .map(|section| section.mid.as_str())
-        .collect();
-    let group = offer.bundle_groups.first().map(Vec::as_slice).unwrap_or_default();
-    group.iter().filter(|mid| accepted.remove(**mid)).map(|mid| (*mid).to_owned()).collect()
-}
-
-/// The transport of the group: that of its first section, or what the session level says, or for what is
-/// said at neither that of any other accepted section.
-fn peer_transport(offer: &SessionDescription<'_>, bundle: &[String]) -> Result<PeerTransport, SdpError> {
-    let tagged = bundle.first().ok_or(SdpError::NothingAccepted)?;
-    let by_mid: HashMap<&str, &Transport<'_>> =
-        offer.sections.iter().filter_map(|media| Some((media.mid?, &media.transport))).collect();
-    let candidates: Vec<&Transport<'_>> = by_mid
-        .get(tagged.as_str())
-        .copied()
-        .into_iter()
-        .chain([&offer.transport])
-        .chain(bundle.iter().filter_map(|mid| by_mid.get(mid.as_str()).copied()))
-        .collect();
-
-    let credentials = candidates.iter().find_map(|transport| transport.ice_ufrag.zip(transport.ice_pwd));
-    let (ice_ufrag, ice_pwd) = credentials.ok_or(SdpError::IceCredentialsMissing)?;
-    if !is_ice_string(ice_ufrag, 4) || !is_ice_string(ice_pwd, 22) {
-        return Err(SdpError::IceCredentialsInvalid);
-    }
-    let fingerprints = candidates
-        .iter()
-        .map(|transport| &transport.fingerprints)
-        .find(|fingerprints| !fingerprints.is_empty())
-        .ok_or(SdpError::FingerprintMissing)?;
-    let fingerprint = fingerprints
-        .iter()
-        .find_map(|(name, digest)| {
-            let algorithm = HashAlgorithm::from_str(name)?;
-            Some((algorithm, parse_digest(algorithm, digest)?))
-        })
-        .ok_or(SdpError::FingerprintUnsupported)?;
-    // RFC 4145 §4.1: who says nothing offers to be the client.
-    let setup = candidates.iter().find_map(|transport| transport.setup).unwrap_or(Setup::Active);
-    if !matches!(setup, Setup::Active | Setup::ActPass) {
-        return Err(SdpError::SetupUnsupported);
-    }
-    Ok(PeerTransport { ice_ufrag: ice_ufrag.to_owned(), ice_pwd: ice_pwd.to_owned(), fingerprint, setup })
-}
-
-/// RFC 8839 §5.4: letters, digits, `+` and `/`, up to 256.
-fn is_ice_string(text: &str, shortest: usize) -> bool {
-    (shortest..=256).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
 }
 
 /// Adds a section's extensions to those of the connection (RFC 9143 §10: one id, one meaning).
