@@ -14,8 +14,8 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     // The media library is one chunk of its own, loaded while the visitor looks at the pre-join screen.
     chunkSizeWarningLimit: 600,
-    manifest: '_/manifest.json',
     rolldownOptions: {
+      checks: { pluginTimings: false },
       output: {
         codeSplitting: {
           groups: [{ name: 'livekit', test: /node_modules[\\/](livekit-client|@livekit)/ }],
