@@ -17,5 +17,7 @@ export default defineConfig({
     { name: 'browsers', testIgnore: '**/loss.spec.ts' },
     // Drops packets by nftables, so it runs inside a network namespace of its own: scripts/alone.
     { name: 'loss', testMatch: '**/loss.spec.ts' },
+    // Measures instead of judging; `make bench`.
+    { name: 'bench', testMatch: '**/*.bench.ts', retries: 0, timeout: 300_000 },
   ],
 });

@@ -22,6 +22,8 @@ export interface People {
   firefox(name: string): Promise<Person>;
   /** The first person starts a meeting of this name from the start page; all others come by the link. */
   meet(room: string, ...people: Person[]): Promise<string>;
+  /** Closes somebody's browser before the test ends, with the same check. */
+  goodbye(person: Person): Promise<void>;
 }
 
 export const test = base.extend<{ people: People }, { server: Server }>({
@@ -57,6 +59,11 @@ export const test = base.extend<{ people: People }, { server: Server }>({
         await first.joinFromPrejoin();
         for (const other of others) await other.join(link);
         return link;
+      },
+      goodbye: async (person) => {
+        await person.wasQuiet(server.origin);
+        all.splice(all.indexOf(person), 1);
+        await person.window.close();
       },
     });
     try {
