@@ -15,12 +15,16 @@ fuzz_target!(|data: &[u8]| {
         };
         match packet {
             RtcpPacket::SenderReport { reports, .. } => assert!(reports.count() <= 31),
-            RtcpPacket::ReceiverReport { ssrc, reports } => receiver_report(ssrc, &reports.collect::<Vec<_>>()),
+            RtcpPacket::ReceiverReport { ssrc, reports } => {
+                receiver_report(ssrc, &reports.collect::<Vec<_>>())
+            }
             RtcpPacket::SourceDescription { chunks } => assert!(chunks.count() <= 31),
             RtcpPacket::Goodbye { ssrcs } => assert!(ssrcs.count() <= 31),
             RtcpPacket::Nack { lost, .. } => nack(&lost.collect::<Vec<_>>()),
             RtcpPacket::Fir { entries, .. } => assert!(entries.count() <= data.len() / 8),
-            RtcpPacket::TransportFeedback { base_sequence, packet_count, reference_time, arrivals, .. } => {
+            RtcpPacket::TransportFeedback {
+                base_sequence, packet_count, reference_time, arrivals, ..
+            } => {
                 let arrivals: Vec<_> = arrivals.collect();
                 assert_eq!(arrivals.len(), usize::from(packet_count));
                 transport_feedback(base_sequence, reference_time, &arrivals);
@@ -64,7 +68,8 @@ fn transport_feedback(base: u16, reference: i32, arrivals: &[(u16, Option<i16>)]
     let deltas: Vec<_> = arrivals.iter().map(|(_, delta)| *delta).collect();
     let mut out = Vec::new();
     rtcp::write_transport_feedback(1, 2, base, reference, 0, &deltas, &mut out);
-    let Some(Ok(RtcpPacket::TransportFeedback { arrivals: read, reference_time, .. })) = rtcp::parse(&out).next()
+    let Some(Ok(RtcpPacket::TransportFeedback { arrivals: read, reference_time, .. })) =
+        rtcp::parse(&out).next()
     else {
         panic!("feedback is read back");
     };

@@ -28,7 +28,13 @@ fuzz_target!(|data: &[u8]| {
     let written = RtpPacket::parse(&out[..len]).expect("what is written is read");
     assert!(written.extensions().eq(packet.extensions()));
     assert_eq!(
-        (written.marker(), written.payload_type(), written.sequence_number(), written.timestamp(), written.ssrc()),
+        (
+            written.marker(),
+            written.payload_type(),
+            written.sequence_number(),
+            written.timestamp(),
+            written.ssrc()
+        ),
         (fields.marker, fields.payload_type, fields.sequence_number, fields.timestamp, fields.ssrc),
     );
 });

@@ -317,8 +317,8 @@ mod tests {
         assert!(is_refused(&feedback(0, 8, &[])), "no chunks");
         assert!(is_refused(&feedback(0, 8, &[0x20, 0x00, 0x20, 0x00])), "runs of nothing");
         assert!(is_refused(&feedback(0, 8, &[0x20, 0x08, 1, 2])), "deltas cut off");
-        assert!(is_refused(&feedback(0, 2, &[0x60, 0x02, 1, 2])), "reserved symbol in a run");
-        assert!(is_refused(&feedback(0, 2, &[0xF0, 0x00, 1, 2])), "reserved symbol in a vector");
+        assert!(is_refused(&feedback(0, 2, &[0x60, 0x02, 1, 2, 3, 4, 5, 6])), "reserved symbol in a run");
+        assert!(is_refused(&feedback(0, 2, &[0xF0, 0x00, 1, 2, 3, 4, 5, 6])), "reserved symbol in a vector");
     }
 
     #[test]
@@ -327,6 +327,14 @@ mod tests {
         write_transport_feedback(1, 2, 100, 5, 0, &[Some(10); 100], &mut bytes);
         assert_eq!(bytes.len(), 20 + 2 + 100 + 2, "one chunk, a byte per packet, padding");
         assert_eq!(read(&bytes).len(), 100);
+    }
+
+    #[test]
+    fn scattered_losses_share_a_chunk() {
+        let (l, s) = (None, Some(1));
+        let mut bytes = Vec::new();
+        write_transport_feedback(1, 2, 0, 0, 0, &[l, l, l, s, s, s, l, l, l, s, s, s, l, l], &mut bytes);
+        assert_eq!(bytes.len(), 20 + 2 + 6, "one vector of 14, six deltas");
     }
 
     #[test]
