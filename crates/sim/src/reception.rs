@@ -1,0 +1,334 @@
+//! What a simulated client does with one received source: asks for what is missing, puts packets back in
+//! order, puts frames together, and asks for a key frame when it cannot go on. What it sees there is judged:
+//! a gap that was not repaired, a frame that does not follow from the one before.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::stamp::Stamp;
+
+/// A missing packet is asked for after this time, since networks reorder.
+const NACK_AFTER: Duration = Duration::from_millis(20);
+/// And again after this time.
+const NACK_AGAIN: Duration = Duration::from_millis(110);
+/// A missing packet of pictures is given up after this time. The server asks publishers for a second.
+const GIVE_UP_VIDEO: Duration = Duration::from_millis(1800);
+/// A missing packet of sound: nobody repeats it.
+const GIVE_UP_AUDIO: Duration = Duration::from_millis(150);
+/// A key frame is asked for again after this time.
+const KEYFRAME_AGAIN: Duration = Duration::from_millis(700);
+
+#[derive(Clone, Copy, Debug)]
+struct Missing {
+    since: Duration,
+    due: Duration,
+}
+
+/// The encoder state that a packet belongs to.
+type Encoder = (u8, u8);
+
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    stamp: Stamp,
+    marker: bool,
+}
+
+/// What happened in the order of the frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Complete frames that a decoder could show, or packets of sound.
+    pub frames: u64,
+    /// Packets that were given up.
+    pub lost: u64,
+    /// Gaps that were neither repaired nor superseded by a key frame.
+    pub unrepaired: u64,
+    /// Packets that came as retransmissions.
+    pub repaired: u64,
+    /// Key frames among the frames.
+    pub keyframes: u64,
+}
+
+/// One received source.
+#[derive(Debug)]
+pub struct Reception {
+    is_video: bool,
+    highest: Option<u64>,
+    /// The next number in order.
+    next: u64,
+    held: BTreeMap<u64, Held>,
+    missing: BTreeMap<u64, Missing>,
+    /// The frame being put together: its first packet.
+    open: Option<Stamp>,
+    /// The last frame that was complete and decodable.
+    last: Option<Stamp>,
+    needs_key: bool,
+    asked_for_key: Option<Duration>,
+    /// A gap that was given up and must have been superseded by what comes next.
+    gap: Option<u64>,
+    /// What happened so far.
+    pub counts: Counts,
+    /// When the last frame was complete.
+    pub last_frame: Option<Duration>,
+    /// The longest time between two frames since [`Self::watch`].
+    pub longest_pause: Duration,
+}
+
+/// What a reception wants to say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wants {
+    /// Sequence numbers to ask for again.
+    pub lost: Vec<u16>,
+    /// A key frame.
+    pub keyframe: bool,
+}
+
+impl Reception {
+    /// Nothing received yet.
+    pub fn new(is_video: bool) -> Self {
+        Self {
+            is_video,
+            highest: None,
+            next: 0,
+            held: BTreeMap::new(),
+            missing: BTreeMap::new(),
+            open: None,
+            last: None,
+            needs_key: is_video,
+            asked_for_key: None,
+            gap: None,
+            counts: Counts::default(),
+            last_frame: None,
+            longest_pause: Duration::ZERO,
+        }
+    }
+
+    /// The highest extended sequence number.
+    pub fn highest(&self) -> Option<u64> {
+        self.highest
+    }
+
+    /// The layer of the last frame.
+    pub fn layer(&self) -> Option<usize> {
+        self.last.map(|last| usize::from(last.layer))
+    }
+
+    /// Pauses are measured from now on.
+    pub fn watch(&mut self, now: Duration) {
+        self.longest_pause = Duration::ZERO;
+        self.last_frame = self.last_frame.map(|_| now);
+    }
+
+    /// A packet of the medium, or the original inside of a retransmission. Errors are violations.
+    pub fn receive(
+        &mut self,
+        now: Duration,
+        sequence: u16,
+        stamp: Stamp,
+        marker: bool,
+        is_rtx: bool,
+    ) -> Result<(), String> {
+        let sequence = match self.highest {
+            Some(highest) => {
+                highest.wrapping_add_signed(i64::from(sequence.wrapping_sub(highest as u16).cast_signed()))
+            }
+            None => {
+                self.next = u64::from(sequence) + (1 << 16);
+                self.next
+            }
+        };
+        let is_new = sequence >= self.next && !self.held.contains_key(&sequence);
+        if is_new && is_rtx {
+            self.counts.repaired += 1;
+        }
+        let highest = self.highest.unwrap_or(sequence);
+        for missing in (highest + 1..sequence).take(2000) {
+            self.missing.insert(missing, Missing { since: now, due: now + NACK_AFTER });
+        }
+        self.highest = Some(highest.max(sequence));
+        self.missing.remove(&sequence);
+        if sequence >= self.next {
+            self.held.insert(sequence, Held { stamp, marker });
+        }
+        self.advance(now)
+    }
+
+    /// Time passed: what is to be asked for, and what is given up.
+    pub fn tick(&mut self, now: Duration) -> Result<Wants, String> {
+        let mut wants = Wants::default();
+        let give_up = if self.is_video { GIVE_UP_VIDEO } else { GIVE_UP_AUDIO };
+        let lost: Vec<u64> = self
+            .missing
+            .iter()
+            .filter(|(_, missing)| now.saturating_sub(missing.since) >= give_up)
+            .map(|(sequence, _)| *sequence)
+            .collect();
+        for sequence in lost {
+            self.missing.remove(&sequence);
+            self.counts.lost += 1;
+        }
+        self.advance(now)?;
+        if self.is_video {
+            for (sequence, missing) in &mut self.missing {
+                if missing.due <= now {
+                    missing.due = now + NACK_AGAIN;
+                    wants.lost.push(*sequence as u16);
+                }
+            }
+            if self.needs_key
+                && self.highest.is_some()
+                && self.asked_for_key.is_none_or(|asked| now.saturating_sub(asked) >= KEYFRAME_AGAIN)
+            {
+                self.asked_for_key = Some(now);
+                wants.keyframe = true;
+            }
+        }
+        Ok(wants)
+    }
+
+    /// Takes what is in order now.
+    fn advance(&mut self, now: Duration) -> Result<(), String> {
+        while self.highest.is_some_and(|highest| self.next <= highest) {
+            match self.held.remove(&self.next) {
+                Some(held) => self.take(now, held)?,
+                None if self.missing.contains_key(&self.next) => break,
+                None => {
+                    self.gap.get_or_insert(self.next);
+                    self.open = None;
+                }
+            }
+            self.next += 1;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, now: Duration, held: Held) -> Result<(), String> {
+        let Held { stamp, marker } = held;
+        if !self.is_video {
+            self.gap = None;
+            if let Some(last) = self.last.replace(stamp)
+                && last.captured >= stamp.captured
+            {
+                return Err(format!("sound goes backwards: {last:?} then {stamp:?}"));
+            }
+            self.complete(now, &stamp);
+            return Ok(());
+        }
+        let gap = self.gap.take();
+        let encoder = |stamp: &Stamp| -> Encoder { (stamp.layer, stamp.generation) };
+        if gap.is_some() {
+            self.needs_key = true;
+            self.counts.unrepaired += u64::from(!stamp.key || stamp.index > 0);
+        }
+        if stamp.index == 0 {
+            self.open = Some(stamp);
+        } else if self.open.is_none_or(|open| {
+            encoder(&open) != encoder(&stamp) || open.frame != stamp.frame || open.track != stamp.track
+        }) {
+            // The beginning of this frame was given up, or never sent to us.
+            return if gap.is_some() || self.needs_key {
+                Ok(())
+            } else {
+                Err(format!("the middle of a frame without its beginning: {stamp:?}"))
+            };
+        }
+        if marker != (stamp.index + 1 == stamp.count) {
+            return Err(format!("marker {marker} on packet {} of {}", stamp.index, stamp.count));
+        }
+        if !marker {
+            return Ok(());
+        }
+        self.open = None;
+        let follows = self.last.is_some_and(|last| {
+            encoder(&last) == encoder(&stamp) && last.frame + 1 == stamp.frame && last.track == stamp.track
+        });
+        if !stamp.key && !follows && !self.needs_key {
+            return Err(format!("a frame without the one before: {:?} then {stamp:?}", self.last));
+        }
+        if self.needs_key && !stamp.key {
+            return Ok(()); // nothing to begin with
+        }
+        self.needs_key = false;
+        self.last = Some(stamp);
+        self.counts.keyframes += u64::from(stamp.key);
+        self.complete(now, &stamp);
+        Ok(())
+    }
+
+    fn complete(&mut self, now: Duration, _stamp: &Stamp) {
+        self.counts.frames += 1;
+        if let Some(last) = self.last_frame.replace(now) {
+            self.longest_pause = self.longest_pause.max(now.saturating_sub(last));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn stamp(frame: u32, index: u16, key: bool) -> Stamp {
+        Stamp {
+            track: 1,
+            layer: 0,
+            generation: 0,
+            key,
+            level: 0,
+            frame,
+            index,
+            count: 2,
+            sequence: 0,
+            timestamp: 0,
+            picture: 0,
+            tl0: 0,
+            filler: 0,
+            captured: MS * frame,
+        }
+    }
+
+    fn feed(reception: &mut Reception, at: Duration, sequence: u16, frame: u32) -> Result<(), String> {
+        let index = sequence % 2;
+        reception.receive(at, sequence, stamp(frame, index, frame == 0), index == 1, false)
+    }
+
+    #[test]
+    fn frames_are_put_together_in_order_and_gaps_asked_for() {
+        let mut reception = Reception::new(true);
+        for (sequence, frame) in [(10, 0), (11, 0), (12, 1), (15, 2), (14, 2)] {
+            feed(&mut reception, MS, sequence, frame).expect("nothing is wrong yet");
+        }
+        assert_eq!(reception.counts.frames, 1);
+        assert_eq!(reception.tick(MS * 2), Ok(Wants::default()));
+        assert_eq!(reception.tick(MS * 30), Ok(Wants { lost: vec![13], keyframe: false }));
+        feed(&mut reception, MS * 40, 13, 1).expect("the gap is closed");
+        assert_eq!(reception.counts.frames, 3);
+    }
+
+    #[test]
+    fn what_is_given_up_needs_a_key_frame() {
+        let mut reception = Reception::new(true);
+        for (sequence, frame) in [(10, 0), (11, 0), (13, 1), (14, 2), (15, 2)] {
+            feed(&mut reception, MS, sequence, frame).expect("nothing is wrong yet");
+        }
+        let wants = reception.tick(MS * 2000).expect("a loss is no violation by itself");
+        assert!(wants.keyframe);
+        assert_eq!((reception.counts.lost, reception.counts.frames), (1, 1));
+    }
+
+    #[test]
+    fn a_frame_that_does_not_follow_is_a_violation() {
+        let mut reception = Reception::new(true);
+        for (sequence, frame) in [(10, 0), (11, 0), (12, 2)] {
+            feed(&mut reception, MS, sequence, frame).expect("nothing is wrong yet");
+        }
+        assert!(feed(&mut reception, MS, 13, 2).is_err());
+    }
+
+    #[test]
+    fn sound_that_goes_backwards_is_a_violation() {
+        let mut reception = Reception::new(false);
+        feed(&mut reception, MS, 10, 5).expect("the first");
+        assert!(feed(&mut reception, MS, 11, 4).is_err());
+    }
+}

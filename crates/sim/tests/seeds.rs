@@ -1,0 +1,38 @@
+//! Random meetings from committed seeds; `SIM_SEEDS=n` looks at n new ones, `SIM_SEED=x` at a single one.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use sim::script;
+
+/// Seeds that are always run: a few of each kind of network (the remainder by 4), and every one that ever
+/// found something.
+const SEEDS: [u64; 24] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23];
+
+fn run(seed: u64) {
+    let world = script::run(seed);
+    world.expect_no_violations(&format!("SIM_SEED={seed} cargo test -p sim --test seeds"));
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
+#[test]
+fn nobody_gets_too_much_or_too_little_in_random_meetings() {
+    if let Some(seed) = number("SIM_SEED") {
+        return run(seed);
+    }
+    if let Some(count) = number("SIM_SEEDS") {
+        let start = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_micros() as u64);
+        return (start..start + count).for_each(run);
+    }
+    SEEDS.into_iter().for_each(run);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_packets() {
+    let once = script::run(3);
+    let again = script::run(3);
+    assert_eq!(once.trace(), again.trace());
+    assert_ne!(once.trace(), script::run(7).trace());
+}
