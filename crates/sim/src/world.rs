@@ -533,8 +533,9 @@ impl World {
 
     /// Notes that something went wrong.
     pub fn violation(&mut self, what: &str) {
-        // One mistake often has thousands of consequences.
-        if self.violations.len() < 20 {
+        // One mistake often has thousands of consequences, mostly alike.
+        let is_known = self.violations.iter().any(|known| known.ends_with(what));
+        if self.violations.len() < 20 && !is_known {
             self.violations.push(format!("{:.6} s: {what}", self.now.as_secs_f64()));
         }
     }

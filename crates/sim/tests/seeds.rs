@@ -8,9 +8,18 @@ use sim::script;
 /// found something.
 const SEEDS: [u64; 24] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23];
 
-fn run(seed: u64) {
-    let world = script::run(seed);
-    world.expect_no_violations(&format!("SIM_SEED={seed} cargo test -p sim --test seeds"));
+/// Runs these seeds, all of them, and says for each that fails what went wrong and how to see it again.
+fn run(seeds: impl IntoIterator<Item = u64>) {
+    let mut failed = Vec::new();
+    for seed in seeds {
+        let world = script::run(seed);
+        if !world.violations.is_empty() {
+            let again = format!("SIM_SEED={seed} cargo test -p sim --test seeds");
+            let shown: Vec<&str> = world.violations.iter().take(6).map(String::as_str).collect();
+            failed.push(format!("{again}\n  {}", shown.join("\n  ")));
+        }
+    }
+    assert!(failed.is_empty(), "{} seeds failed\n{}", failed.len(), failed.join("\n"));
 }
 
 fn number(variable: &str) -> Option<u64> {
@@ -20,13 +29,13 @@ fn number(variable: &str) -> Option<u64> {
 #[test]
 fn nobody_gets_too_much_or_too_little_in_random_meetings() {
     if let Some(seed) = number("SIM_SEED") {
-        return run(seed);
+        return run([seed]);
     }
     if let Some(count) = number("SIM_SEEDS") {
         let start = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_micros() as u64);
-        return (start..start + count).for_each(run);
+        return run(start..start + count);
     }
-    SEEDS.into_iter().for_each(run);
+    run(SEEDS);
 }
 
 #[test]

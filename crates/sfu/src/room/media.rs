@@ -130,6 +130,8 @@ impl super::Room {
             clock_rate: up_layer.codec.map_or(90_000, rtp::codec::CodecKind::clock_rate),
         };
         let target = up_track.target();
+        let payload_type = stored.header.payload_type;
+        let mut unsupported = Vec::new(); // allocates only when somebody is refused
         for Subscriber { participant: key, down_track } in up_track.subscribers.iter().copied() {
             let Some(participant) = self.participants.get_mut(key) else { continue };
             if !participant.transport.is_connected() {
@@ -138,6 +140,13 @@ impl super::Room {
             let Some(down) = participant.down_tracks.get_mut(down_track).filter(|down| !down.disabled) else {
                 continue;
             };
+            if down.payload(payload_type).is_none() {
+                // They share some codec, but not the one that is sent: said once, and no numbers are used up.
+                if !std::mem::replace(&mut down.codec_refused, true) {
+                    unsupported.push(key);
+                }
+                continue;
+            }
             let before = down.forwarder.source_count();
             let Some(mapped) = down.forwarder.forward(context.now, &incoming, target) else { continue };
             if down.forwarder.source_count() != before {
@@ -151,6 +160,9 @@ impl super::Room {
             if needs_report {
                 self.first_reports.push((track, layer, key, down_track));
             }
+        }
+        for key in unsupported {
+            self.tell_codec_unsupported(context, key, track);
         }
         while let Some((track, layer, key, down_track)) = self.first_reports.pop() {
             self.forward_report(context, track, layer, key, down_track);

@@ -64,6 +64,7 @@ impl super::Room {
             .events
             .push_back(Event::ParticipantJoined { room: self.name.clone(), identity: join.identity.clone() });
         self.announce(context, key);
+        self.tell_speakers(context, key);
         self.subscribe_to_all(context, key);
         for request in std::mem::take(&mut join.add_tracks) {
             self.add_track(context, key, request);

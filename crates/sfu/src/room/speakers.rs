@@ -24,6 +24,18 @@ impl ActiveSpeakers {
         self.told.remove(sid);
     }
 
+    /// Who was told to be active, loudest first; for somebody who comes in between.
+    fn active(&self) -> Vec<livekit::SpeakerInfo> {
+        let info = |(sid, level): (&ParticipantSid, &f32)| livekit::SpeakerInfo {
+            sid: sid.to_string(),
+            level: *level,
+            active: true,
+        };
+        let mut active: Vec<_> = self.told.iter().map(info).collect();
+        active.sort_by(|one, other| other.level.total_cmp(&one.level));
+        active
+    }
+
     /// Compares present levels with what was told; returns what is news.
     fn update(&mut self, levels: &BTreeMap<ParticipantSid, f32>) -> Vec<livekit::SpeakerInfo> {
         let mut news = Vec::new();
@@ -48,6 +60,14 @@ impl ActiveSpeakers {
 }
 
 impl super::Room {
+    /// Tells a newcomer who speaks: the others are told of changes only.
+    pub(super) fn tell_speakers(&self, context: &mut Context<'_>, key: usize) {
+        let active = self.speakers.active();
+        if !active.is_empty() {
+            self.tell(context, key, SessionEvent::SpeakersChanged(active));
+        }
+    }
+
     /// Ends an interval of listening and tells everybody who may subscribe what changed.
     pub(super) fn update_speakers(&mut self, context: &mut Context<'_>) {
         let mut levels = BTreeMap::new();

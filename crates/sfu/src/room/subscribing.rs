@@ -263,16 +263,21 @@ impl super::Room {
 
     /// Publisher and subscriber share no codec: says so once and forgets the wish.
     fn refuse_codec(&mut self, context: &mut Context<'_>, key: usize, track: usize) {
-        let Some(up_track) = self.tracks.get(track) else { return };
-        let response = livekit::SubscriptionResponse {
-            track_sid: up_track.sid.to_string(),
-            err: livekit::SubscriptionError::SeCodecUnsupported.into(),
-        };
         if let Some(subscription) =
             self.participants.get_mut(key).and_then(|participant| participant.subscriptions.get_mut(&track))
         {
             subscription.desired = false;
         }
+        self.tell_codec_unsupported(context, key, track);
+    }
+
+    /// Tells a subscriber that it cannot take what the publisher sends.
+    pub(super) fn tell_codec_unsupported(&self, context: &mut Context<'_>, key: usize, track: usize) {
+        let Some(up_track) = self.tracks.get(track) else { return };
+        let response = livekit::SubscriptionResponse {
+            track_sid: up_track.sid.to_string(),
+            err: livekit::SubscriptionError::SeCodecUnsupported.into(),
+        };
         context.reject("room", "no-shared-codec");
         self.tell(context, key, SessionEvent::SubscriptionResponse(response));
     }

@@ -60,6 +60,8 @@ pub struct DownTrack {
     pub confirmed: bool,
     /// Whether a sender report went out since the source last changed.
     pub reported: bool,
+    /// Whether the subscriber was told that it cannot take what the publisher sends.
+    pub codec_refused: bool,
     mid: String,
     extensions: ExtensionMap,
     payloads: Vec<Payload>,
@@ -91,6 +93,7 @@ impl DownTrack {
             octets: 0,
             confirmed: false,
             reported: false,
+            codec_refused: false,
             mid: String::new(),
             extensions: ExtensionMap::default(),
             payloads: Vec::new(),
