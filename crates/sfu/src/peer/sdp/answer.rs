@@ -239,7 +239,7 @@ fn format_parameters(codec: &NegotiatedCodec, opus: OpusPreferences) -> String {
 
 /// A host candidate for component 1 over UDP (RFC 8839 §5.1). The local preference falls with the position,
 /// so that clients prefer what comes first (RFC 8445 §5.1.2.1).
-pub(super) fn candidate(index: usize, address: SocketAddr) -> String {
+fn candidate(index: usize, address: SocketAddr) -> String {
     const HOST_TYPE_PREFERENCE: u32 = 126;
 
     let local_preference = u32::from(u16::MAX).saturating_sub(u32::try_from(index).unwrap_or(u32::MAX));
