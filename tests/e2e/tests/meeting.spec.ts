@@ -75,7 +75,7 @@ test('a shared screen arrives beside the camera, and goes', async ({ people }) =
   await ben.seesPictureOf(ada);
   await ada.press('toggle-share');
   await ben.sees('tile', { name: 'Ada', source: 'screen_share' });
-  // The fake screen is 1280×720 and changes its colour; the camera is 640×360.
+  // The fake screen is 1920×1080, sent in two layers, the camera 640×360.
   const first = await until('the screen', () => ben.picture(ada, 'screen_share'), { timeout: 30_000 });
   expect(first.counter).toBe(null);
   await until(
@@ -100,6 +100,7 @@ test('who leaves is gone, and comes back', async ({ people }) => {
   await ada.sees('tile', { name: 'Ben' });
   await ada.seesAndHears(ben);
   await ben.seesAndHears(ada);
+  await ada.sees('remote-audio', { source: 'microphone' });
 });
 
 test('rooms of the same people do not mix', async ({ people }) => {

@@ -89,8 +89,9 @@ function connectProblem(error: unknown): ConnectError {
 class LiveKitConnection implements RtcConnection {
   #listeners: { [E in keyof RtcEvents]?: Set<RtcEvents[E]> } = {};
   #handles = new WeakMap<Track, VideoHandle>();
-  /** Hidden audio elements of the others, one per track. */
+  /** Holds the hidden audio elements of the others, one per track. */
   #sound = document.createElement('div');
+  #soundOf = new Map<Track, HTMLMediaElement>();
   #attempt = 1;
   #queued = false;
 
@@ -122,7 +123,9 @@ class LiveKitConnection implements RtcConnection {
         this.#trackArrived(track, publication, participant.identity),
       )
       .on(RoomEvent.TrackUnsubscribed, (track) => {
-        if (track.kind === Track.Kind.Audio) for (const element of track.detach()) element.remove();
+        // The library has detached the element by now, so the track no longer knows it.
+        this.#soundOf.get(track)?.remove();
+        this.#soundOf.delete(track);
         changed();
       })
       .on(RoomEvent.ConnectionStateChanged, (state) => this.#stateChanged(state))
@@ -181,6 +184,7 @@ class LiveKitConnection implements RtcConnection {
       element.dataset.testid = 'remote-audio';
       element.dataset.identity = identity;
       element.dataset.source = publication.source;
+      this.#soundOf.set(track, element);
       this.#sound.append(element);
     }
     this.#participantsChanged();

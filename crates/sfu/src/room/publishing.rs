@@ -5,10 +5,12 @@ use protocol::ids::TrackSid;
 use protocol::livekit;
 
 use super::Context;
-use super::participant::Participant;
+use super::participant::{Participant, PendingTrack};
 use super::receiver::Stream;
 use crate::event::{Event, SessionEvent};
-use crate::peer::sdp::{AnswerTransport, OfferSummary, OpusPreferences, ReceiveSection, SectionIndex};
+use crate::peer::sdp::{
+    AnswerTransport, MediaKind, OfferSummary, OpusPreferences, ReceiveSection, SectionIndex,
+};
 use crate::peer::transport::{Fingerprint, IceCredentials, RemoteParameters};
 use crate::track::up_track::UpTrack;
 
@@ -79,10 +81,7 @@ impl super::Room {
     fn publish(&mut self, context: &mut Context<'_>, key: usize, section: &ReceiveSection) {
         let Some(participant) = self.participants.get_mut(key) else { return };
         let Some(cid) = section.track_id.clone() else { return };
-        let announced = participant.pending_tracks.iter().position(|pending| {
-            pending.request.cid == cid
-                || pending.request.simulcast_codecs.iter().any(|codec| codec.cid == cid)
-        });
+        let announced = announcement(&participant.pending_tracks, &cid, section.kind);
         let Some(position) = announced else { return }; // its announcement is still on the way
         let pending = participant.pending_tracks.remove(position);
         let mut info = track_info(&pending.sid, &pending.request);
@@ -260,6 +259,24 @@ fn connect(
     Ok(())
 }
 
+/// Which announcement belongs to a section with this track id in its `a=msid`.
+///
+/// Firefox writes an id of its own there, in braces, and announces the `MediaStreamTrack`'s (measured with ESR 153);
+/// livekit-client announces before it offers, so there the oldest announcement of the section's kind is meant.
+fn announcement(pending: &[PendingTrack], track_id: &str, kind: MediaKind) -> Option<usize> {
+    let named = pending.iter().position(|pending| {
+        pending.request.cid == track_id
+            || pending.request.simulcast_codecs.iter().any(|codec| codec.cid == track_id)
+    });
+    let wanted = match kind {
+        MediaKind::Audio => livekit::TrackType::Audio,
+        _ => livekit::TrackType::Video,
+    };
+    named.or_else(|| {
+        track_id.starts_with('{').then(|| pending.iter().position(|p| p.request.r#type() == wanted)).flatten()
+    })
+}
+
 /// What is told of an announced track.
 #[expect(deprecated, reason = "older clients read and write these fields")]
 pub(super) fn track_info(sid: &TrackSid, request: &livekit::AddTrackRequest) -> livekit::TrackInfo {
@@ -280,5 +297,32 @@ pub(super) fn track_info(sid: &TrackSid, request: &livekit::AddTrackRequest) -> 
         stream: request.stream.clone(),
         audio_features: request.audio_features.clone(),
         ..Default::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pending(cid: &str, kind: livekit::TrackType) -> PendingTrack {
+        let request =
+            livekit::AddTrackRequest { cid: cid.to_owned(), r#type: kind.into(), ..Default::default() };
+        PendingTrack { sid: TrackSid::from_random([0; 12]), request }
+    }
+
+    #[test]
+    fn a_section_belongs_to_the_announcement_of_its_track() {
+        let announced = [pending("a", livekit::TrackType::Video), pending("b", livekit::TrackType::Video)];
+        assert_eq!(announcement(&announced, "b", MediaKind::Video), Some(1));
+        assert_eq!(announcement(&announced, "c", MediaKind::Video), None, "it is still on the way");
+    }
+
+    #[test]
+    fn firefox_names_tracks_differently_in_its_offer() {
+        let announced =
+            [pending("{1}", livekit::TrackType::Audio), pending("{2}", livekit::TrackType::Video)];
+        assert_eq!(announcement(&announced, "{3}", MediaKind::Video), Some(1));
+        assert_eq!(announcement(&announced, "{4}", MediaKind::Audio), Some(0));
+        assert_eq!(announcement(&announced[..1], "{3}", MediaKind::Video), None);
     }
 }
