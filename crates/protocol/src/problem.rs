@@ -104,6 +104,8 @@ codes! {
     MetadataTooLarge = "metadata-too-large", 400, "The metadata is longer than 512 characters.";
     /// Somebody with this identity is in the room.
     IdentityTaken = "identity-taken", 409, "Somebody with this identity is in the room.";
+    /// The room holds as many as it may.
+    Full = "full", 409, "The room is full.";
     /// Too many tries from one address.
     RateLimited = "rate-limited", 429, "Too many tries from this address; wait and try again.";
     /// The server cannot take more.

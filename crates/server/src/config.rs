@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use std::{fmt, io};
 
 use protocol::token::ApiKeys;
@@ -101,6 +102,36 @@ pub struct Settings {
     pub keys: ApiKeys,
     /// Upper bounds.
     pub limits: LimitsConfig,
+    /// How long others may take.
+    pub patience: Patience,
+}
+
+/// How long others may take before the server stops waiting for them. Not configurable: clients are told
+/// the same numbers; tests shorten them.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// For the head of an HTTP request, also on an idle connection.
+    pub head: Duration,
+    /// For the core's answer to a join; clients give up after 5 seconds.
+    pub join: Duration,
+    /// For the next word of a joined client: its ping timeout, and one ping that came late.
+    pub silence: Duration,
+    /// For one frame to be written, before the client counts as not reading.
+    pub write: Duration,
+    /// Between two fresh tokens: half their lifetime.
+    pub refresh: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            head: Duration::from_secs(10),
+            join: Duration::from_secs(5),
+            silence: Duration::from_secs(20),
+            write: Duration::from_secs(10),
+            refresh: Duration::from_secs(5 * 60),
+        }
+    }
 }
 
 /// Why the configuration cannot be used.
@@ -212,6 +243,7 @@ impl Settings {
             metrics_anywhere: args.dev || config.metrics.is_none(),
             keys,
             limits: config.limits,
+            patience: Patience::default(),
         }
     }
 }

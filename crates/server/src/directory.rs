@@ -27,6 +27,8 @@ pub struct Presence {
     pub running: bool,
     /// The identity is in the room.
     pub present: bool,
+    /// How many are in the room.
+    pub participants: usize,
 }
 
 /// How many there are.
@@ -82,6 +84,7 @@ impl Directory {
             present: entry
                 .zip(identity)
                 .is_some_and(|(entry, identity)| entry.present.contains_key(identity)),
+            participants: entry.map_or(0, |entry| entry.present.len()),
         }
     }
 

@@ -24,6 +24,9 @@ const DEBT: f64 = -60.0;
 /// Addresses kept at once; beyond it new ones share one allowance. 16 bytes and some each.
 const MAX_ADDRESSES: usize = 100_000;
 
+/// Least time between two sweeps that a full table makes by itself.
+const SWEEP_PAUSE: Duration = Duration::from_secs(1);
+
 /// The allowance shared by addresses for which there is no room.
 const OVERFLOW: u64 = 0;
 
@@ -38,7 +41,13 @@ pub struct Shut {
 #[derive(Debug)]
 pub struct Door {
     hasher: RandomState,
-    allowances: Mutex<HashMap<u64, Allowance>>,
+    allowances: Mutex<Allowances>,
+}
+
+#[derive(Debug, Default)]
+struct Allowances {
+    by_address: HashMap<u64, Allowance>,
+    swept: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +65,7 @@ impl Allowance {
 
 impl Default for Door {
     fn default() -> Self {
-        Self { hasher: RandomState::new(), allowances: Mutex::new(HashMap::new()) }
+        Self { hasher: RandomState::new(), allowances: Mutex::default() }
     }
 }
 
@@ -79,24 +88,27 @@ impl Door {
 
     /// Forgets addresses whose allowance is whole again.
     pub fn sweep(&self, now: Instant) {
-        sweep(&mut self.lock(), now);
+        self.lock().sweep(now);
     }
 
     /// Addresses remembered now.
     pub fn remembered(&self) -> usize {
-        self.lock().len()
+        self.lock().by_address.len()
     }
 
     fn charge(&self, now: Instant, address: IpAddr, cost: f64) -> Result<(), Shut> {
         let mut key = self.hasher.hash_one(network(address));
         let mut allowances = self.lock();
-        if allowances.len() >= MAX_ADDRESSES && !allowances.contains_key(&key) {
-            sweep(&mut allowances, now);
-            if allowances.len() >= MAX_ADDRESSES {
+        if allowances.by_address.len() >= MAX_ADDRESSES && !allowances.by_address.contains_key(&key) {
+            // Sweeping takes a millisecond; a flood of addresses must not ask for it with every knock.
+            if allowances.swept.is_none_or(|at| now.saturating_duration_since(at) >= SWEEP_PAUSE) {
+                allowances.sweep(now);
+            }
+            if allowances.by_address.len() >= MAX_ADDRESSES {
                 key = OVERFLOW;
             }
         }
-        let allowance = allowances.entry(key).or_insert(Allowance { tries: BURST, at: now });
+        let allowance = allowances.by_address.entry(key).or_insert(Allowance { tries: BURST, at: now });
         *allowance = allowance.at(now);
         if allowance.tries < 1.0 {
             let wait = (1.0 - allowance.tries) / REFILL;
@@ -106,13 +118,16 @@ impl Door {
         Ok(())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Allowance>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Allowances> {
         self.allowances.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn sweep(allowances: &mut HashMap<u64, Allowance>, now: Instant) {
-    allowances.retain(|_, allowance| allowance.at(now).tries < BURST);
+impl Allowances {
+    fn sweep(&mut self, now: Instant) {
+        self.by_address.retain(|_, allowance| allowance.at(now).tries < BURST);
+        self.swept = Some(now);
+    }
 }
 
 /// What counts as one address: for IPv6 the /64, within which a client picks addresses at will.

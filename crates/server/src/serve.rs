@@ -9,6 +9,7 @@ use protocol::livekit::DisconnectReason;
 use protocol::token::ApiKeys;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use crate::config::Settings;
@@ -58,6 +59,8 @@ pub struct Server {
     directory: Arc<Directory>,
     workers: Arc<Workers>,
     stop: watch::Sender<bool>,
+    /// Listeners and housekeeping; aborted when this is dropped.
+    tasks: JoinSet<()>,
 }
 
 impl Server {
@@ -91,17 +94,23 @@ impl Server {
             own_key,
             url: settings.url,
             metadata_bytes: core.limits.metadata_bytes,
+            participants: core.limits.participants,
+            patience: settings.patience,
             workers: Arc::clone(&workers),
             directory: Arc::clone(&directory),
             door: Arc::clone(&door),
             metrics: metrics.clone(),
         });
         let (stop, stopped) = watch::channel(false);
-        let limits =
-            ConnectionLimits::new(settings.limits.connections, settings.limits.connections_per_address);
+        let limits = ConnectionLimits::new(
+            settings.limits.connections,
+            settings.limits.connections_per_address,
+            settings.patience.head,
+        );
         let router = http::router(state);
+        let mut tasks = JoinSet::new();
         for listener in listeners {
-            tokio::spawn(http::serve(
+            tasks.spawn(http::serve(
                 listener,
                 router.clone(),
                 Arc::clone(&limits),
@@ -112,15 +121,15 @@ impl Server {
         let metrics_listener = metrics_listener(settings.metrics, settings.metrics_anywhere).await?;
         let metrics_address = metrics_listener.local_addr()?;
         tracing::debug!(port = metrics_address.port(), "counters are served");
-        tokio::spawn(http::serve(
+        tasks.spawn(http::serve(
             metrics_listener,
             http::metrics_router(metrics.clone(), Arc::clone(&directory)),
-            ConnectionLimits::new(64, 64),
+            ConnectionLimits::new(64, 64, settings.patience.head),
             metrics.clone(),
             stopped.clone(),
         ));
-        tokio::spawn(sweep(door, stopped));
-        Ok(Self { address, metrics_address, metrics, directory, workers, stop })
+        tasks.spawn(sweep(door, stopped));
+        Ok(Self { address, metrics_address, metrics, directory, workers, stop, tasks })
     }
 
     /// Where HTTP is served (the first address, if there are several).
@@ -154,8 +163,9 @@ impl Server {
     }
 
     /// Tells every client that the server stops, waits until they are gone (3 seconds at most), and ends.
-    pub async fn shutdown(self) {
+    pub async fn shutdown(mut self) {
         self.stop.send_replace(true);
+        while self.tasks.join_next().await.is_some() {}
         self.workers.end_all(DisconnectReason::ServerShutdown).await;
         let deadline = Instant::now() + FAREWELL;
         while self.metrics.sessions() > 0 && Instant::now() < deadline {

@@ -61,8 +61,8 @@ pub(crate) async fn join(
             ];
             (headers, body).into_response()
         }
-        // Not a wrong try: a reload that came before the old connection was gone.
-        Err((code @ Code::IdentityTaken, problem)) => counted(&state, LAYER, &problem, code),
+        // Not wrong tries: a reload that came before the old connection was gone, a guest too many.
+        Err((code @ (Code::IdentityTaken | Code::Full), problem)) => counted(&state, LAYER, &problem, code),
         Err((code, problem)) => failure(&state, LAYER, peer, &problem, code),
     }
 }
@@ -90,6 +90,10 @@ async fn admit(
         let nonce: [u8; 16] = crate::random::array();
         let nonce = nonce.iter().map(|byte| format!("{byte:02x}")).collect();
         return Err((Code::IdentityTaken, Problem::new(Code::IdentityTaken).with_nonce(nonce)));
+    }
+    // The core decides; this says it before a client has opened its camera.
+    if presence.participants >= state.participants {
+        return Err(refused(Code::Full));
     }
     let now = unix_seconds();
     let claims = Claims {

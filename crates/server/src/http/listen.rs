@@ -20,9 +20,6 @@ use tokio::sync::watch;
 use crate::http::Peer;
 use crate::metrics::Metrics;
 
-/// How long the head of a request may take, also the first one and also on an idle connection.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// Bytes of a request's head: the largest token and the largest join request, percent-encoded, with room.
 const HEAD_BYTES: usize = 512 << 10;
 
@@ -34,12 +31,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub(crate) struct ConnectionLimits {
     total: usize,
     per_address: usize,
+    /// For the head of a request, also the first one and also on an idle connection.
+    head: Duration,
     open: Mutex<HashMap<Pii<IpAddr>, usize>>,
 }
 
 impl ConnectionLimits {
-    pub(crate) fn new(total: usize, per_address: usize) -> Arc<Self> {
-        Arc::new(Self { total, per_address, open: Mutex::new(HashMap::new()) })
+    pub(crate) fn new(total: usize, per_address: usize, head: Duration) -> Arc<Self> {
+        Arc::new(Self { total, per_address, head, open: Mutex::new(HashMap::new()) })
     }
 
     fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Slot> {
@@ -114,7 +113,8 @@ pub(crate) async fn serve(
 
 async fn connection(stream: TcpStream, address: IpAddr, slot: Slot, router: Router, metrics: &Metrics) {
     let _ = stream.set_nodelay(true); // signalling is small and waited for
-    // An upgraded connection outlives this function, so the slot travels with the requests.
+    // An upgraded connection outlives this function, so the slot travels with the requests too.
+    let head = slot.limits.head;
     let slot = Arc::new(slot);
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let (router, slot) = (router.clone(), Arc::clone(&slot));
@@ -127,7 +127,7 @@ async fn connection(stream: TcpStream, address: IpAddr, slot: Slot, router: Rout
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        .header_read_timeout(head)
         .max_buf_size(HEAD_BYTES)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades()
@@ -144,7 +144,7 @@ async fn connection(stream: TcpStream, address: IpAddr, slot: Slot, router: Rout
     }
 }
 
-/// Keeps the connection's slot taken for as long as a handler (or the WebSocket it became) lives.
+/// Keeps the connection's slot taken for as long as it lives: a WebSocket outlives the request it came from.
 #[derive(Clone)]
 pub(super) struct KeepSlot(#[allow(dead_code, reason = "held for its drop")] Arc<Slot>);
 
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn connections_are_bounded_in_all_and_per_address() {
-        let limits = ConnectionLimits::new(3, 2);
+        let limits = ConnectionLimits::new(3, 2, Duration::from_secs(1));
         let at = |last: u8| limits.admit([192, 0, 2, last].into());
         let (first, _second) = (at(1).expect("room"), at(1).expect("room"));
         assert!(at(1).is_none(), "two from one address");

@@ -21,6 +21,7 @@ use pii::Pii;
 use protocol::problem::{Code, MEDIA_TYPE, Problem};
 use protocol::token::ApiKeys;
 
+use crate::config::Patience;
 use crate::directory::Directory;
 use crate::door::{Door, Shut};
 use crate::metrics::Metrics;
@@ -37,6 +38,9 @@ pub(crate) struct State {
     /// The configured WebSocket address, if there is one.
     pub(crate) url: Option<String>,
     pub(crate) metadata_bytes: usize,
+    /// Participants a room may hold.
+    pub(crate) participants: usize,
+    pub(crate) patience: Patience,
     pub(crate) workers: Arc<Workers>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) door: Arc<Door>,

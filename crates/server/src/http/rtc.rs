@@ -14,6 +14,7 @@ use protocol::problem::{Code, Problem};
 use protocol::{join_request, livekit};
 use serde::Deserialize;
 
+use crate::http::listen::KeepSlot;
 use crate::http::{Peer, State, counted, failure};
 use crate::signal::{self, Admission, MAX_FRAME_BYTES, Surroundings};
 
@@ -44,6 +45,7 @@ struct Parameters {
 pub(super) async fn connect(
     FromState(state): FromState<Arc<State>>,
     Extension(peer): Extension<Peer>,
+    Extension(slot): Extension<KeepSlot>,
     uri: Uri,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
@@ -65,6 +67,7 @@ pub(super) async fn connect(
         keys: Arc::clone(&state.keys),
         metrics: state.metrics.clone(),
         metadata_bytes: state.metadata_bytes,
+        patience: state.patience,
     };
     upgrade
         .max_frame_size(MAX_FRAME_BYTES)
@@ -72,7 +75,10 @@ pub(super) async fn connect(
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(0)
         .max_write_buffer_size(WRITE_BUFFER_BYTES)
-        .on_upgrade(move |socket| signal::run(socket, admission, surroundings))
+        .on_upgrade(move |socket| async move {
+            signal::run(socket, admission, surroundings).await;
+            drop(slot);
+        })
 }
 
 /// Says whether [`connect`] would succeed. Browsers do not tell their pages why a WebSocket failed, so

@@ -20,6 +20,7 @@ use sfu::event::SessionEvent;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, timeout};
 
+use crate::config::Patience;
 use crate::metrics::Metrics;
 use crate::signal::bucket::Bucket;
 use crate::signal::requests::Request;
@@ -37,19 +38,6 @@ const PING_INTERVAL: Duration = Duration::from_secs(5);
 
 /// After how long without a pong clients give a connection up.
 const PING_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// After how long without a word from the client the connection is closed: its ping timeout and one ping
-/// that came late.
-const SILENCE: Duration = Duration::from_secs(20);
-
-/// How long one frame may take to be written before the client counts as not reading.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Clients give up if `join` is not there within 5 seconds; so does this side.
-const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How often a client gets a fresh token.
-const REFRESH: Duration = Duration::from_secs(5 * 60);
 
 /// How long tokens are valid.
 pub(crate) const TOKEN_LIFETIME: Duration = Duration::from_secs(10 * 60);
@@ -69,6 +57,7 @@ pub(crate) struct Surroundings {
     pub(crate) metrics: Metrics,
     /// Bytes of metadata and attributes a client may bring along.
     pub(crate) metadata_bytes: usize,
+    pub(crate) patience: Patience,
 }
 
 /// Why a connection ended.
@@ -78,10 +67,12 @@ enum End {
     Client,
     /// The core ended the session.
     Core,
-    /// Nothing came for [`SILENCE`].
+    /// Nothing came for too long.
     Silent,
-    /// The client does not read.
+    /// The client does not read: a frame could not be written.
     NotReading,
+    /// The client does not read: its queue was full.
+    Dropped,
     /// The client broke the protocol.
     Violation { close: u16, code: &'static str, reason: &'static str },
     /// No `join` from the core.
@@ -97,7 +88,7 @@ pub(crate) async fn run(mut socket: WebSocket, admission: Admission, surrounding
         // Sessions cannot be resumed yet; the client connects anew, with the same token.
         surroundings.metrics.reject("signal", "resume-unsupported");
         let leave = responses::reconnect();
-        if write(&mut socket, leave).await.is_ok() {
+        if write(&mut socket, leave, surroundings.patience.write).await.is_ok() {
             close(&mut socket, close_code::NORMAL, "connect anew").await;
         }
         return;
@@ -129,14 +120,16 @@ impl Session {
         let start = tokio::time::Instant::now();
         let mut heard = start;
         let mut bucket = Bucket::new(Instant::now());
-        let mut refresh = tokio::time::interval_at(start + REFRESH, REFRESH);
+        let patience = self.surroundings.patience;
+        let mut refresh = tokio::time::interval_at(start + patience.refresh, patience.refresh);
         refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let wait = bucket.wait(Instant::now());
-            let deadline = if self.joined { heard + SILENCE } else { start + JOIN_TIMEOUT };
+            let deadline = if self.joined { heard + patience.silence } else { start + patience.join };
             tokio::select! {
                 event = self.events.recv() => {
-                    let Some(event) = event else { return End::NotReading };
+                    // The worker closes the queue of a client that does not read, and counts it.
+                    let Some(event) = event else { return End::Dropped };
                     if let Some(end) = self.tell_client(event).await {
                         return end;
                     }
@@ -226,13 +219,13 @@ impl Session {
     }
 
     async fn write(&mut self, response: livekit::SignalResponse) -> Result<(), End> {
-        write(&mut self.socket, response).await
+        write(&mut self.socket, response, self.surroundings.patience.write).await
     }
 
     async fn finish(mut self, end: End) {
         let metrics = &self.surroundings.metrics;
         match end {
-            End::Client | End::Core => {}
+            End::Client | End::Core | End::Dropped => {}
             End::Silent => metrics.reject("signal", "half-open"),
             End::NotReading => metrics.reject("signal", "not-reading"),
             End::NoJoin => metrics.reject("signal", "join-timeout"),
@@ -242,8 +235,8 @@ impl Session {
         let _ = self.surroundings.worker.tell(gone).await;
         let (code, reason) = match end {
             End::Client | End::Core => (close_code::NORMAL, ""),
-            End::Silent => (close_code::POLICY, "no ping for 20 seconds"),
-            End::NotReading => (close_code::POLICY, "messages were not read"),
+            End::Silent => (close_code::POLICY, "no sign of life for too long"),
+            End::NotReading | End::Dropped => (close_code::POLICY, "messages were not read"),
             End::NoJoin => (close_code::AGAIN, "joining took too long"),
             End::Violation { close, reason, .. } => (close, reason),
         };
@@ -273,9 +266,13 @@ fn broken(error: axum::Error) -> End {
     }
 }
 
-async fn write(socket: &mut WebSocket, response: livekit::SignalResponse) -> Result<(), End> {
+async fn write(
+    socket: &mut WebSocket,
+    response: livekit::SignalResponse,
+    patience: Duration,
+) -> Result<(), End> {
     let message = Message::Binary(Bytes::from(response.encode_to_vec()));
-    match timeout(WRITE_TIMEOUT, socket.send(message)).await {
+    match timeout(patience, socket.send(message)).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) => Err(End::Client),
         Err(_) => Err(End::NotReading),
