@@ -446,16 +446,18 @@ impl Client {
             return;
         }
         self.offer_due = false;
-        let carries = self
-            .sections
-            .iter()
-            .filter_map(|section| match &section.purpose {
-                Purpose::Publish(published) => Some(published.number),
-                Purpose::Receive | Purpose::Idle => None,
-            })
-            .collect();
+        let carries = self.carries();
         let offer = self.write_offer();
         self.said.push(Said { command: SessionCommand::Offer(offer), carries });
+    }
+
+    /// Numbers of the publications that an offer of now carries.
+    pub fn carries(&self) -> Vec<u32> {
+        let number = |section: &Section| match &section.purpose {
+            Purpose::Publish(published) => Some(published.number),
+            Purpose::Receive | Purpose::Idle => None,
+        };
+        self.sections.iter().filter_map(number).collect()
     }
 
     fn write_offer(&mut self) -> livekit::SessionDescription {
@@ -512,6 +514,7 @@ impl Client {
             Rtcp::ReceiverReport { blocks } | Rtcp::SenderReport { blocks, .. } => {
                 for layer in self.publications.iter_mut().flat_map(|publication| &mut publication.layers) {
                     layer.confirmed |= blocks.iter().any(|block| block.ssrc == layer.ssrc);
+                    layer.rtx_confirmed |= blocks.iter().any(|block| Some(block.ssrc) == layer.rtx_ssrc);
                 }
             }
             Rtcp::Nack { media, lost } => {

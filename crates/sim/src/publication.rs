@@ -99,6 +99,8 @@ pub struct Layer {
     pub running: bool,
     /// Whether a receiver report named the source, so that packets need not.
     pub confirmed: bool,
+    /// The same of the source of retransmissions, on which browsers wait for a report of its own.
+    pub rtx_confirmed: bool,
     /// When key frames were asked for.
     pub requests: Vec<Duration>,
     generation: u8,
@@ -321,6 +323,7 @@ impl Layer {
             rtx_ssrc: codec.is_video().then(|| rng.u32(1..)),
             running: false,
             confirmed: false,
+            rtx_confirmed: false,
             requests: Vec::new(),
             generation,
             starts: None,
@@ -370,7 +373,8 @@ impl Layer {
 
     /// The names by which the first packets of a source say where they belong.
     fn names(&self, mid: Option<&str>, rid_kind: ExtensionKind) -> Vec<(ExtensionKind, Vec<u8>)> {
-        if self.confirmed {
+        let is_rtx = rid_kind == ExtensionKind::RepairedRid;
+        if if is_rtx { self.rtx_confirmed } else { self.confirmed } {
             return Vec::new();
         }
         let mid = mid.map(|mid| (ExtensionKind::Mid, mid.as_bytes().to_vec()));

@@ -123,13 +123,7 @@ impl Rules {
     /// The core is about to hear this. `carries` are the tracks of an offer.
     pub fn hear(&mut self, now: Duration, client: usize, command: &SessionCommand, carries: &[u32]) {
         match command {
-            SessionCommand::Offer(_) => {
-                for (number, track) in self.tracks.iter_mut().enumerate() {
-                    if track.publisher == client {
-                        track.carried = carries.contains(&(number as u32));
-                    }
-                }
-            }
+            SessionCommand::Offer(_) => self.offered(client, carries),
             SessionCommand::Subscription(update) => {
                 for track in update.track_sids.iter().filter_map(|sid| self.track_of(sid)).collect::<Vec<_>>() {
                     self.members[client].wants.insert(track, update.subscribe);
@@ -154,6 +148,13 @@ impl Rules {
                 self.members[client].disconnected.get_or_insert(now);
             }
             _ => {}
+        }
+    }
+
+    /// An offer carries these of a client's tracks and no others.
+    pub fn offered(&mut self, client: usize, carries: &[u32]) {
+        for (number, track) in self.tracks.iter_mut().enumerate().filter(|(_, track)| track.publisher == client) {
+            track.carried = carries.contains(&(number as u32));
         }
     }
 

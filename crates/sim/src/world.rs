@@ -377,6 +377,9 @@ impl World {
         let options = self.options[number].clone();
         let client = &mut self.clients[number];
         let offer = options.offer_first.then(|| client.first_offer());
+        if offer.is_some() {
+            self.rules.offered(number, &client.carries());
+        }
         self.rules.replace(&client.room, &client.identity);
         self.rules.members[number].present = true;
         let join = Join {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use protocol::ids::TrackSid;
 use protocol::livekit;
-use rtp::codec::{CodecKind, dependency_descriptor as dd, is_keyframe_start, vp8};
+use rtp::codec::{CodecKind, dependency_descriptor as dd, h264, is_keyframe_start, vp8};
 use rtp::extension::{ExtensionKind, ExtensionMap};
 use rtp::nack::NackGenerator;
 use rtp::packet::RtpPacket;
@@ -248,7 +248,8 @@ impl UpLayer {
         let sequence = self.sequence.extend(original.sequence_number);
         let descriptor = self.descriptor(packet, map);
         let keyframe_start = !original.payload.is_empty()
-            && is_keyframe_start(codec.kind, original.payload, descriptor.as_ref());
+            && is_keyframe_start(codec.kind, original.payload, descriptor.as_ref())
+            && (codec.kind != CodecKind::H264 || self.begins_picture(sequence, packet.timestamp(), original.payload));
         let vp8 =
             (codec.kind == CodecKind::Vp8).then(|| vp8::Descriptor::parse(original.payload).ok()).flatten();
         let header = PacketHeader {
@@ -279,6 +280,13 @@ impl UpLayer {
             self.keyframes.received();
         }
         Ok(Taken { sequence, beyond_repair: codec.nack && self.nack.too_far_behind() })
+    }
+
+    /// Whether an H264 packet of a key frame is the picture's first: it brings the parameter sets, or the packet
+    /// before it is of another picture. A slice whose parameter sets were lost or overtaken decodes to nothing.
+    fn begins_picture(&self, sequence: u64, timestamp: u32, payload: &[u8]) -> bool {
+        let before = sequence.checked_sub(1).and_then(|before| self.store.get(before));
+        h264::has_parameter_set(payload) || before.is_some_and(|before| before.header.timestamp != timestamp)
     }
 
     /// The packet's dependency descriptor; the structure it may carry is kept for those that follow.

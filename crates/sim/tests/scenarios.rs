@@ -1,0 +1,273 @@
+//! Meetings with one question each, on the simulated network.
+
+use std::time::Duration;
+
+use protocol::livekit::{self, DisconnectReason, TrackSource};
+use sfu::event::SessionEvent;
+use sim::client::{JoinOptions, State, everything_allowed};
+use sim::codec::Codec;
+use sim::description::Medium;
+use sim::network::Conditions;
+use sim::publication::Recipe;
+use sim::world::World;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn on(conditions: Conditions) -> JoinOptions {
+    JoinOptions { up: conditions, down: conditions, ..JoinOptions::default() }
+}
+
+fn join(world: &mut World, room: &str, identity: &str) -> usize {
+    world.join(room, identity, JoinOptions::default())
+}
+
+fn frames(world: &World, client: usize, track: u32) -> u64 {
+    world.reception(client, track).map_or(0, |reception| reception.counts.frames)
+}
+
+/// Everybody leaves, nothing stays, nothing was wrong.
+fn end(mut world: World) {
+    world.check_end();
+    world.expect_no_violations("this test");
+}
+
+#[test]
+fn every_codec_arrives_in_step_with_the_sound() {
+    for codec in Codec::ALL.into_iter().filter(|codec| codec.is_video()) {
+        let mut world = World::new(1);
+        let (anna, ben) = (join(&mut world, "r", "anna"), join(&mut world, "r", "ben"));
+        let sound = world.publish(anna, Recipe::microphone());
+        let picture = world.publish(anna, Recipe::camera(codec));
+        world.run(SECOND * 4);
+        world.check_flow(SECOND * 2);
+        assert!(frames(&world, ben, picture) > 60, "{codec:?}: {}", frames(&world, ben, picture));
+        assert!(frames(&world, ben, sound) > 200);
+        let passed = world.passed(ben);
+        assert!(passed.synchronised > 200, "{codec:?}: {passed:?}");
+        assert!(world.passed(anna).acknowledged > 300, "transport-wide feedback: {:?}", world.passed(anna));
+        end(world);
+    }
+}
+
+#[test]
+fn loss_reordering_and_duplicates_are_repaired_in_every_codec() {
+    for (seed, codec) in Codec::ALL.into_iter().filter(|codec| codec.is_video()).enumerate() {
+        for loss in [0.02, 0.05, 0.1] {
+            let mut world = World::new(seed as u64 + 10);
+            let anna = world.join("r", "anna", on(Conditions::rough(loss)));
+            let ben = world.join("r", "ben", on(Conditions::rough(loss)));
+            let picture = world.publish(anna, Recipe::camera(codec));
+            world.run(SECOND * 8);
+            world.check_flow(SECOND * 2);
+            let counts = world.reception(ben, picture).map(|reception| reception.counts).unwrap_or_default();
+            assert!(counts.frames > 130 && counts.repaired > 0, "{codec:?} at {loss}: {counts:?}");
+            end(world);
+        }
+    }
+}
+
+#[test]
+fn the_best_layer_arrives_and_another_when_it_stops() {
+    let mut world = World::new(2);
+    let (anna, ben) = (join(&mut world, "r", "anna"), join(&mut world, "r", "ben"));
+    let camera = world.publish(anna, Recipe::simulcast());
+    let layer = |world: &World| world.reception(ben, camera).and_then(|reception| reception.layer());
+    world.run(SECOND * 3);
+    assert_eq!(layer(&world), Some(2));
+    let best = 2;
+    world.clients[anna].publication(camera).expect("published").run_layer(best, false);
+    world.run(SECOND * 4);
+    assert_eq!(layer(&world), Some(1));
+    world.clients[anna].publication(camera).expect("published").run_layer(best, true);
+    world.run(SECOND * 2);
+    assert_eq!(layer(&world), Some(2));
+    assert!(world.passed(ben).changes >= 4, "{:?}", world.passed(ben));
+    world.check_flow(SECOND);
+    end(world);
+}
+
+#[test]
+fn equal_names_in_two_rooms_do_not_meet() {
+    let mut world = World::new(3);
+    let mut tracks = Vec::new();
+    for room in ["blue", "green"] {
+        for identity in ["anna", "ben"] {
+            let client = join(&mut world, room, identity);
+            tracks.push(world.publish(client, Recipe::microphone()));
+            tracks.push(world.publish(client, Recipe::simulcast()));
+        }
+    }
+    world.run(SECOND * 3);
+    // Naming a track of the other room is no way in: the oracle would see its packets.
+    world.subscribe(0, tracks[4], true);
+    world.check_flow(SECOND * 2);
+    let refused = |event: &SessionEvent| matches!(event, SessionEvent::SubscriptionResponse(_));
+    assert!(world.clients[0].notices.iter().any(refused), "{:?}", world.clients[0].notices);
+    end(world);
+}
+
+#[test]
+fn a_hundred_turns_need_no_more_sections_than_were_in_use_at_once() {
+    let mut world = World::new(4);
+    let anna = join(&mut world, "r", "anna");
+    let options = JoinOptions { sections: (0, 0), auto_subscribe: false, ..JoinOptions::default() };
+    let ben = world.join("r", "ben", options);
+    let tracks = [
+        world.publish(anna, Recipe::camera(Codec::Vp8)),
+        world.publish(anna, Recipe::screen(Codec::H264)),
+    ];
+    world.run(SECOND);
+    for turn in 0..100 {
+        let track = tracks[turn % 2];
+        world.subscribe(ben, track, true);
+        world.run(Duration::from_millis(700));
+        assert!(world.reception(ben, track).is_some(), "turn {turn}");
+        world.subscribe(ben, track, false);
+        world.run(Duration::from_millis(50));
+    }
+    world.run(SECOND);
+    assert_eq!(world.clients[ben].receive_sections(Medium::Video), 1);
+    end(world);
+}
+
+#[test]
+fn the_newer_of_two_with_one_identity_wins() {
+    let mut world = World::new(5);
+    let (older, ben) = (join(&mut world, "r", "anna"), join(&mut world, "r", "ben"));
+    world.publish(older, Recipe::microphone());
+    world.run(SECOND * 2);
+    let newer = join(&mut world, "r", "anna");
+    let sound = world.publish(newer, Recipe::microphone());
+    world.run(SECOND * 2);
+    assert_eq!(world.clients[older].left, Some(DisconnectReason::DuplicateIdentity));
+    assert_eq!(world.clients[newer].state, State::Joined);
+    assert!(frames(&world, ben, sound) > 0);
+    world.check_flow(SECOND);
+    end(world);
+}
+
+#[test]
+fn a_lost_connection_has_thirty_seconds_to_come_back() {
+    let mut world = World::new(6);
+    let (anna, ben) = (join(&mut world, "r", "anna"), join(&mut world, "r", "ben"));
+    let sound = world.publish(anna, Recipe::microphone());
+    world.run(SECOND * 2);
+    world.drop_signalling(anna);
+    world.run(SECOND * 29);
+    assert!(world.clients[ben].roster.contains_key("anna"), "its grace is not over");
+    let heard = frames(&world, ben, sound);
+    assert!(heard > 1400, "the sound went on: {heard}");
+    world.run(SECOND * 2);
+    assert!(!world.clients[ben].roster.contains_key("anna"));
+    end(world);
+}
+
+#[test]
+fn what_a_token_or_a_publisher_forbids_does_not_arrive() {
+    let mut world = World::new(7);
+    let with = |change: fn(&mut livekit::ParticipantPermission)| {
+        let mut permission = everything_allowed();
+        change(&mut permission);
+        JoinOptions { permission, ..JoinOptions::default() }
+    };
+    let anna = join(&mut world, "r", "anna");
+    let deaf = world.join("r", "deaf", with(|permission| permission.can_subscribe = false));
+    let mute = world.join("r", "mute", with(|permission| permission.can_publish = false));
+    let voice = world.join(
+        "r",
+        "voice",
+        with(|permission| permission.can_publish_sources = vec![TrackSource::Microphone.into()]),
+    );
+    let hidden = world.join("r", "hidden", with(|permission| permission.hidden = true));
+    let sound = world.publish(anna, Recipe::microphone());
+    let forbidden = [world.publish(mute, Recipe::microphone()), world.publish(voice, Recipe::camera(Codec::Vp8))];
+    let allowed = world.publish(voice, Recipe::microphone());
+    world.run(SECOND * 3);
+    world.check_flow(SECOND);
+    assert_eq!(frames(&world, deaf, sound), 0);
+    assert!(frames(&world, hidden, sound) > 100 && frames(&world, anna, allowed) > 100);
+    assert!(forbidden.iter().all(|track| frames(&world, anna, *track) == 0));
+    assert!(!world.clients[anna].roster.contains_key("hidden"));
+
+    let only_voice = livekit::SubscriptionPermission {
+        all_participants: false,
+        track_permissions: vec![livekit::TrackPermission {
+            participant_identity: "voice".to_owned(),
+            all_tracks: true,
+            ..Default::default()
+        }],
+    };
+    world.allow(anna, only_voice);
+    world.run(SECOND);
+    world.check_flow(SECOND);
+    assert!(world.reception(mute, sound).is_none() && world.reception(voice, sound).is_some());
+    end(world);
+}
+
+#[test]
+fn thirty_who_come_at_once_cost_the_publisher_few_key_frames() {
+    let mut world = World::new(8);
+    let anna = join(&mut world, "r", "anna");
+    let camera = world.publish(anna, Recipe::camera(Codec::Vp8));
+    world.run(SECOND * 2);
+    for number in 0..30 {
+        world.join("r", &format!("guest{number}"), JoinOptions::default());
+    }
+    world.run(SECOND * 3);
+    world.check_flow(SECOND);
+    let requests = world.passed(anna).keyframe_requests;
+    assert!((1..=8).contains(&requests), "{requests} key frames asked for");
+    assert!((1..31).all(|guest| frames(&world, guest, camera) > 10));
+    end(world);
+}
+
+#[test]
+fn a_paused_picture_comes_back_at_a_key_frame() {
+    let mut world = World::new(9);
+    let (anna, ben) = (join(&mut world, "r", "anna"), join(&mut world, "r", "ben"));
+    let camera = world.publish(anna, Recipe::simulcast());
+    world.run(SECOND * 2);
+    world.pause(ben, camera, true);
+    world.run(SECOND * 2);
+    let before = frames(&world, ben, camera);
+    world.run(SECOND);
+    assert_eq!(frames(&world, ben, camera), before);
+    world.pause(ben, camera, false);
+    world.run(SECOND);
+    assert!(frames(&world, ben, camera) > before + 10);
+    world.check_flow(SECOND);
+    end(world);
+}
+
+#[test]
+fn who_speaks_is_told_and_who_stops_too() {
+    let mut world = World::new(11);
+    let (anna, ben) = (join(&mut world, "r", "anna"), join(&mut world, "r", "ben"));
+    let voices = [world.publish(anna, Recipe::microphone()), world.publish(ben, Recipe::microphone())];
+    world.run(SECOND * 2);
+    world.speak(voices[0], true);
+    world.run(SECOND * 2);
+    // Somebody who comes while others speak knows it too.
+    join(&mut world, "r", "cleo");
+    world.run(SECOND);
+    world.check_flow(SECOND);
+    world.speak(voices[0], false);
+    world.run(SECOND * 4);
+    world.check_flow(SECOND);
+    end(world);
+}
+
+#[test]
+fn a_narrow_connection_harms_nobody_else() {
+    let mut world = World::new(12);
+    let anna = join(&mut world, "r", "anna");
+    let narrow = Conditions { rate: Some(30_000), ..Conditions::default() };
+    let ben = world.join("r", "ben", JoinOptions { down: narrow, ..JoinOptions::default() });
+    let cleo = join(&mut world, "r", "cleo");
+    let camera = world.publish(anna, Recipe::simulcast());
+    world.run(SECOND * 6);
+    world.check_flow(SECOND * 2);
+    assert!(world.clients[ben].down.lost > 100, "the bottleneck bites: {}", world.clients[ben].down.lost);
+    assert!(frames(&world, cleo, camera) > 80);
+    end(world);
+}
