@@ -102,7 +102,7 @@ impl World {
             let active = self.clients[client].speakers.get(sid).is_some_and(|level| *level > 0.0);
             let publisher = &self.clients[number];
             let speaks = publisher.publications.iter().any(|publication| {
-                publication.flows && publication.speaking && !publication.muted && publisher.state != State::Gone
+                publication.sid.is_some() && publication.flows && publication.speaking && !publication.muted && publisher.state != State::Gone
             });
             if active != speaks {
                 return Err(format!("believes that {} speaks: {active}", member.identity));

@@ -38,9 +38,10 @@ const MAX_WAKES: u32 = 200;
 const EPOCH_MS: i64 = 1_700_000_000_000;
 
 /// Refusals that a correct core gives to correct clients on bad networks. Others are violations.
-const EXPECTED_REFUSALS: [(&str, &str); 9] = [
+const EXPECTED_REFUSALS: [(&str, &str); 10] = [
     ("demux", "unknown-source"),      // after leaving
     ("srtp", "replayed"),             // doubled by the network
+    ("srtp", "not-authentic"),        // on its way when somebody else took over the address
     ("rtp", "unknown-ssrc"),          // before the offer or after unpublishing
     ("rtp", "duplicate"),             // repeated and late
     ("rtp", "too-old"),               // held back too long
@@ -85,6 +86,8 @@ pub struct World {
     pub refusals: BTreeMap<(&'static str, &'static str), u64>,
     running: BTreeMap<String, u32>,
     trace: Trace,
+    /// Whether signalling and refusals are printed as they happen (`SIM_LOG=1`).
+    log: bool,
 }
 
 /// The process's certificate; simulations do not use it, but every core has one.
@@ -125,6 +128,7 @@ impl World {
             refusals: BTreeMap::new(),
             running: BTreeMap::new(),
             trace: Trace::default(),
+            log: std::env::var_os("SIM_LOG").is_some(),
         }
     }
 
@@ -334,6 +338,7 @@ impl World {
                 self.poll();
             }
             Happening::Said(client, said) => {
+                self.note(|| format!("client {client} says {}", told(&said)));
                 self.rules.hear(self.now, client, &said.command, &said.carries);
                 let session = self.clients[client].session;
                 let command = Command::Session(session, said.command);
@@ -465,6 +470,7 @@ impl World {
                 }
             }
             Event::Rejected(Rejection { layer, code }) => {
+                self.note(|| format!("refused: {layer} {code}"));
                 *self.refusals.entry((layer, code)).or_default() += 1;
                 if !EXPECTED_REFUSALS.contains(&(layer, code)) {
                     self.violation(&format!("refused: {layer} {code}"));
@@ -498,6 +504,7 @@ impl World {
             _ => {}
         }
         self.trace.add(self.now, client, name_of(&event).as_bytes());
+        self.note(|| format!("client {client} is told {}", name_of(&event)));
         let at = (self.now + self.signalling_delay()).max(self.signalling[client].1);
         self.signalling[client].1 = at;
         self.plan(at, Happening::Heard(client, Box::new(event)));
@@ -528,6 +535,14 @@ impl World {
         self.agenda.insert((at, self.happened), happening);
     }
 
+    /// Prints what happens, for looking at a seed that failed.
+    #[expect(clippy::print_stderr, reason = "only on demand, for whoever looks for a mistake")]
+    fn note(&self, what: impl FnOnce() -> String) {
+        if self.log {
+            eprintln!("{:.6} {}", self.now.as_secs_f64(), what());
+        }
+    }
+
     fn judge(&mut self, client: usize, result: Result<(), String>) {
         if let Err(what) = result {
             self.violation(&format!("client {client}: {what}"));
@@ -541,6 +556,14 @@ impl World {
         if self.violations.len() < 20 && !is_known {
             self.violations.push(format!("{:.6} s: {what}", self.now.as_secs_f64()));
         }
+    }
+}
+
+fn told(said: &Said) -> String {
+    match &said.command {
+        SessionCommand::Offer(offer) => format!("offer {} with tracks {:?}", offer.id, said.carries),
+        SessionCommand::AddTrack(request) => format!("add track {}", request.cid),
+        other => format!("{other:?}"),
     }
 }
 

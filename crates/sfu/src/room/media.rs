@@ -101,7 +101,8 @@ impl super::Room {
         let Some(layer) = track.layers.get_mut(stream.layer) else { return Ok(None) };
         let taken = layer.receive(now, packet, original, codec, &receiver.extensions);
         let nack_due = layer.nack.next_deadline();
-        participant.want_feedback(nack_due.map_or(next_report, |due| due.min(next_report)));
+        let due = [Some(next_report), nack_due, layer.keyframes.next_timeout(now)];
+        participant.want_feedback(due.into_iter().flatten().min().unwrap_or(next_report));
         let taken = match taken {
             Ok(taken) => taken,
             // Normal when a packet and its retransmission both arrive.

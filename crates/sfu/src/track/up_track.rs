@@ -229,7 +229,13 @@ impl UpLayer {
             return;
         }
         let generation = if self.ssrc.is_some() { self.generation + 1 } else { self.generation };
-        *self = Self { ssrc: Some(ssrc), generation, ..Self::new(self.rid.take()) };
+        // Whoever waits for a key frame goes on waiting: the first packets of the source may be lost. And a new
+        // source can only be taken up at one.
+        let mut keyframes = std::mem::take(&mut self.keyframes);
+        if self.ssrc.is_some() {
+            keyframes.want();
+        }
+        *self = Self { ssrc: Some(ssrc), generation, keyframes, ..Self::new(self.rid.take()) };
     }
 
     /// Takes a packet of the medium into the store.
