@@ -178,14 +178,7 @@ impl KeyDerivation {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn hex(text: &str) -> Vec<u8> {
-        let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
-        digits
-            .chunks(2)
-            .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
-            .collect()
-    }
+    use crate::peer::tests::hex;
 
     fn derive(derivation: &KeyDerivation, label: Label, length: usize) -> Vec<u8> {
         let mut out = vec![0xff; length];

@@ -10,3 +10,6 @@ pub mod sctp;
 pub mod sdp;
 pub mod srtp;
 pub mod transport;
+
+#[cfg(test)]
+mod tests;

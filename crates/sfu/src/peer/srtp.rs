@@ -255,3 +255,189 @@ fn rtcp_ssrc(packet: &[u8]) -> Option<u32> {
     let [_, _, _, _, ssrc @ ..] = header;
     Some(u32::from_be_bytes(*ssrc))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::peer::keying::SrtpKeys;
+
+    /// A sender and the receiver of what it sends.
+    fn pair(profile: SrtpProfile) -> (SrtpSender, SrtpReceiver) {
+        let keys = SrtpKeys::generate(&mut |bytes: &mut [u8]| bytes.fill(0x5a));
+        let sender = SrtpSender::new(profile, &keys.local).unwrap();
+        (sender, SrtpReceiver::new(profile, &keys.local).unwrap())
+    }
+
+    fn header(sequence: u16, ssrc: u32) -> Vec<u8> {
+        let mut header = vec![0x80, 96, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        header[2..4].copy_from_slice(&sequence.to_be_bytes());
+        header[8..12].copy_from_slice(&ssrc.to_be_bytes());
+        header
+    }
+
+    fn seal(sender: &mut SrtpSender, ssrc: u32, index: u64, payload: &[u8]) -> Result<Vec<u8>, SrtpError> {
+        seal_with(sender, &header(index as u16, ssrc), index, &[], payload)
+    }
+
+    fn seal_with(
+        sender: &mut SrtpSender,
+        header: &[u8],
+        index: u64,
+        prefix: &[u8],
+        payload: &[u8],
+    ) -> Result<Vec<u8>, SrtpError> {
+        let mut out = vec![0; 1500];
+        let length = sender.seal_rtp(&mut out, index, prefix, payload, |out| {
+            out[..header.len()].copy_from_slice(header);
+            Ok::<_, ()>(header.len())
+        })?;
+        out.truncate(length);
+        Ok(out)
+    }
+
+    #[test]
+    fn what_is_sealed_opens_again_under_every_profile() {
+        for profile in SrtpProfile::ALL {
+            let (mut sender, mut receiver) = pair(profile);
+            let mut extended = header(7, 1);
+            extended[0] |= 0x11;
+            extended.extend_from_slice(&[9, 9, 9, 9, 0xbe, 0xde, 0, 1, 0x10, 0xff, 0, 0]);
+            let sealed = seal_with(&mut sender, &extended, 7, b"pre", b"payload").unwrap();
+            assert_eq!(sealed.len(), extended.len() + 10 + profile.rtp_overhead());
+            assert!(!sealed.windows(7).any(|window| window == b"payload"));
+            let mut bytes = sealed.clone();
+            let opened = receiver.open_rtp(&mut bytes).unwrap();
+            assert_eq!(opened, [&extended[..], b"prepayload"].concat());
+
+            let report = [&[0x81, 201, 0, 7, 0, 0, 0, 1][..], &[3; 24]].concat();
+            let mut out = vec![0; 1500];
+            let length = sender.seal_rtcp(&mut out, &report).unwrap();
+            assert_eq!(length, report.len() + profile.rtcp_overhead());
+            assert_eq!(receiver.open_rtcp(&mut out[..length]).unwrap(), report);
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_is_noticed() {
+        for profile in SrtpProfile::ALL {
+            let (mut sender, mut receiver) = pair(profile);
+            let sealed = seal(&mut sender, 1, 1, b"payload").unwrap();
+            let mut rtcp = vec![0; 100];
+            let length = sender.seal_rtcp(&mut rtcp, &[0x80, 201, 0, 1, 0, 0, 0, 1]).unwrap();
+            rtcp.truncate(length);
+            for bit in 0..sealed.len() * 8 {
+                let mut forged = sealed.clone();
+                forged[bit / 8] ^= 1 << (bit % 8);
+                assert!(receiver.open_rtp(&mut forged).is_err(), "{profile:?} bit {bit}");
+            }
+            for bit in 0..rtcp.len() * 8 {
+                let mut forged = rtcp.clone();
+                forged[bit / 8] ^= 1 << (bit % 8);
+                assert!(receiver.open_rtcp(&mut forged).is_err(), "{profile:?} bit {bit}");
+            }
+            assert!(receiver.open_rtp(&mut sealed.clone()).is_ok());
+            assert!(receiver.open_rtcp(&mut rtcp).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_packet_opens_once_however_late_within_the_window() {
+        let (mut sender, mut receiver) = pair(SrtpProfile::AeadAes256Gcm);
+        let sealed: Vec<_> =
+            (0..1200u64).map(|index| seal(&mut sender, 1, 60_000 + index, b"x").unwrap()).collect();
+        assert!(receiver.open_rtp(&mut sealed[0].clone()).is_ok());
+        assert!(receiver.open_rtp(&mut sealed[1199].clone()).is_ok());
+        assert!(receiver.open_rtp(&mut sealed[200].clone()).is_ok());
+        for replayed in [0, 200, 1199] {
+            assert_eq!(receiver.open_rtp(&mut sealed[replayed].clone()), Err(SrtpError::Replayed));
+        }
+        assert_eq!(receiver.open_rtp(&mut sealed[175].clone()), Err(SrtpError::Replayed), "1024 behind");
+        assert!(receiver.open_rtp(&mut sealed[176].clone()).is_ok(), "1023 behind");
+    }
+
+    #[test]
+    fn the_rollover_counter_follows_the_sequence_number_around() {
+        for profile in SrtpProfile::ALL {
+            let (mut sender, mut receiver) = pair(profile);
+            for index in (65_000..300_000).step_by(900) {
+                let mut sealed = seal(&mut sender, 1, index, b"x").unwrap();
+                assert!(receiver.open_rtp(&mut sealed).is_ok(), "{profile:?} index {index}");
+                // Late packets from before the wrap still find their index.
+                let mut late = seal(&mut sender, 1, index - 100, b"x").unwrap();
+                assert!(receiver.open_rtp(&mut late).is_ok(), "{profile:?} index {index} - 100");
+            }
+        }
+    }
+
+    #[test]
+    fn no_index_seals_twice() {
+        let (mut sender, _) = pair(SrtpProfile::AeadAes256Gcm);
+        assert!(seal(&mut sender, 1, 100, b"x").is_ok());
+        assert_eq!(seal(&mut sender, 1, 100, b"y"), Err(SrtpError::IndexReused));
+        assert!(seal(&mut sender, 2, 100, b"y").is_ok(), "another source has indices of its own");
+        assert!(seal(&mut sender, 1, 99, b"y").is_ok(), "out of order is fine");
+        assert!(seal(&mut sender, 1, 1000, b"y").is_ok());
+        assert_eq!(seal(&mut sender, 1, 101, b"y"), Err(SrtpError::IndexReused), "too old to know");
+    }
+
+    #[test]
+    fn the_index_has_to_agree_with_the_header() {
+        let (mut sender, _) = pair(SrtpProfile::AeadAes256Gcm);
+        let refused = seal_with(&mut sender, &header(5, 1), 6, &[], b"x");
+        assert_eq!(refused, Err(SrtpError::SequenceMismatch));
+        assert_eq!(seal(&mut sender, 1, 1 << 48, b"x"), Err(SrtpError::Exhausted));
+        assert_eq!(seal(&mut sender, 1, 1, &[0; 1473]), Err(SrtpError::TooLarge));
+        assert!(seal(&mut sender, 1, 2, &[0; 1472]).is_ok());
+    }
+
+    #[test]
+    fn forged_sources_leave_no_trace() {
+        let (mut sender, mut receiver) = pair(SrtpProfile::AeadAes256Gcm);
+        for ssrc in 0..3000 {
+            let mut forged = header(1, ssrc);
+            forged.extend_from_slice(&[0; 40]);
+            assert_eq!(receiver.open_rtp(&mut forged), Err(SrtpError::Authentication));
+        }
+        assert!(receiver.rtp_sources.get(1).is_none());
+        // And authentic ones are bounded.
+        for ssrc in 0..1100 {
+            let mut sealed = seal(&mut sender, ssrc, 1, b"x").unwrap();
+            assert!(receiver.open_rtp(&mut sealed).is_ok());
+        }
+        assert!(receiver.rtp_sources.get(0).is_none());
+        assert!(receiver.rtp_sources.get(1099).is_some());
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..200), rtp in any::<bool>()) {
+            for profile in SrtpProfile::ALL {
+                let (_, mut receiver) = pair(profile);
+                if rtp && let Some(first) = bytes.first_mut() {
+                    *first = 0x80 | *first & 0x3f;
+                }
+                prop_assert!(receiver.open_rtp(&mut bytes.clone()).is_err());
+                prop_assert!(receiver.open_rtcp(&mut bytes.clone()).is_err());
+            }
+        }
+
+        /// However packets are lost, doubled and reordered within the window: each opens exactly once.
+        #[test]
+        fn each_packet_opens_exactly_once(
+            start in 0u64..70_000,
+            order in prop::collection::vec(0usize..400, 1..600),
+        ) {
+            let (mut sender, mut receiver) = pair(SrtpProfile::AeadAes128Gcm);
+            let sealed: Vec<_> = (0..400)
+                .map(|offset| seal(&mut sender, 9, start % 65_536 / 2 + offset, &offset.to_be_bytes()).unwrap())
+                .collect();
+            let mut seen = std::collections::HashSet::new();
+            for position in order {
+                let opened = receiver.open_rtp(&mut sealed[position].clone()).is_ok();
+                prop_assert_eq!(opened, seen.insert(position));
+            }
+        }
+    }
+}

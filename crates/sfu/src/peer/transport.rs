@@ -550,7 +550,7 @@ impl Transport {
     }
 
     fn expiry(&self) -> Option<Instant> {
-        self.expires.then(|| self.ice.last_check() + self.shared.ice_timeout)
+        self.ice.last_check().checked_add(self.shared.ice_timeout).filter(|_| self.expires)
     }
 
     /// The receiver, if this address may send media.

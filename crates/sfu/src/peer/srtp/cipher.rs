@@ -46,24 +46,34 @@ impl Cipher {
         let mut key = [0; 32];
         let key = &mut key[..profile.key_len()];
         derivation.derive(encryption, key)?;
+        let mut salt = [0; 14];
+        derivation.derive(salting, &mut salt)?;
+        let mut secret = [0; 20];
+        derivation.derive(authentication, &mut secret)?;
+        Self::from_session(profile, key, &salt, &secret)
+    }
+
+    /// From session keys. `salt` may be longer than the profile's; GCM needs no authentication key.
+    fn from_session(
+        profile: SrtpProfile,
+        key: &[u8],
+        salt: &[u8],
+        authentication: &[u8],
+    ) -> Result<Self, SrtpError> {
         match profile {
             SrtpProfile::AeadAes256Gcm | SrtpProfile::AeadAes128Gcm => {
                 let algorithm =
                     if profile == SrtpProfile::AeadAes256Gcm { &AES_256_GCM } else { &AES_128_GCM };
                 let key = UnboundKey::new(algorithm, key).map_err(|_| SrtpError::Crypto)?;
-                let mut salt = [0; 12];
-                derivation.derive(salting, &mut salt)?;
+                let salt = *salt.first_chunk().ok_or(SrtpError::Crypto)?;
                 Ok(Self::Gcm { key: LessSafeKey::new(key), salt })
             }
             SrtpProfile::Aes128CmHmacSha1_80 => {
                 let key = UnboundCipherKey::new(&AES_128, key)
                     .and_then(EncryptingKey::ctr)
                     .map_err(|_| SrtpError::Crypto)?;
-                let mut salt = [0; 14];
-                derivation.derive(salting, &mut salt)?;
-                let mut secret = [0; 20];
-                derivation.derive(authentication, &mut secret)?;
-                let authentication = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &secret);
+                let salt = *salt.first_chunk().ok_or(SrtpError::Crypto)?;
+                let authentication = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, authentication);
                 Ok(Self::CmHmac { key, salt, authentication })
             }
         }
@@ -283,4 +293,121 @@ fn verify(key: &hmac::Key, parts: &[&[u8]], tag: &[u8]) -> Result<(), SrtpError>
     let computed = authenticate(key, parts);
     constant_time::verify_slices_are_equal(&computed.as_ref()[..HMAC_TAG], tag)
         .map_err(|_| SrtpError::Authentication)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peer::tests::hex;
+
+    /// RFC 7714 §16: the packet of all RTP examples.
+    const RTP: &str = "8040f17b 8041f8d3 5501a0b2 47616c6c 69612065 7374206f 6d6e6973 20646976 69736120
+        696e2070 61727465 73207472 6573";
+    /// RFC 7714 §17: the packet of all RTCP examples, with index 0x5d4.
+    const RTCP: &str = "81c8000d 4d617273 4e545031 4e545032 52545020 0000042a 0000e930 4c756e61 deadbeef
+        deadbeef deadbeef deadbeef deadbeef";
+    const SALT: &str = "51756964 2070726f 2071756f";
+
+    fn gcm(profile: SrtpProfile) -> Cipher {
+        let key: Vec<u8> = (0..profile.key_len()).map(|byte| byte as u8).collect();
+        Cipher::from_session(profile, &key, &hex(SALT), &[]).unwrap()
+    }
+
+    fn seal_rtp(cipher: &Cipher, packet: &[u8], index: u64, split: usize) -> Vec<u8> {
+        let (_, ssrc) = super::super::sequence_and_ssrc(packet).unwrap();
+        let mut out = vec![0; 1500];
+        out[..12].copy_from_slice(&packet[..12]);
+        let (prefix, payload) = packet[12..].split_at(split);
+        let length = cipher.seal_rtp(&mut out, 12, ssrc, index, prefix, payload).unwrap();
+        out.truncate(length);
+        out
+    }
+
+    #[test]
+    fn gcm_rtp_packets_are_those_of_rfc_7714_section_16() {
+        let packet = hex(RTP);
+        for (profile, sealed) in [
+            (
+                SrtpProfile::AeadAes128Gcm,
+                "8040f17b 8041f8d3 5501a0b2 f24de3a3 fb34de6c acba861c 9d7e4bca be633bd5 0d294e6f 42a5f47a
+                 51c7d19b 36de3adf 8833899d 7f27beb1 6a9152cf 765ee439 0cce",
+            ),
+            (
+                SrtpProfile::AeadAes256Gcm,
+                "8040f17b 8041f8d3 5501a0b2 32b1de78 a822fe12 ef9f78fa 332e33aa b1801238 9a58e2f3 b50b2a02
+                 76ffae0f 1ba63799 b87b7aa3 db36dfff d6b0f9bb 7878d7a7 6c13",
+            ),
+        ] {
+            let cipher = gcm(profile);
+            for split in [0, 1, 16, 17, packet.len() - 12] {
+                assert_eq!(seal_rtp(&cipher, &packet, 0xf17b, split), hex(sealed), "{profile:?} {split}");
+            }
+            let mut opened = hex(sealed);
+            let length = cipher.open_rtp(&mut opened, 12, 0x5501_a0b2, 0xf17b).unwrap();
+            assert_eq!(opened[..length], packet);
+        }
+    }
+
+    #[test]
+    fn gcm_rtcp_packets_are_those_of_rfc_7714_section_17() {
+        let packet = hex(RTCP);
+        for (profile, sealed) in [
+            (
+                SrtpProfile::AeadAes128Gcm,
+                "81c8000d 4d617273 63e94885 dcdab67c a727d766 2f6b7e99 7ff5c0f7 6c06f32d c676a5f1 730d6fda
+                 4ce09b46 86303ded 0bb9275b c84aa458 96cf4d2f c5abf872 45d9eade 800005d4",
+            ),
+            (
+                SrtpProfile::AeadAes256Gcm,
+                "81c8000d 4d617273 d50ae4d1 f5ce5d30 4ba297e4 7d470c28 2c3ece5d bffe0a50 a2eaa5c1 110555be
+                 8415f658 c61de047 6f1b6fad 1d1eb30c 4446839f 57ff6f6c b26ac3be 800005d4",
+            ),
+        ] {
+            let cipher = gcm(profile);
+            let mut out = vec![0; 1500];
+            let length = cipher.seal_rtcp(&mut out, &packet, 0x4d61_7273, 0x5d4).unwrap();
+            assert_eq!(out[..length], hex(sealed), "{profile:?}");
+            assert_eq!(cipher.rtcp_index(&out[..length]), Ok(0x5d4));
+            let opened = cipher.open_rtcp(&mut out[..length], 0x4d61_7273, 0x5d4).unwrap();
+            assert_eq!(out[..opened], packet);
+        }
+    }
+
+    #[test]
+    fn the_counter_mode_keystream_is_that_of_rfc_3711_b2() {
+        let key = UnboundCipherKey::new(&AES_128, &hex("2B7E151628AED2A6ABF7158809CF4F3C"))
+            .and_then(EncryptingKey::ctr)
+            .unwrap();
+        let salt: [u8; 14] = hex("F0F1F2F3F4F5F6F7F8F9FAFBFCFD").try_into().unwrap();
+        let mut keystream = [0; 48];
+        counter_mode(&key, &salt, 0, 0, &mut keystream).unwrap();
+        let expected = "E03EAD0935C95E80E166B16DD92B4EB4 D23513162B02D0F72A43A2FE4A5F97AB
+            41E95B3BB0A2E8DD477901E4FCA894C0";
+        assert_eq!(keystream[..], hex(expected));
+    }
+
+    #[test]
+    fn counter_mode_packets_are_those_of_the_reference_implementation() {
+        // libsrtp's `srtp_validate`: the master key of RFC 3711 §B.3.
+        let master = crate::peer::keying::MasterKey::from_slices(
+            &hex("E1F97A0D3E018BE0D64FA32C06DE4139"),
+            &hex("0EC675AD498AFEEBB6960B3AABE6"),
+        )
+        .unwrap();
+        let profile = SrtpProfile::Aes128CmHmacSha1_80;
+        let derivation = KeyDerivation::new(profile, &master).unwrap();
+        let rtp = Cipher::new(profile, Kind::Rtp, &derivation).unwrap();
+        let packet = hex("800f1234 decafbad cafebabe abababab abababab abababab abababab");
+        let sealed =
+            hex("800f1234 decafbad cafebabe 4e55dc4c e79978d8 8ca4d215 949d2402 b78d6acc 99ea179b 8dbb");
+        for split in [0, 5, 16] {
+            assert_eq!(seal_rtp(&rtp, &packet, 0x1234, split), sealed);
+        }
+        let rtcp = Cipher::new(profile, Kind::Rtcp, &derivation).unwrap();
+        let packet = hex("81c8000b cafebabe abababab abababab abababab abababab");
+        let mut out = vec![0; 100];
+        let length = rtcp.seal_rtcp(&mut out, &packet, 0xcafe_babe, 1).unwrap();
+        let sealed = "81c8000b cafebabe 71280 35be487b9bdbef89041f977a5a880000001993e08cd54d6c1230798";
+        assert_eq!(out[..length], hex(sealed));
+    }
 }
