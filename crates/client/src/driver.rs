@@ -398,6 +398,8 @@ impl Driver {
                 }
                 state.counters.requested_sections += count;
                 drop(state);
+                // Measured with LiveKit's server: with no sections in it, it asks for an offer all the same.
+                self.negotiation.want(Change::Renew);
                 for _ in 0..wanted.num_audios {
                     self.negotiation.want(Change::Receive(Kind::Audio));
                 }

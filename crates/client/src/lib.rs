@@ -18,7 +18,7 @@
 //!         state.subscription_to("ada", Kind::Video).filter(|track| track.packets() >= 300).map(|track| track.report())
 //!     })
 //!     .await?;
-//! assert!(report.is_clean(), "{report:?}");
+//! assert!(report.is_verified(), "{report:?}");
 //! ada.leave().await;
 //! # Ok(()) }
 //! ```

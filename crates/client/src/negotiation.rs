@@ -27,6 +27,8 @@ pub(crate) enum Change {
     Stop { mid: String },
     /// New ICE credentials.
     IceRestart,
+    /// Nothing new, but the server wants an offer: it has something to put into the sections that are there.
+    Renew,
 }
 
 /// Why an answer was not taken.

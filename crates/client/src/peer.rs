@@ -65,6 +65,8 @@ pub(crate) struct Peer {
     channels: Vec<(&'static str, ChannelId)>,
     /// Candidates that came before the first answer.
     early_candidates: Vec<Candidate>,
+    /// Sections for tracks of others.
+    receiving: Vec<Mid>,
     answered: bool,
     /// Section of each SSRC, for packets that no longer say it.
     sections: HashMap<Ssrc, Mid>,
@@ -103,6 +105,7 @@ impl Peer {
             path: None,
             channels: Vec::new(),
             early_candidates: Vec::new(),
+            receiving: Vec::new(),
             answered: false,
             sections: HashMap::new(),
             cut: false,
@@ -123,12 +126,22 @@ impl Peer {
         changes: &[Change],
         now: Instant,
     ) -> Result<Option<(String, PendingOffer)>, ClientError> {
-        let mut sends = Vec::new();
+        let (mut sends, mut renew) = (Vec::new(), false);
         let mut api = self.rtc.sdp_api();
+        // An answer leaves free sections inactive; they are offered again, or the server could not use them.
+        for mid in &self.receiving {
+            api.set_direction(*mid, Direction::RecvOnly);
+        }
         for change in changes {
             match change {
                 Change::Receive(kind) => {
-                    api.add_media(media_kind(*kind), Direction::RecvOnly, None, None, None);
+                    self.receiving.push(api.add_media(
+                        media_kind(*kind),
+                        Direction::RecvOnly,
+                        None,
+                        None,
+                        None,
+                    ));
                 }
                 Change::Send { cid, kind, rids } => {
                     let simulcast = (!rids.is_empty()).then(|| {
@@ -151,7 +164,13 @@ impl Peer {
                 Change::IceRestart => {
                     api.ice_restart(true);
                 }
+                Change::Renew => renew = true,
             }
+        }
+        if let (true, false, Some(mid)) = (renew, api.has_changes(), self.receiving.first()) {
+            // The instance makes an offer only for changes: there and back again is one.
+            api.set_direction(*mid, Direction::SendRecv);
+            api.set_direction(*mid, Direction::RecvOnly);
         }
         if self.channels.is_empty() {
             let lossy = ChannelConfig {

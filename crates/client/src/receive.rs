@@ -129,6 +129,13 @@ impl TrackReport {
     }
 }
 
+impl TrackReport {
+    /// As [`Self::is_clean`], and every packet carried a stamp: only then do the stamps prove anything.
+    pub fn is_verified(&self) -> bool {
+        self.is_clean() && self.stamps.received == self.packets
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Waiting {
     timestamp: u32,
@@ -151,6 +158,8 @@ pub(crate) struct Receiver {
     window: BTreeMap<u64, Waiting>,
     last: Option<Judged>,
     last_stamp: Option<Stamp>,
+    /// RTP time of the last key frame.
+    last_key_frame: Option<u32>,
     /// Highest stamp number judged, by source and layer.
     layers: HashMap<(u32, u8), u64>,
     ssrcs: Vec<u32>,
@@ -188,7 +197,10 @@ impl Receiver {
         report.packets += 1;
         report.bytes += packet.payload.len() as u64;
         report.markers += u64::from(packet.marker);
-        if report.codec.is_some_and(|codec| starts_key_frame(codec, packet.payload)) {
+        // Parameter sets and slices of one picture may each look like its start.
+        if report.codec.is_some_and(|codec| starts_key_frame(codec, packet.payload))
+            && self.last_key_frame.replace(packet.timestamp) != Some(packet.timestamp)
+        {
             report.key_frames += 1;
             report.first_key_frame.get_or_insert(packet.at);
         }
@@ -362,7 +374,7 @@ mod tests {
             scene.arrive(scene.sequence, millis, &payload);
         }
         let report = scene.receiver.report();
-        assert!(report.is_clean(), "{report:?}");
+        assert!(report.is_verified(), "{report:?}");
         assert_eq!((report.packets, report.stamps.received), (scene.sequence, scene.sequence));
         assert_eq!((report.stamps.whole_frames, report.key_frames), (300, 1));
         let latency = report.stamps.latency;

@@ -49,16 +49,19 @@ fn vp9(payload: &[u8]) -> Option<bool> {
     Some(begins && !predicted && spatial == 0)
 }
 
-/// RFC 6184 section 5.2: a unit of type IDR or a parameter set, alone, aggregated, or a fragment's start.
+/// RFC 6184 section 5.2: a sequence parameter set, or the first slice of an IDR picture, alone, aggregated, or
+/// as a fragment's start. `first_mb_in_slice` is in Exp-Golomb code, where a leading 1 bit is 0.
 fn h264(payload: &[u8]) -> Option<bool> {
-    let starts = |kind: u8| kind == IDR || kind == SPS;
+    let starts = |kind: u8, next: Option<&u8>| {
+        kind == SPS || (kind == IDR && next.is_some_and(|slice| slice & 0x80 != 0))
+    };
     match nal_type(*payload.first()?) {
         FU_A => {
             let fragment = *payload.get(1)?;
-            Some(fragment & 0x80 != 0 && nal_type(fragment) == IDR)
+            Some(fragment & 0x80 != 0 && starts(nal_type(fragment), payload.get(2)))
         }
-        STAP_A => Some(starts(nal_type(*payload.get(3)?))),
-        kind => Some(starts(kind)),
+        STAP_A => Some(starts(nal_type(*payload.get(3)?), payload.get(4))),
+        kind => Some(starts(kind, payload.get(1))),
     }
 }
 
@@ -68,7 +71,7 @@ mod tests {
 
     #[test]
     fn the_first_packet_of_a_key_frame_is_told_from_all_others() {
-        let cases: [(Codec, &[u8], bool); 15] = [
+        let cases: [(Codec, &[u8], bool); 16] = [
             (Codec::Vp8, &[0x10, 0x10, 0, 0], true),
             (Codec::Vp8, &[0x10, 0x11, 0, 0], false),
             (Codec::Vp8, &[0x00, 0x10, 0, 0], false),
@@ -77,9 +80,10 @@ mod tests {
             (Codec::Vp9, &[0x88, 0x05, 0], true),
             (Codec::Vp9, &[0xC8, 0x05, 0], false),
             (Codec::Vp9, &[0xA8, 0x85, 0x01, 0x02, 0], false),
-            (Codec::H264, &[0x65, 1], true),
+            (Codec::H264, &[0x65, 0x88], true),
+            (Codec::H264, &[0x65, 0x40], false),
             (Codec::H264, &[0x41, 1], false),
-            (Codec::H264, &[0x7C, 0x85, 1], true),
+            (Codec::H264, &[0x7C, 0x85, 0x88], true),
             (Codec::H264, &[0x7C, 0x45, 1], false),
             (Codec::H264, &[0x78, 0, 2, 0x67, 1], true),
             (Codec::Av1, &[0x18, 1], true),

@@ -4,7 +4,7 @@
 //! that follows from the stamp.
 
 /// Length of a stamp in bytes.
-pub const LEN: usize = 44;
+pub const LEN: usize = 40;
 
 const MAGIC: [u8; 4] = *b"KKS1";
 
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn what_is_no_stamp_is_not_taken_for_one() {
         assert_eq!(Stamp::read(&[]), None);
-        assert_eq!(Stamp::read(&[0; 43]), None);
+        assert_eq!(Stamp::read(&[0; LEN - 1]), None);
         assert_eq!(Stamp::read(&[0; 200]), None);
     }
 

@@ -355,7 +355,7 @@ mod tests {
     #[test]
     fn a_requested_key_frame_is_the_next_frame_of_that_layer_only() {
         let mut video = SyntheticVideo::vp8(VideoLayerSpec::simulcast());
-        let mut keys = |video: &mut SyntheticVideo, count: usize| {
+        let keys = |video: &mut SyntheticVideo, count: usize| {
             let mut keys = [0; 3];
             for _ in 0..count {
                 let frame = video.produce(0).unwrap();

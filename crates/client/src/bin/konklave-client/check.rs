@@ -122,7 +122,7 @@ async fn packets(client: &Client, from: &str, kind: Kind, least: u64) -> Result<
 }
 
 fn judge(report: &TrackReport) -> Result<String, ClientError> {
-    if !report.is_clean() {
+    if !report.is_verified() {
         return Err(ClientError::Protocol(format!("media is not clean: {report:#?}")));
     }
     let stamps = &report.stamps;
