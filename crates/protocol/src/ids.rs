@@ -146,7 +146,15 @@ mod tests {
     fn an_id_is_read_back_and_other_texts_are_not_ids() {
         let sid = TrackSid::from_random([7; 12]);
         assert_eq!(TrackSid::parse(sid.as_str()), Some(sid.clone()));
-        for text in ["", "TR_", "TR_0", "PA_hhhhhhhhhhhh", "TR_hhhhhhhhhhhhh", "TR_hhhhhhhhhhh1", "TR_hhhhhhhhhhh\u{e4}"] {
+        for text in [
+            "",
+            "TR_",
+            "TR_0",
+            "PA_hhhhhhhhhhhh",
+            "TR_hhhhhhhhhhhhh",
+            "TR_hhhhhhhhhhh1",
+            "TR_hhhhhhhhhhh\u{e4}",
+        ] {
             assert_eq!(TrackSid::parse(text), None, "{text}");
         }
     }

@@ -22,7 +22,9 @@ impl World {
             && publisher.state != State::Gone
             && subscriber.dialect.payload_type(published.recipe.codec).is_some()
             && publication.is_some_and(|publication| {
-                publication.flows && !publication.muted && publication.layers.iter().any(|layer| layer.running)
+                publication.flows
+                    && !publication.muted
+                    && publication.layers.iter().any(|layer| layer.running)
             })
     }
 
@@ -67,7 +69,9 @@ impl World {
             return Err(format!("no frame for {since:?}, longest pause {:?}", reception.longest_pause));
         }
         let tolerated = if up.loss.max(down.loss) > 0.05 { 3 } else { 0 };
-        if self.rules.tracks[track as usize].recipe.codec.is_video() && reception.counts.unrepaired > tolerated {
+        if self.rules.tracks[track as usize].recipe.codec.is_video()
+            && reception.counts.unrepaired > tolerated
+        {
             return Err(format!("{:?}", reception.counts));
         }
         let publication = self.clients[publisher].publications.iter().find(|known| known.number == track);
@@ -95,14 +99,19 @@ impl World {
             return Err(format!("knows {known:?} of {others:?}"));
         }
         for (number, member) in self.rules.members.iter().enumerate().filter(|(_, member)| member.present) {
-            let Some(sid) = member.sid.as_ref().filter(|_| member.room == own.room && !member.permission.hidden)
+            let Some(sid) =
+                member.sid.as_ref().filter(|_| member.room == own.room && !member.permission.hidden)
             else {
                 continue;
             };
             let active = self.clients[client].speakers.get(sid).is_some_and(|level| *level > 0.0);
             let publisher = &self.clients[number];
             let speaks = publisher.publications.iter().any(|publication| {
-                publication.sid.is_some() && publication.flows && publication.speaking && !publication.muted && publisher.state != State::Gone
+                publication.sid.is_some()
+                    && publication.flows
+                    && publication.speaking
+                    && !publication.muted
+                    && publisher.state != State::Gone
             });
             if active != speaks {
                 return Err(format!("believes that {} speaks: {active}", member.identity));

@@ -239,8 +239,12 @@ impl Client {
         let mut publication = Publication::new(number, recipe, self.rng.fork());
         let request = livekit::AddTrackRequest {
             cid: publication.cid.clone(),
-            r#type: if recipe.codec.is_video() { livekit::TrackType::Video } else { livekit::TrackType::Audio }
-                .into(),
+            r#type: if recipe.codec.is_video() {
+                livekit::TrackType::Video
+            } else {
+                livekit::TrackType::Audio
+            }
+            .into(),
             source: recipe.source.into(),
             ..Default::default()
         };
@@ -377,11 +381,16 @@ impl Client {
         answered: &Answered,
         names: &std::collections::HashMap<String, String>,
     ) -> Result<(), String> {
-        let (Some(track), Some(ssrc)) = (answered.track.as_ref().filter(|_| answered.sends), answered.ssrc) else {
+        let (Some(track), Some(ssrc)) = (answered.track.as_ref().filter(|_| answered.sends), answered.ssrc)
+        else {
             return Ok(());
         };
         if names.get(&answered.mid) != Some(track) {
-            return Err(format!("section {} carries {track} or {:?}", answered.mid, names.get(&answered.mid)));
+            return Err(format!(
+                "section {} carries {track} or {:?}",
+                answered.mid,
+                names.get(&answered.mid)
+            ));
         }
         let same_section = before.values().find(|(_, mid)| *mid == answered.mid);
         if let Some((other, _)) = same_section.filter(|(other, _)| other != track) {

@@ -76,8 +76,7 @@ impl Codec {
 fn vp8(stamp: &Stamp) -> Vec<u8> {
     let start = stamp.index == 0;
     let picture = (stamp.picture | 0x8000).to_be_bytes();
-    let mut descriptor =
-        vec![0x80 | (u8::from(start) << 4), 0xE0, picture[0], picture[1], stamp.tl0, 0x20];
+    let mut descriptor = vec![0x80 | (u8::from(start) << 4), 0xE0, picture[0], picture[1], stamp.tl0, 0x20];
     // Bit P of the frame's first byte is 0 in key frames.
     descriptor.push(if start { u8::from(!stamp.key) | 0x10 } else { 0xAA });
     descriptor
@@ -112,8 +111,7 @@ fn vp9(stamp: &Stamp) -> Vec<u8> {
         | (u8::from(begins) << 3)
         | (u8::from(ends) << 2)
         | (u8::from(with_structure) << 1);
-    let mut descriptor =
-        vec![flags, picture[0], picture[1], ((layer as u8) << 1) | u8::from(layer > 0)];
+    let mut descriptor = vec![flags, picture[0], picture[1], ((layer as u8) << 1) | u8::from(layer > 0)];
     if !stamp.key {
         descriptor.push(1 << 1); // P_DIFF 1, and no further one
     }

@@ -52,7 +52,8 @@ pub struct Dialect {
 impl Dialect {
     /// Random ids and payload types for these codecs. With `two_byte` some ids need two-byte headers.
     pub fn random(rng: &mut Rng, codecs: &[Codec], two_byte: bool) -> Self {
-        let mut ids: Vec<u8> = if two_byte { (1..=30).filter(|id| *id != 15).collect() } else { (1..=14).collect() };
+        let mut ids: Vec<u8> =
+            if two_byte { (1..=30).filter(|id| *id != 15).collect() } else { (1..=14).collect() };
         rng.shuffle(&mut ids);
         let mut kinds = VIDEO_EXTENSIONS.to_vec();
         kinds.push(ExtensionKind::AudioLevel);
@@ -303,7 +304,9 @@ pub fn read_answer(sdp: &str) -> Result<Vec<Answered>, String> {
             sections.push(Answered { rejected: port == Some("0"), payload_types, ..Answered::default() });
             continue;
         }
-        let (Some(section), Some(attribute)) = (sections.last_mut(), line.strip_prefix("a=")) else { continue };
+        let (Some(section), Some(attribute)) = (sections.last_mut(), line.strip_prefix("a=")) else {
+            continue;
+        };
         let (name, value) = attribute.split_once(':').unwrap_or((attribute, ""));
         let unreadable = || format!("cannot read {line}");
         match name {
@@ -313,13 +316,15 @@ pub fn read_answer(sdp: &str) -> Result<Vec<Answered>, String> {
             "sendrecv" => (section.sends, section.receives) = (true, true),
             "msid" => section.track = value.split(' ').nth(1).map(str::to_owned),
             "ssrc" => {
-                let ssrc = value.split(' ').next().and_then(|ssrc| ssrc.parse().ok()).ok_or_else(unreadable)?;
+                let ssrc =
+                    value.split(' ').next().and_then(|ssrc| ssrc.parse().ok()).ok_or_else(unreadable)?;
                 if section.rtx_ssrc != Some(ssrc) {
                     section.ssrc.get_or_insert(ssrc);
                 }
             }
             "ssrc-group" => {
-                let numbers: Vec<u32> = value.split(' ').skip(1).filter_map(|ssrc| ssrc.parse().ok()).collect();
+                let numbers: Vec<u32> =
+                    value.split(' ').skip(1).filter_map(|ssrc| ssrc.parse().ok()).collect();
                 let [media, rtx] = numbers[..] else { return Err(unreadable()) };
                 (section.ssrc, section.rtx_ssrc) = (Some(media), Some(rtx));
             }

@@ -111,7 +111,9 @@ impl Rules {
             || allows.track_permissions.iter().any(|entry| {
                 let meant = entry.participant_identity == subscriber.identity
                     || Some(&entry.participant_sid) == subscriber.sid.as_ref();
-                meant && (entry.all_tracks || entry.track_sids.iter().any(|sid| Some(sid) == track.sid.as_ref()))
+                meant
+                    && (entry.all_tracks
+                        || entry.track_sids.iter().any(|sid| Some(sid) == track.sid.as_ref()))
             })
     }
 
@@ -125,12 +127,15 @@ impl Rules {
         match command {
             SessionCommand::Offer(_) => self.offered(client, carries),
             SessionCommand::Subscription(update) => {
-                for track in update.track_sids.iter().filter_map(|sid| self.track_of(sid)).collect::<Vec<_>>() {
+                for track in update.track_sids.iter().filter_map(|sid| self.track_of(sid)).collect::<Vec<_>>()
+                {
                     self.members[client].wants.insert(track, update.subscribe);
                 }
             }
             SessionCommand::TrackSetting(settings) => {
-                for track in settings.track_sids.iter().filter_map(|sid| self.track_of(sid)).collect::<Vec<_>>() {
+                for track in
+                    settings.track_sids.iter().filter_map(|sid| self.track_of(sid)).collect::<Vec<_>>()
+                {
                     let member = &mut self.members[client];
                     if settings.disabled {
                         member.paused.insert(track);
@@ -153,7 +158,9 @@ impl Rules {
 
     /// An offer carries these of a client's tracks and no others.
     pub fn offered(&mut self, client: usize, carries: &[u32]) {
-        for (number, track) in self.tracks.iter_mut().enumerate().filter(|(_, track)| track.publisher == client) {
+        for (number, track) in
+            self.tracks.iter_mut().enumerate().filter(|(_, track)| track.publisher == client)
+        {
             track.carried = carries.contains(&(number as u32));
         }
     }

@@ -134,7 +134,9 @@ impl Script {
     fn publish(&mut self, client: usize) {
         let codecs: Vec<Codec> = Codec::ALL
             .into_iter()
-            .filter(|codec| codec.is_video() && self.world.clients[client].dialect.payload_type(*codec).is_some())
+            .filter(|codec| {
+                codec.is_video() && self.world.clients[client].dialect.payload_type(*codec).is_some()
+            })
             .collect();
         let rng = self.world.rng();
         let codec = rng.choice(codecs).unwrap_or(Codec::Vp8);

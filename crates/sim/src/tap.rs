@@ -148,7 +148,8 @@ impl Tap {
     pub fn end_turn(&mut self, rules: &Rules) -> Result<(), String> {
         self.turn += 1;
         for (ssrc, stream) in self.streams.iter_mut().filter(|(_, stream)| stream.mid.is_some()) {
-            let (sid, mid) = self.declared.get(ssrc).ok_or_else(|| format!("source {ssrc} was never declared"))?;
+            let (sid, mid) =
+                self.declared.get(ssrc).ok_or_else(|| format!("source {ssrc} was never declared"))?;
             let expected = rules.tracks.get(stream.track as usize).and_then(|track| track.sid.as_ref());
             if expected != Some(sid) {
                 return Err(format!("source {ssrc} is declared {sid} and carries {expected:?}"));
@@ -178,7 +179,8 @@ impl Tap {
         let rtp = Rtp::read(opened).ok_or("malformed RTP")?;
         let (codec, is_rtx) =
             dialect.meaning(rtp.payload_type).ok_or_else(|| format!("payload type {}", rtp.payload_type))?;
-        let payload = if is_rtx { rtp.payload.get(2..).ok_or("an empty retransmission")? } else { rtp.payload };
+        let payload =
+            if is_rtx { rtp.payload.get(2..).ok_or("an empty retransmission")? } else { rtp.payload };
         let (stamp, descriptor) = Stamp::read(payload)?;
         let describe = |what: &str| format!("{what}: {stamp:?}");
         rules.may_get(self.client, stamp.track, is_rtx).map_err(describe)?;
@@ -273,8 +275,7 @@ impl Tap {
         }
         if sequence > stream.newest.sequence {
             let picture = seen_picture.or(stream.newest.picture);
-            stream.newest =
-                Newest { sequence, timestamp: rtp.timestamp, picture, captured: stamp.captured };
+            stream.newest = Newest { sequence, timestamp: rtp.timestamp, picture, captured: stamp.captured };
         }
         Ok(())
     }

@@ -103,8 +103,7 @@ pub struct RtpHeader {
 impl RtpHeader {
     /// The header's bytes, with one-byte elements where they fit and two-byte elements otherwise.
     pub fn bytes(&self) -> Vec<u8> {
-        let flags =
-            0x80 | (u8::from(self.padding) << 5) | (u8::from(!self.extensions.is_empty()) << 4);
+        let flags = 0x80 | (u8::from(self.padding) << 5) | (u8::from(!self.extensions.is_empty()) << 4);
         let mut out = vec![flags, (u8::from(self.marker) << 7) | self.payload_type];
         out.extend(self.sequence.to_be_bytes());
         out.extend(self.timestamp.to_be_bytes());
@@ -112,8 +111,7 @@ impl RtpHeader {
         if self.extensions.is_empty() {
             return out;
         }
-        let one_byte =
-            self.extensions.iter().all(|(id, value)| *id < 15 && (1..=16).contains(&value.len()));
+        let one_byte = self.extensions.iter().all(|(id, value)| *id < 15 && (1..=16).contains(&value.len()));
         let mut body = Vec::new();
         for (id, value) in &self.extensions {
             if one_byte {
@@ -219,7 +217,9 @@ fn read_packet(count: u8, kind: u8, body: &[u8]) -> Option<Rtcp> {
                 let first = u16::from_be_bytes([entry[0], entry[1]]);
                 let mask = u16::from_be_bytes([entry[2], entry[3]]);
                 lost.push(first);
-                lost.extend((0..16).filter(|bit| mask & (1 << bit) != 0).map(|bit| first.wrapping_add(bit + 1)));
+                lost.extend(
+                    (0..16).filter(|bit| mask & (1 << bit) != 0).map(|bit| first.wrapping_add(bit + 1)),
+                );
             }
             Rtcp::Nack { media: u32_at(body, 4)?, lost }
         }
@@ -263,7 +263,14 @@ fn packet(out: &mut Vec<u8>, count: u8, kind: u8, body: &[u8]) {
 }
 
 /// Appends a sender report.
-pub fn write_sender_report(out: &mut Vec<u8>, ssrc: u32, ntp: u64, timestamp: u32, packets: u32, octets: u32) {
+pub fn write_sender_report(
+    out: &mut Vec<u8>,
+    ssrc: u32,
+    ntp: u64,
+    timestamp: u32,
+    packets: u32,
+    octets: u32,
+) {
     let mut body = ssrc.to_be_bytes().to_vec();
     body.extend(ntp.to_be_bytes());
     for word in [timestamp, packets, octets] {

@@ -39,14 +39,14 @@ const EPOCH_MS: i64 = 1_700_000_000_000;
 
 /// Refusals that a correct core gives to correct clients on bad networks. Others are violations.
 const EXPECTED_REFUSALS: [(&str, &str); 10] = [
-    ("demux", "unknown-source"),      // after leaving
-    ("srtp", "replayed"),             // doubled by the network
-    ("srtp", "not-authentic"),        // on its way when somebody else took over the address
-    ("rtp", "unknown-ssrc"),          // before the offer or after unpublishing
-    ("rtp", "duplicate"),             // repeated and late
-    ("rtp", "too-old"),               // held back too long
-    ("rtcp", "unknown-ssrc"),         // feedback on what was just unsubscribed
-    ("rtcp", "nack-rate"),            // a burst on a bad network
+    ("demux", "unknown-source"), // after leaving
+    ("srtp", "replayed"),        // doubled by the network
+    ("srtp", "not-authentic"),   // on its way when somebody else took over the address
+    ("rtp", "unknown-ssrc"),     // before the offer or after unpublishing
+    ("rtp", "duplicate"),        // repeated and late
+    ("rtp", "too-old"),          // held back too long
+    ("rtcp", "unknown-ssrc"),    // feedback on what was just unsubscribed
+    ("rtcp", "nack-rate"),       // a burst on a bad network
     ("signal", "publish-not-allowed"),
     ("room", "no-shared-codec"),
 ];
@@ -260,8 +260,7 @@ impl World {
     /// Subscribes or unsubscribes, if the track's id is known.
     pub fn subscribe(&mut self, client: usize, track: u32, subscribe: bool) {
         let Some(sid) = self.sid(track) else { return };
-        let update =
-            livekit::UpdateSubscription { track_sids: vec![sid], subscribe, ..Default::default() };
+        let update = livekit::UpdateSubscription { track_sids: vec![sid], subscribe, ..Default::default() };
         self.clients[client].say(SessionCommand::Subscription(update));
         self.collect(client);
     }
@@ -269,8 +268,7 @@ impl World {
     /// Pauses or resumes a subscription, if the track's id is known.
     pub fn pause(&mut self, client: usize, track: u32, disabled: bool) {
         let Some(sid) = self.sid(track) else { return };
-        let settings =
-            livekit::UpdateTrackSettings { track_sids: vec![sid], disabled, ..Default::default() };
+        let settings = livekit::UpdateTrackSettings { track_sids: vec![sid], disabled, ..Default::default() };
         self.clients[client].say(SessionCommand::TrackSetting(settings));
         self.collect(client);
     }
@@ -476,7 +474,10 @@ impl World {
                     self.violation(&format!("refused: {layer} {code}"));
                 }
             }
-            Event::ParticipantJoined { .. } | Event::ParticipantLeft { .. } | Event::Route(_) | Event::Unroute(_) => {}
+            Event::ParticipantJoined { .. }
+            | Event::ParticipantLeft { .. }
+            | Event::Route(_)
+            | Event::Unroute(_) => {}
         }
     }
 
@@ -489,7 +490,8 @@ impl World {
                 self.rules.members[client].sid = Some(joined.participant.sid.clone());
             }
             SessionEvent::TrackPublished(published) => {
-                let number = published.cid.strip_prefix("cid-").and_then(|number| number.parse::<usize>().ok());
+                let number =
+                    published.cid.strip_prefix("cid-").and_then(|number| number.parse::<usize>().ok());
                 if let (Some(track), Some(info)) =
                     (number.and_then(|number| self.rules.tracks.get_mut(number)), &published.track)
                 {

@@ -112,10 +112,8 @@ fn a_hundred_turns_need_no_more_sections_than_were_in_use_at_once() {
     let anna = join(&mut world, "r", "anna");
     let options = JoinOptions { sections: (0, 0), auto_subscribe: false, ..JoinOptions::default() };
     let ben = world.join("r", "ben", options);
-    let tracks = [
-        world.publish(anna, Recipe::camera(Codec::Vp8)),
-        world.publish(anna, Recipe::screen(Codec::H264)),
-    ];
+    let tracks =
+        [world.publish(anna, Recipe::camera(Codec::Vp8)), world.publish(anna, Recipe::screen(Codec::H264))];
     world.run(SECOND);
     for turn in 0..100 {
         let track = tracks[turn % 2];
@@ -180,7 +178,8 @@ fn what_a_token_or_a_publisher_forbids_does_not_arrive() {
     );
     let hidden = world.join("r", "hidden", with(|permission| permission.hidden = true));
     let sound = world.publish(anna, Recipe::microphone());
-    let forbidden = [world.publish(mute, Recipe::microphone()), world.publish(voice, Recipe::camera(Codec::Vp8))];
+    let forbidden =
+        [world.publish(mute, Recipe::microphone()), world.publish(voice, Recipe::camera(Codec::Vp8))];
     let allowed = world.publish(voice, Recipe::microphone());
     world.run(SECOND * 3);
     world.check_flow(SECOND);

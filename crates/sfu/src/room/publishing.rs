@@ -161,11 +161,8 @@ impl super::Room {
         if withdrawn.is_empty() {
             return;
         }
+        // The publisher knows what it withdrew: `TrackUnpublished` is for what the server ends.
         for track in withdrawn {
-            if let Some(sid) = self.tracks.get(track).map(|track| track.sid.to_string()) {
-                let response = livekit::TrackUnpublishedResponse { track_sid: sid };
-                self.tell(context, key, SessionEvent::TrackUnpublished(response));
-            }
             self.remove_track(context, track);
         }
         if let Some(participant) = self.participants.get_mut(key) {

@@ -255,7 +255,8 @@ impl UpLayer {
         let descriptor = self.descriptor(packet, map);
         let keyframe_start = !original.payload.is_empty()
             && is_keyframe_start(codec.kind, original.payload, descriptor.as_ref())
-            && (codec.kind != CodecKind::H264 || self.begins_picture(sequence, packet.timestamp(), original.payload));
+            && (codec.kind != CodecKind::H264
+                || self.begins_picture(sequence, packet.timestamp(), original.payload));
         let vp8 =
             (codec.kind == CodecKind::Vp8).then(|| vp8::Descriptor::parse(original.payload).ok()).flatten();
         let header = PacketHeader {
