@@ -337,6 +337,7 @@ impl World {
             }
             Happening::Said(client, said) => {
                 self.note(|| format!("client {client} says {}", told(&said)));
+                self.poll(); // what was received before is sent by the rules of before
                 self.rules.hear(self.now, client, &said.command, &said.carries);
                 let session = self.clients[client].session;
                 let command = Command::Session(session, said.command);

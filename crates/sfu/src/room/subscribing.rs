@@ -156,7 +156,13 @@ impl super::Room {
         for sid in settings.track_sids.iter().take(context.config.limits.media_sections) {
             let Some(track) = self.by_track_sid.get(sid.as_str()).copied() else { continue };
             let Some(participant) = self.participants.get_mut(key) else { return };
-            let Some(subscription) = participant.subscriptions.get_mut(&track) else { continue };
+            // A setting may come before the wish, and holds then.
+            let subscription = participant.subscriptions.entry(track).or_insert(Subscription {
+                desired: false,
+                allowed: false,
+                disabled: false,
+                down_track: None,
+            });
             let was_disabled = std::mem::replace(&mut subscription.disabled, settings.disabled);
             if let Some(down) = subscription.down_track.and_then(|down| participant.down_tracks.get_mut(down))
             {
