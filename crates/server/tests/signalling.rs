@@ -207,7 +207,7 @@ async fn garbage_of_every_kind_leaves_the_session_alive_or_closes_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_connection_is_closed_and_a_talking_one_is_not() {
     let mut settings = settings();
-    settings.patience.silence = Duration::from_millis(400);
+    settings.patience.silence = Duration::from_secs(3);
     let server = TestServer::start_with(settings).await;
     let (mut silent, _) = server.joined("r", "silent").await;
     let (mut talking, _) = server.joined("r", "talking").await;
