@@ -289,8 +289,7 @@ impl Peer {
     pub(crate) fn send_frame(&mut self, frame: OutgoingFrame, now: Instant) -> Result<bool, ClientError> {
         let mut api = self.rtc.direct_api();
         let Some(stream) = api.stream_tx_by_mid(frame.mid, frame.rid) else { return Ok(false) };
-        let mut sequence = frame.first_sequence;
-        for payload in frame.payloads {
+        for (sequence, payload) in (frame.first_sequence..).zip(frame.payloads) {
             let extensions = ExtensionValues {
                 audio_level: frame.audio_level,
                 voice_activity: frame.audio_level.map(|level| level > -60),
@@ -308,7 +307,6 @@ impl Peer {
                 .ext_vals(extensions)
                 .nackable(true),
             );
-            sequence += 1;
         }
         self.drain(now)?;
         Ok(true)
@@ -521,4 +519,79 @@ fn local_addresses() -> Result<Vec<IpAddr>, ClientError> {
     addresses.sort();
     addresses.dedup();
     Ok(addresses)
+}
+
+#[cfg(test)]
+mod tests {
+    use str0m::change::SdpOffer;
+
+    use super::*;
+
+    /// A peer on loopback and what stands for the server, which answers but sends and takes nothing.
+    fn pair() -> (Peer, Rtc, Instant) {
+        let now = Instant::now();
+        let options = Options { addresses: vec![IpAddr::from([127, 0, 0, 1])], ..Options::default() };
+        (Peer::new(&options, now).unwrap(), Rtc::new(now), now)
+    }
+
+    fn exchange(peer: &mut Peer, server: &mut Rtc, changes: &[Change], now: Instant) -> String {
+        let (offer, pending) = peer.offer(changes, now).unwrap().expect("an offer");
+        let parsed = SdpOffer::from_sdp_string(&offer).unwrap();
+        // A server without tracks leaves the sections for them inactive.
+        let answer = server.sdp_api().accept_offer(parsed).unwrap().to_sdp_string();
+        let answer = answer.replace("a=sendonly", "a=inactive");
+        // One mDNS candidate must not spoil the answer.
+        let answer =
+            answer.replacen("a=mid:", "a=candidate:1 1 udp 2113937151 6f1c.local 5000 typ host\r\na=mid:", 1);
+        peer.accept(pending, &answer, now).unwrap();
+        offer
+    }
+
+    fn count(sdp: &str, line: &str) -> usize {
+        sdp.lines().filter(|other| *other == line).count()
+    }
+
+    #[tokio::test]
+    async fn free_sections_are_offered_again_after_an_answer_left_them_inactive() {
+        let (mut peer, mut server, now) = pair();
+        let changes = [Change::Receive(Kind::Audio), Change::Receive(Kind::Video)];
+        let first = exchange(&mut peer, &mut server, &changes, now);
+        assert_eq!(count(&first, "a=recvonly"), 2);
+        assert!(first.contains("m=application"));
+        for _ in 0..3 {
+            let again = exchange(&mut peer, &mut server, &[Change::Renew], now);
+            assert_eq!((count(&again, "a=recvonly"), count(&again, "a=inactive")), (2, 0));
+            assert_eq!(sdp::sections(&again).len(), 3);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_published_track_gets_a_section_with_its_id_and_its_layers() {
+        let (mut peer, mut server, now) = pair();
+        exchange(&mut peer, &mut server, &[Change::Receive(Kind::Video)], now);
+        let send = Change::Send { cid: "TRC1".into(), kind: Kind::Video, rids: vec!["q", "h", "f"] };
+        let offer = exchange(&mut peer, &mut server, &[send], now);
+        let sections = sdp::sections(&offer);
+        let (mid, section) = sections
+            .iter()
+            .find(|(_, section)| section.msid.as_ref().is_some_and(|(_, track)| track == "TRC1"))
+            .expect("a section with the track's id");
+        assert!(section.sending && !section.receiving);
+        assert!(offer.contains("a=simulcast:send q;h;f"));
+        let mid = Mid::from(mid.as_str());
+        assert!(peer.payload_type(mid, Codec::Vp8).is_some());
+        assert!(peer.payload_type(mid, Codec::Opus).is_none());
+        let stopped = exchange(&mut peer, &mut server, &[Change::Stop { mid: mid.to_string() }], now);
+        assert!(!sdp::sections(&stopped)[&mid.to_string()].sending);
+    }
+
+    #[tokio::test]
+    async fn candidates_of_no_use_are_refused_and_the_rest_waits_for_the_answer() {
+        let (mut peer, _, now) = pair();
+        for bad in ["", "nonsense", "candidate:1 1 udp 2113937151 6f1c.local 5000 typ host"] {
+            assert!(!peer.trickle(bad, now).unwrap(), "{bad}");
+        }
+        assert!(peer.trickle("candidate:1 1 udp 2130706431 192.0.2.1 5000 typ host", now).unwrap());
+        assert_eq!(peer.early_candidates.len(), 1);
+    }
 }

@@ -598,8 +598,7 @@ mod tests {
 
     #[test]
     fn old_news_and_news_of_an_earlier_stay_change_nothing() {
-        let mut state = ClientState::default();
-        state.local = info("me", "PA_me", 1, &[]);
+        let mut state = ClientState { local: info("me", "PA_me", 1, &[]), ..ClientState::default() };
         state.update_participants(vec![info("ada", "PA_2", 5, &[])]);
         assert!(state.update_participants(vec![info("ada", "PA_2", 4, &[("TR_1", false)])]).is_empty());
         assert!(state.update_participants(vec![gone("ada", "PA_1")]).is_empty());

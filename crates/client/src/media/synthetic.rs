@@ -235,7 +235,8 @@ impl MediaSource for SyntheticVideo {
     fn produce(&mut self, sent_at: u64) -> Option<Frame> {
         let index = self.next_layer()?;
         let (source, codec) = (self.source, self.codec);
-        let scheduled = self.key_frame_every.is_some_and(|every| self.layers[index].frame % every == 0);
+        let scheduled =
+            self.key_frame_every.is_some_and(|every| self.layers[index].frame.is_multiple_of(every));
         let layer = &mut self.layers[index];
         let key = std::mem::take(&mut layer.key_frame_wanted) || scheduled;
         let bytes = if key { layer.spec.key_frame_bytes } else { layer.spec.frame_bytes };
