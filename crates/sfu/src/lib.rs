@@ -16,9 +16,10 @@ pub mod track;
 
 pub use sfu::Sfu;
 
-/// A time for tests to count from.
+/// A time for tests to count from; the same however often it is asked for.
 #[cfg(test)]
 #[allow(clippy::disallowed_methods)] // tests run the core, so the time has to come from somewhere
 fn test_start() -> std::time::Instant {
-    std::time::Instant::now()
+    static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    *START.get_or_init(std::time::Instant::now)
 }

@@ -91,6 +91,9 @@ struct Slot {
 pub struct PacketStore {
     slots: Vec<Option<Slot>>,
     highest: Option<u64>,
+    /// Numbers below were overwritten or may have been: the ring forgets them, and growing makes room in
+    /// which they would look new.
+    floor: u64,
 }
 
 impl PacketStore {
@@ -116,7 +119,13 @@ impl PacketStore {
         }
         let extensions = if extensions.len() <= MAX_EXTENSIONS { extensions } else { &[] };
         let index = self.slot_for(&header)?;
-        let mut bytes = self.slots[index].take().map(|slot| slot.bytes).unwrap_or_default();
+        let mut bytes = match self.slots[index].take() {
+            Some(slot) => {
+                self.floor = self.floor.max(slot.header.sequence + 1);
+                slot.bytes
+            }
+            None => Vec::new(),
+        };
         bytes.clear();
         bytes.extend_from_slice(extensions);
         bytes.extend_from_slice(payload);
@@ -145,7 +154,8 @@ impl PacketStore {
         if self.slots.is_empty() {
             self.slots.resize_with(FIRST_PACKETS, || None);
         }
-        if self.highest.is_some_and(|highest| header.sequence + (self.slots.len() as u64) <= highest) {
+        let behind = |highest| header.sequence + (self.slots.len() as u64) <= highest;
+        if header.sequence < self.floor || self.highest.is_some_and(behind) {
             return Err(NotStored::TooOld);
         }
         loop {
@@ -219,6 +229,22 @@ mod tests {
             store.insert(header(1999 - 256, start + Duration::from_secs(8)), b"", b""),
             Err(NotStored::TooOld)
         );
+    }
+
+    #[test]
+    fn what_was_overwritten_is_not_new_again_when_the_store_has_grown() {
+        let start = crate::test_start();
+        let later = start + Duration::from_secs(2);
+        let mut store = PacketStore::new();
+        for sequence in 0..FIRST_PACKETS as u64 {
+            store.insert(header(sequence, start), b"", b"x").expect("new");
+        }
+        // The first half is overwritten, being old; then a burst of young packets makes the store grow.
+        for sequence in 64..=128 {
+            store.insert(header(sequence, later), b"", b"x").expect("new");
+        }
+        assert!(store.slots.len() > FIRST_PACKETS);
+        assert_eq!(store.insert(header(1, later), b"", b"x"), Err(NotStored::TooOld));
     }
 
     #[test]
