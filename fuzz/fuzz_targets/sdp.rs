@@ -41,6 +41,7 @@ fn track(kind: MediaKind, number: u32) -> SendTrack {
         kind,
         participant_sid: "PA_fuzz".to_owned(),
         track_sid: format!("TR_{number}"),
+        stream: "camera",
         ssrc: 2 * number,
         rtx_ssrc: Some(2 * number + 1),
         cname: "fuzz".to_owned(),

@@ -241,6 +241,7 @@ impl super::Room {
                 kind,
                 participant_sid: publisher_sid.clone(),
                 track_sid: up_track.sid.to_string(),
+                stream: stream(up_track.info.source()),
                 ssrc: context.random_ssrc(),
                 rtx_ssrc: (kind == MediaKind::Video).then(|| context.random_ssrc()),
                 cname: publisher_sid,
@@ -389,4 +390,13 @@ impl Participant {
 
 fn kind_of(track: &UpTrack) -> MediaKind {
     if track.is_audio() { MediaKind::Audio } else { MediaKind::Video }
+}
+
+/// The stream of a track: a person's voice and picture are one, and so are a screen and its sound. A name that
+/// the publisher chose is not used: it would be text of a stranger's in everybody's SDP.
+fn stream(source: livekit::TrackSource) -> &'static str {
+    match source {
+        livekit::TrackSource::ScreenShare | livekit::TrackSource::ScreenShareAudio => "screen",
+        _ => "camera",
+    }
 }

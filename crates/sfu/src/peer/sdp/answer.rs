@@ -135,9 +135,9 @@ impl Lines {
         let direction = Direction::new(send.is_some(), rtp.direction.sends());
         self.put(format_args!("a={}", direction.as_str()));
         if let Some(SendSection { track, .. }) = send {
-            let (participant, track) = (&track.participant_sid, &track.track_sid);
-            // The stream names publisher and track, the way LiveKit's clients take it apart.
-            self.put(format_args!("a=msid:{participant}|{track} {track}"));
+            let (participant, stream, track) = (&track.participant_sid, track.stream, &track.track_sid);
+            // The way LiveKit's clients take it apart; which track it is they learn from `mid_to_track_id`.
+            self.put(format_args!("a=msid:{participant}|{stream} {track}"));
         }
         self.put(format_args!("a=rtcp-mux"));
         if rtp.rtcp_rsize {

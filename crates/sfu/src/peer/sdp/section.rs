@@ -73,6 +73,9 @@ pub struct SendTrack {
     pub participant_sid: String,
     /// The track, `TR_…`.
     pub track_sid: String,
+    /// The publisher's stream (`a=msid`) that it belongs to: browsers play in step what shares a stream, and
+    /// nothing else (measured: without it Chromium never estimates when a picture was taken).
+    pub stream: &'static str,
     /// Source of the media.
     pub ssrc: u32,
     /// Source of its retransmissions.

@@ -254,14 +254,14 @@ fn a_bound_track_is_named_in_every_way_clients_look_for() {
         assert_eq!(mid_to_track_id["0"], "TR_1");
         assert_eq!(mid_to_track_id["3"], "TR_2");
         let audio = lines(&sdp, "0");
-        for line in ["a=sendonly", "a=msid:PA_alice|TR_1 TR_1", "a=ssrc:1001 cname:alice"] {
+        for line in ["a=sendonly", "a=msid:PA_alice|camera TR_1", "a=ssrc:1001 cname:alice"] {
             assert!(audio.contains(&line), "{line}");
         }
         assert!(!audio.iter().any(|line| line.starts_with("a=ssrc-group")));
         let video = lines(&sdp, "3");
         for line in [
             "a=sendonly",
-            "a=msid:PA_alice|TR_2 TR_2",
+            "a=msid:PA_alice|camera TR_2",
             "a=ssrc-group:FID 1002 2002",
             "a=ssrc:1002 cname:alice",
             "a=ssrc:2002 cname:alice",

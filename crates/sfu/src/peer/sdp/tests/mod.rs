@@ -92,6 +92,7 @@ fn track(kind: MediaKind, number: u32) -> SendTrack {
         kind,
         participant_sid: "PA_alice".to_owned(),
         track_sid: format!("TR_{number}"),
+        stream: "camera",
         ssrc: 1000 + number,
         rtx_ssrc: (kind == MediaKind::Video).then_some(2000 + number),
         cname: "alice".to_owned(),
