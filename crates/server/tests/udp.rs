@@ -60,7 +60,7 @@ async fn a_second_server_on_the_port_is_turned_away_in_words() {
     let first = TestServer::start().await;
     let mut settings = settings();
     settings.port = first.address.port();
-    let error = Server::start(settings).await.err().expect("the port is taken");
+    let error = Server::start(settings).await.expect_err("the port is taken");
     assert!(matches!(error, StartError::Bind(_)));
     assert!(error.to_string().contains("already listens"), "{error}");
     first.joined("r", "ada").await;

@@ -20,6 +20,9 @@ pub(super) fn shared(config: &Config) -> Result<Arc<Shared>, TransportError> {
     Ok(Arc::new(Shared::new(config)?))
 }
 
+/// Fills a slice with random bytes: the system's in a server.
+pub(super) type RandomSource = fn(&mut [u8]);
+
 /// The core panicked and was replaced by an empty one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lost;
@@ -28,15 +31,16 @@ pub(super) struct Lost;
 pub(super) struct Core {
     config: Config,
     shared: Arc<Shared>,
+    random: RandomSource,
     sfu: Sfu,
     batch: SendBatch,
     deadline: Option<Instant>,
 }
 
 impl Core {
-    pub(super) fn new(config: Config, shared: Arc<Shared>) -> Self {
-        let sfu = fresh(&config, &shared);
-        Self { config, shared, sfu, batch: SendBatch::new(), deadline: None }
+    pub(super) fn new(config: Config, shared: Arc<Shared>, random: RandomSource) -> Self {
+        let sfu = fresh(&config, &shared, random);
+        Self { config, shared, random, sfu, batch: SendBatch::new(), deadline: None }
     }
 
     /// When the core wants to be woken.
@@ -111,7 +115,7 @@ impl Core {
     }
 
     fn replace(&mut self) -> Lost {
-        let old = std::mem::replace(&mut self.sfu, fresh(&self.config, &self.shared));
+        let old = std::mem::replace(&mut self.sfu, fresh(&self.config, &self.shared, self.random));
         // What panicked once may panic again while it is taken apart; then its memory is the price.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(old)));
         self.batch = SendBatch::new();
@@ -120,6 +124,6 @@ impl Core {
     }
 }
 
-fn fresh(config: &Config, shared: &Arc<Shared>) -> Sfu {
-    Sfu::new(Instant::now(), config.clone(), Arc::clone(shared), Box::new(crate::random::fill))
+fn fresh(config: &Config, shared: &Arc<Shared>, random: RandomSource) -> Sfu {
+    Sfu::new(Instant::now(), config.clone(), Arc::clone(shared), Box::new(random))
 }

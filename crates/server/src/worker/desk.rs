@@ -333,3 +333,114 @@ impl Events<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use protocol::ids::{Identity, RoomName};
+    use sfu::command::Join;
+
+    use super::*;
+    use crate::worker::core;
+    use crate::worker::handover::switchboard;
+
+    thread_local! {
+        static BROKEN: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// A source that breaks on demand: the one part of a core that a test can make panic.
+    fn fragile(bytes: &mut [u8]) {
+        assert!(!BROKEN.get(), "broken on purpose");
+        crate::random::fill(bytes);
+    }
+
+    fn desk(metrics: &Metrics, directory: &Arc<Directory>) -> (Desk, UdpSocket) {
+        let config = sfu::config::Config::default();
+        let shared = core::shared(&config).expect("a certificate");
+        let core = Core::new(config, shared, fragile);
+        let poll = mio::Poll::new().expect("an event queue");
+        let waker = Arc::new(mio::Waker::new(poll.registry(), mio::Token(0)).expect("a waker"));
+        let (_, mut lines) = switchboard(&[waker]);
+        let lines = lines.remove(0);
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("loopback");
+        let socket = UdpSocket::new(socket).expect("options");
+        (Desk::new(0, core, lines, Arc::clone(directory), metrics.clone()), socket)
+    }
+
+    fn join(session: u64, room: &str) -> (ToWorker, mpsc::Receiver<SessionEvent>) {
+        let (events, received) = mpsc::channel(64);
+        let join = Join {
+            session: SessionId(session),
+            room: RoomName::new(room),
+            identity: Identity::new(format!("identity-{session}")),
+            name: String::new(),
+            metadata: String::new(),
+            attributes: HashMap::new(),
+            permission: livekit::ParticipantPermission { can_subscribe: true, ..Default::default() },
+            kind: livekit::participant_info::Kind::Standard,
+            client: livekit::ClientInfo::default(),
+            auto_subscribe: true,
+            offer: None,
+            add_tracks: Vec::new(),
+            now_unix_ms: 0,
+            keyed: None,
+        };
+        (ToWorker::Join { join: Box::new(join), events }, received)
+    }
+
+    #[test]
+    fn a_core_that_fails_costs_its_rooms_and_not_the_worker() {
+        let (metrics, directory) = (Metrics::new(), Arc::new(Directory::default()));
+        let (mut desk, mut socket) = desk(&metrics, &directory);
+        let now = Instant::now();
+        let (first, mut first_events) = join(1, "one");
+        desk.command(now, first);
+        desk.settle(now, &mut socket);
+        assert!(matches!(first_events.try_recv(), Ok(SessionEvent::Joined(_))));
+        assert_eq!(directory.census().participants, 1);
+
+        BROKEN.set(true);
+        let (second, _second_events) = join(2, "two");
+        desk.command(now, second);
+        desk.settle(now, &mut socket);
+        BROKEN.set(false);
+        let told = std::iter::from_fn(|| first_events.try_recv().ok()).last();
+        let Some(SessionEvent::Leave(leave)) = told else { panic!("the client is told: {told:?}") };
+        assert_eq!(leave.action, i32::from(livekit::leave_request::Action::Reconnect));
+        assert_eq!(directory.census().participants, 0, "and the room is forgotten");
+        assert!(metrics.render(&directory).contains("konklave_core_panics_total 1"));
+
+        let (third, mut third_events) = join(3, "one");
+        desk.command(now, third);
+        desk.settle(now, &mut socket);
+        assert!(matches!(third_events.try_recv(), Ok(SessionEvent::Joined(_))), "the worker goes on");
+    }
+
+    #[test]
+    fn a_session_that_does_not_read_is_dropped() {
+        let (metrics, directory) = (Metrics::new(), Arc::new(Directory::default()));
+        let (mut desk, mut socket) = desk(&metrics, &directory);
+        let now = Instant::now();
+        let (deaf, mut deaf_events) = join(1, "one");
+        desk.command(now, deaf);
+        desk.settle(now, &mut socket);
+        for session in 2..80 {
+            let (other, _events) = join(session, "one");
+            desk.command(now, other);
+            desk.settle(now, &mut socket);
+            desk.command(
+                now,
+                ToWorker::Session(
+                    SessionId(session),
+                    SessionCommand::Leave(livekit::DisconnectReason::ClientInitiated),
+                ),
+            );
+            desk.settle(now, &mut socket);
+        }
+        desk.finish(&mut socket);
+        while deaf_events.try_recv().is_ok() {}
+        assert!(deaf_events.is_closed(), "its queue is closed, so that its connection ends");
+        assert_eq!(metrics.rejected("signal", "slow-client"), 1);
+    }
+}

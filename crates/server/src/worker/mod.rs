@@ -112,7 +112,7 @@ impl Workers {
             let index = u8::try_from(index).unwrap_or(u8::MAX);
             let (queue, commands) = mpsc::channel(COMMAND_QUEUE);
             let config = sfu::config::Config { worker: index, ..config.clone() };
-            let core = Core::new(config, Arc::clone(&shared));
+            let core = Core::new(config, Arc::clone(&shared), crate::random::fill);
             let desk = desk::Desk::new(index, core, lines, Arc::clone(directory), metrics.clone());
             let worker = run::Worker::new(poll, socket, commands, mailbox, desk)?;
             let thread =
