@@ -5,6 +5,7 @@ use protocol::livekit;
 
 /// Something that happened.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "most events are the large variant, and all are short-lived")]
 pub enum Event {
     /// For one signalling session.
     Session(SessionId, SessionEvent),

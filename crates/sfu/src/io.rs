@@ -31,6 +31,7 @@ pub struct Datagram<'a> {
 /// What the core wants next. Sealed packets do not appear here: [`crate::Sfu::poll`] appends them to its
 /// [`crate::batch::SendBatch`].
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "it is returned by value and taken apart at once")]
 pub enum Output {
     /// Something for signalling, the directory or the counters.
     Event(Event),

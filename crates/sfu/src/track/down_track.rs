@@ -107,7 +107,7 @@ impl DownTrack {
     /// Takes over what a later offer of either side says.
     pub fn renegotiate(&mut self, send: &SendSection, codecs: &[(u8, UpCodec)]) {
         self.mid.clone_from(&send.mid);
-        self.extensions = send.extensions.clone();
+        self.extensions = send.extensions;
         self.payloads = codecs
             .iter()
             .filter_map(|(payload_type, codec)| {
