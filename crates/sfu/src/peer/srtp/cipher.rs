@@ -22,8 +22,19 @@ const RTCP_ENCRYPTED: u32 = 1 << 31;
 
 /// Session key, salt and transform of RTP or of RTCP in one direction.
 pub(super) enum Cipher {
-    Gcm { key: LessSafeKey, salt: [u8; 12] },
-    CmHmac { key: EncryptingKey, salt: [u8; 14], authentication: hmac::Key },
+    Gcm {
+        key: LessSafeKey,
+        salt: [u8; 12],
+    },
+    /// Boxed: its key schedules are several times larger than those of GCM, which nearly every peer has.
+    CmHmac(Box<CounterMode>),
+}
+
+/// AES in counter mode with HMAC-SHA1 (RFC 3711 §4.1.1, §4.2.1).
+pub(super) struct CounterMode {
+    key: EncryptingKey,
+    salt: [u8; 14],
+    authentication: hmac::Key,
 }
 
 /// Which of the two packet types a cipher is for.
@@ -74,7 +85,7 @@ impl Cipher {
                     .map_err(|_| SrtpError::Crypto)?;
                 let salt = *salt.first_chunk().ok_or(SrtpError::Crypto)?;
                 let authentication = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, authentication);
-                Ok(Self::CmHmac { key, salt, authentication })
+                Ok(Self::CmHmac(Box::new(CounterMode { key, salt, authentication })))
             }
         }
     }
@@ -82,7 +93,7 @@ impl Cipher {
     fn tag_len(&self) -> usize {
         match self {
             Self::Gcm { .. } => GCM_TAG,
-            Self::CmHmac { .. } => HMAC_TAG,
+            Self::CmHmac(_) => HMAC_TAG,
         }
     }
 
@@ -109,7 +120,8 @@ impl Cipher {
                 key.seal_in_place_scatter(nonce, Aad::from(&*header), first, payload, second)
                     .map_err(|_| SrtpError::Crypto)?;
             }
-            Self::CmHmac { key, salt, authentication } => {
+            Self::CmHmac(mode) => {
+                let CounterMode { key, salt, authentication } = &**mode;
                 let (clear, tag) = out.split_at_mut_checked(clear_len).ok_or(SrtpError::TooLarge)?;
                 let body = clear.get_mut(header_len..).ok_or(SrtpError::TooLarge)?;
                 let (first, second) = body.split_at_mut_checked(prefix.len()).ok_or(SrtpError::TooLarge)?;
@@ -141,7 +153,8 @@ impl Cipher {
                 let nonce = Nonce::assume_unique_for_key(gcm_rtp_iv(salt, ssrc, index));
                 key.open_in_place(nonce, Aad::from(&*header), body).map_err(|_| SrtpError::Authentication)?;
             }
-            Self::CmHmac { key, salt, authentication } => {
+            Self::CmHmac(mode) => {
+                let CounterMode { key, salt, authentication } = &**mode;
                 let (clear, tag) = packet.split_at_mut_checked(clear_len).ok_or(SrtpError::TooShort)?;
                 verify(authentication, &[clear, &rollover(index)], tag)?;
                 let body = clear.get_mut(header_len..).ok_or(SrtpError::TooShort)?;
@@ -175,7 +188,8 @@ impl Cipher {
                     .map_err(|_| SrtpError::Crypto)?;
                 tag.copy_from_slice(computed.as_ref());
             }
-            Self::CmHmac { key, salt, authentication } => {
+            Self::CmHmac(mode) => {
+                let CounterMode { key, salt, authentication } = &**mode;
                 counter_mode(key, salt, ssrc, u64::from(index), body)?;
                 let computed = authenticate(authentication, &[clear, &word]);
                 let (index_word, tag) =
@@ -191,7 +205,7 @@ impl Cipher {
     pub(super) fn rtcp_index(&self, packet: &[u8]) -> Result<u32, SrtpError> {
         let behind = match self {
             Self::Gcm { .. } => 0,
-            Self::CmHmac { .. } => HMAC_TAG,
+            Self::CmHmac(_) => HMAC_TAG,
         };
         if packet.len() < RTCP_HEADER + self.tag_len() + RTCP_INDEX {
             return Err(SrtpError::TooShort);
@@ -223,7 +237,8 @@ impl Cipher {
                 key.open_in_place(nonce, Aad::from(rtcp_aad(header, word)), body)
                     .map_err(|_| SrtpError::Authentication)?;
             }
-            Self::CmHmac { key, salt, authentication } => {
+            Self::CmHmac(mode) => {
+                let CounterMode { key, salt, authentication } = &**mode;
                 let (signed, tag) =
                     packet.split_at_mut_checked(clear_len + RTCP_INDEX).ok_or(SrtpError::TooShort)?;
                 verify(authentication, &[signed], tag)?;
