@@ -183,7 +183,7 @@ struct BitWriter {
 impl BitWriter {
     fn put(&mut self, value: u32, bits: usize) {
         for bit in (0..bits).rev() {
-            if self.used % 8 == 0 {
+            if self.used.is_multiple_of(8) {
                 self.bytes.push(0);
             }
             if let Some(last) = self.bytes.last_mut() {

@@ -1,6 +1,7 @@
 //! What must not happen, whatever comes from the network.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -10,6 +11,8 @@ use crate::batch::SendBatch;
 use crate::peer::transport::*;
 use crate::test_start;
 
+/// Made once: a certificate for every generated case would be most of the work.
+static SHARED: LazyLock<Arc<Shared>> = LazyLock::new(shared);
 const SERVER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
 fn stranger() -> SocketAddr {
@@ -134,7 +137,7 @@ proptest! {
     ) {
         let now = test_start();
         let local = IceCredentials::generate(0, &mut seeded(1));
-        let mut transport = Transport::new(&shared(), local, now);
+        let mut transport = Transport::new(&SHARED, local, now);
         let mut batch = SendBatch::new();
         for mut bytes in datagrams {
             if stun && bytes.len() >= 20 {
