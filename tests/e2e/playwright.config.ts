@@ -16,7 +16,7 @@ export default defineConfig({
   projects: [
     { name: 'browsers', testIgnore: '**/loss.spec.ts' },
     // Drops packets by nftables, so it runs inside a network namespace of its own: scripts/alone.
-    { name: 'loss', testMatch: '**/loss.spec.ts' },
+    { name: 'loss', testMatch: '**/loss.spec.ts', timeout: 180_000 },
     // Measures instead of judging; `make bench`.
     { name: 'bench', testMatch: '**/*.bench.ts', retries: 0, timeout: 300_000 },
   ],

@@ -21,6 +21,7 @@ export interface Tone {
 /** Picked from the `inbound-rtp` statistics of every connection of the page, summed over the tracks of a kind. */
 export interface Received {
   framesDecoded: number;
+  keyFramesDecoded: number;
   packetsReceived: number;
   packetsLost: number;
   nackCount: number;
@@ -171,6 +172,7 @@ export function installProbe(): void {
   const received = async (kind: 'audio' | 'video'): Promise<Received> => {
     const total: Received = {
       framesDecoded: 0,
+      keyFramesDecoded: 0,
       packetsReceived: 0,
       packetsLost: 0,
       nackCount: 0,
