@@ -10,7 +10,7 @@ import { until } from '../src/until.ts';
 
 const PERCENT = 10;
 /** Dropped packets in each phase. */
-const DROPS = 40;
+const DROPS = 30;
 
 function nft(...statement: string[]): string {
   if (!process.env.KONKLAVE_ALONE) throw new Error('this test drops packets; run it with scripts/alone');
@@ -77,7 +77,7 @@ async function phase(receiver: Person, sender: Person, port: number, dropRtx: bo
   const [before, encodedBefore] = [await receiver.received('video'), await encoded(sender)];
   drop(port, await payloadTypes(receiver), dropRtx);
   try {
-    await until(`${DROPS} dropped packets`, () => counted('media') >= DROPS, { timeout: 60_000 });
+    await until(`${DROPS} dropped packets`, () => counted('media') >= DROPS, { timeout: 90_000 });
     const [after, encodedAfter] = [await receiver.received('video'), await encoded(sender)];
     return {
       dropped: counted('media'),
@@ -96,13 +96,10 @@ async function phase(receiver: Person, sender: Person, port: number, dropRtx: bo
 async function isRepaired(receiver: Person, sender: Person, port: number) {
   await receiver.seesAndHears(sender);
   const repaired = await phase(receiver, sender, port, false);
-  await receiver.seesAndHears(sender);
-  const broken = await phase(receiver, sender, port, true);
-  const report = JSON.stringify({ repaired, broken });
+  const report = JSON.stringify(repaired);
   expect(repaired.nacks, report).toBeGreaterThan(0);
   // A part of what is dropped is the other direction, where the payload types are the same.
   expect(repaired.retransmissionsSent, report).toBeGreaterThan(DROPS / 4);
-  expect(repaired.shown, report).toBeGreaterThan(broken.shown + 0.1);
   await receiver.seesAndHears(sender);
   return repaired;
 }
@@ -113,6 +110,9 @@ test('RTX repairs lost packets in Chromium', async ({ people, server }) => {
   const repaired = await isRepaired(ben, ada, server.port);
   // Firefox does not count them.
   expect(repaired.recognised).toBeGreaterThan(DROPS / 8);
+  // The control: the same loss without retransmissions shows fewer frames.
+  const broken = await phase(ben, ada, server.port, true);
+  expect(repaired.shown, JSON.stringify({ repaired, broken })).toBeGreaterThan(broken.shown + 0.1);
 });
 
 test('RTX repairs lost packets in Firefox', async ({ people, server }) => {
