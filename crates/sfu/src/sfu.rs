@@ -163,10 +163,13 @@ impl Sfu {
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        while let Some(Reverse((at, room))) = self.timers.peek().copied() {
-            if at > now {
+        // As often as there are timers now: one that is set again for the past waits for the next call, so that
+        // a mistake in one room never keeps the worker from its packets.
+        for _ in 0..self.timers.len() {
+            let Some(Reverse((at, room))) = self.timers.peek().copied().filter(|Reverse((at, _))| *at <= now)
+            else {
                 break;
-            }
+            };
             self.timers.pop();
             if self.scheduled.get(&room) != Some(&at) {
                 continue; // rescheduled since

@@ -100,6 +100,7 @@ impl super::Room {
         if down.forwarder.current() != Some(layer) || down.packets == 0 && down.reported {
             return;
         }
+        down.forwarder.learn_report(up_layer.generation, report);
         let (Some(offset), Some(ntp)) = (down.forwarder.timestamp_offset(), base.translate(ntp)) else {
             return;
         };

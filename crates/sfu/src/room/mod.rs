@@ -199,10 +199,9 @@ impl Room {
 
     /// Time passed.
     pub(crate) fn handle_timeout(&mut self, context: &mut Context<'_>) {
-        while let Some(Reverse((at, key))) = self.timers.peek().copied() {
-            if at > context.now {
-                break;
-            }
+        for _ in 0..self.timers.len() {
+            let due = |Reverse((at, _)): &Reverse<(Instant, usize)>| *at <= context.now;
+            let Some(Reverse((at, key))) = self.timers.peek().copied().filter(due) else { break };
             self.timers.pop();
             let Some(participant) = self.participants.get_mut(key) else { continue };
             if participant.scheduled != Some(at) {

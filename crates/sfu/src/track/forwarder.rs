@@ -184,6 +184,14 @@ impl Forwarder {
         self.sources.back().map(|source| source.timestamp_offset)
     }
 
+    /// A newer sender report of the layer being forwarded, which the next change of layer is dated by: the
+    /// first source of all begins before any report comes.
+    pub fn learn_report(&mut self, generation: u32, report: ReceivedReport) {
+        if let Some(source) = self.sources.back_mut().filter(|source| source.generation == generation) {
+            source.report = Some(report);
+        }
+    }
+
     /// The newest outgoing extended sequence number.
     pub fn highest(&self) -> Option<u64> {
         self.last.map(|last| last.sequence)
@@ -331,6 +339,20 @@ mod tests {
         forwarder.forward(at(0), &Incoming { report: Some(&low), ..incoming(0, &first) }, 0);
         // Sampled 66 ms after the first, but a queue made it arrive 166 ms after.
         let second = header(1, 500_000 + 5_940, true);
+        let mapped = forwarder
+            .forward(at(166), &Incoming { report: Some(&high), ..incoming(1, &second) }, 1)
+            .expect("changes");
+        assert!(mapped.timestamp.abs_diff(5_940) <= 1, "{}", mapped.timestamp);
+    }
+
+    #[test]
+    fn a_report_that_came_after_the_source_began_dates_the_next_change() {
+        let report =
+            |rtp_timestamp| ReceivedReport { ntp: rtp::ntp::NtpTime(0), rtp_timestamp, arrival: at(0) };
+        let mut forwarder = Forwarder::new(true, 0);
+        forwarder.forward(at(0), &incoming(0, &header(1, 0, true)), 0);
+        forwarder.learn_report(0, report(0));
+        let (high, second) = (report(500_000), header(1, 500_000 + 5_940, true));
         let mapped = forwarder
             .forward(at(166), &Incoming { report: Some(&high), ..incoming(1, &second) }, 1)
             .expect("changes");

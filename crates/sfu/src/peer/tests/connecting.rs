@@ -70,7 +70,7 @@ fn without_checks_the_transport_expires_after_thirty_seconds() {
 #[test]
 fn a_client_that_never_comes_expires_too() {
     let mut world = World::new();
-    world.up = Box::new(|_| false);
+    world.client_is_gone = true;
     world.run_for(Duration::from_secs(29));
     assert_eq!(world.server_events, []);
     world.run_for(Duration::from_secs(2));

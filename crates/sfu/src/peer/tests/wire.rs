@@ -51,6 +51,8 @@ pub(super) struct World {
     /// Decides on each datagram to the server and to the client.
     pub(super) up: Filter,
     pub(super) down: Filter,
+    /// The client does nothing any more, without a word.
+    pub(super) client_is_gone: bool,
     pub(super) server_events: Vec<TransportEvent>,
     pub(super) client_events: Vec<Event>,
     pub(super) rtp: Vec<Vec<u8>>,
@@ -148,6 +150,7 @@ impl World {
             to_client: VecDeque::new(),
             up: Box::new(|_| true),
             down: Box::new(|_| true),
+            client_is_gone: false,
             server_events: Vec::new(),
             client_events: Vec::new(),
             rtp: Vec::new(),
@@ -189,7 +192,7 @@ impl World {
 
     /// Takes everything out of both ends and puts it onto the wire.
     pub(super) fn drain(&mut self) {
-        loop {
+        while !self.client_is_gone {
             match self.client.poll_output().expect("the client goes on") {
                 Output::Timeout(due) => {
                     self.client_due = due;
@@ -239,7 +242,7 @@ impl World {
                 self.to_server.front().map(|flying| flying.arrives),
                 self.to_client.front().map(|flying| flying.arrives),
                 self.server.poll_timeout(),
-                Some(self.client_due),
+                (!self.client_is_gone).then_some(self.client_due),
             ];
             let next = due.into_iter().flatten().min().unwrap_or(until).max(self.now);
             if next > until {
@@ -260,7 +263,7 @@ impl World {
             if self.server.poll_timeout().is_some_and(|at| at <= next) {
                 self.server.handle_timeout(next);
             }
-            if self.client_due <= next {
+            if !self.client_is_gone && self.client_due <= next {
                 self.client.handle_input(Input::Timeout(next)).expect("the client goes on");
                 self.client_due = next + Duration::from_millis(1);
             }

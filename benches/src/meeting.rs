@@ -1,0 +1,358 @@
+//! A core with a meeting in it: publishers with one picture track each, subscribers that get every track.
+//! Packets are sealed beforehand; what is measured is what a worker does: hand in what arrived, poll.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use protocol::ids::{Identity, RoomName, SessionId};
+use protocol::livekit;
+use sfu::Sfu;
+use sfu::batch::SendBatch;
+use sfu::command::{Command, Join, Keyed, SessionCommand};
+use sfu::config::Config;
+use sfu::event::{Event, SessionEvent};
+use sfu::io::{Datagram, Input, Output};
+use sfu::peer::keying::SrtpKeys;
+use sfu::peer::srtp::{SrtpReceiver, SrtpSender};
+use sfu::peer::transport::{Shared, SrtpProfile};
+use sim::codec::Codec;
+use sim::description::{Dialect, Medium, Published, Purpose, Section, read_answer, write_offer};
+use sim::wire::{Block, RtpHeader, write_receiver_reports};
+
+/// What browsers get from us, so what is measured.
+const PROFILE: SrtpProfile = SrtpProfile::AeadAes256Gcm;
+/// Packets of one picture, which arrive together.
+pub(crate) const BURST: usize = 4;
+/// Time between two pictures of one publisher.
+const PICTURE: Duration = Duration::from_millis(33);
+
+struct Publisher {
+    address: SocketAddr,
+    sender: SrtpSender,
+    header: RtpHeader,
+    sequence: u64,
+    transport: (u8, u16),
+    payload: Vec<u8>,
+}
+
+struct Subscriber {
+    address: SocketAddr,
+    session: SessionId,
+    dialect: Dialect,
+    sections: Vec<Section>,
+    offers: u32,
+    sender: SrtpSender,
+    receiver: SrtpReceiver,
+    sources: Vec<u32>,
+}
+
+/// See the module's description.
+pub(crate) struct Meeting {
+    core: Sfu,
+    now: Instant,
+    due: Option<Instant>,
+    publishers: Vec<Publisher>,
+    subscribers: Vec<Subscriber>,
+    pause: Duration,
+    rng: Rng,
+    /// Datagrams of the next round, in order of arrival: publisher and bytes.
+    arriving: Vec<(usize, Vec<u8>)>,
+    refused: u64,
+}
+
+impl Meeting {
+    /// A meeting in which every subscriber gets one track of each publisher. `payload` is in bytes.
+    pub(crate) fn new(
+        publishers: &[SocketAddr],
+        subscribers: &[SocketAddr],
+        payload: usize,
+    ) -> Result<Self, String> {
+        let tracks = publishers.len();
+        let mut config = Config::default();
+        config.limits.participants = publishers.len() + subscribers.len();
+        let shared = Shared::new(&config).map_err(|error| error.to_string())?;
+        let mut rng = Rng::with_seed(7);
+        let mut randomness = rng.fork();
+        let now = Instant::now();
+        let random = Box::new(move |bytes: &mut [u8]| randomness.fill(bytes));
+        let mut meeting = Self {
+            core: Sfu::new(now, config, Arc::new(shared), random),
+            now,
+            due: None,
+            publishers: Vec::new(),
+            subscribers: Vec::new(),
+            pause: PICTURE / u32::try_from(tracks).unwrap_or(1),
+            rng,
+            arriving: Vec::new(),
+            refused: 0,
+        };
+        for (number, address) in publishers.iter().enumerate() {
+            meeting.add_publisher(number, *address, payload)?;
+        }
+        for (number, address) in subscribers.iter().enumerate() {
+            meeting.add_subscriber(tracks + number, *address, tracks)?;
+        }
+        meeting.settle()?;
+        Ok(meeting)
+    }
+
+    fn join(
+        &mut self,
+        number: usize,
+        remote: SocketAddr,
+        permission: livekit::ParticipantPermission,
+        offer: String,
+    ) -> SrtpKeys {
+        let mut fill = self.rng.fork();
+        let keys = SrtpKeys::generate(&mut move |bytes: &mut [u8]| fill.fill(bytes));
+        let offer = livekit::SessionDescription {
+            r#type: "offer".to_owned(),
+            sdp: offer,
+            id: 1,
+            ..Default::default()
+        };
+        let add_tracks = permission.can_publish.then(|| livekit::AddTrackRequest {
+            cid: format!("cid-{number}"),
+            r#type: livekit::TrackType::Video.into(),
+            ..Default::default()
+        });
+        let add_tracks = add_tracks.into_iter().collect();
+        let join = Join {
+            session: SessionId(number as u64),
+            room: RoomName::new("bench"),
+            identity: Identity::new(format!("p{number}")),
+            name: String::new(),
+            metadata: String::new(),
+            attributes: Default::default(),
+            permission,
+            kind: livekit::participant_info::Kind::Standard,
+            client: livekit::ClientInfo::default(),
+            auto_subscribe: true,
+            offer: Some(offer),
+            add_tracks,
+            now_unix_ms: 0,
+            keyed: Some(Box::new(Keyed { remote, profile: PROFILE, keys: keys.clone() })),
+        };
+        self.core.handle(self.now, Input::Command(Command::Join(Box::new(join))));
+        keys.mirrored()
+    }
+
+    fn add_publisher(&mut self, number: usize, address: SocketAddr, payload: usize) -> Result<(), String> {
+        let dialect = Dialect::random(&mut self.rng, &Codec::ALL, false);
+        let ssrc = self.rng.u32(1..);
+        let published = Published {
+            number: 0,
+            cid: format!("cid-{number}"),
+            codec: Codec::Vp8,
+            rids: Vec::new(),
+            ssrc: Some((ssrc, Some(ssrc ^ 1))),
+        };
+        let section =
+            Section { mid: "0".to_owned(), medium: Medium::Video, purpose: Purpose::Publish(published) };
+        let permission = livekit::ParticipantPermission { can_publish: true, ..Default::default() };
+        let keys = self.join(number, address, permission, write_offer(&dialect, &[section], 1));
+        let id = |kind| dialect.id(kind).unwrap_or_default();
+        let header = RtpHeader {
+            marker: false,
+            payload_type: dialect.payload_type(Codec::Vp8).map_or(0, |types| types.media),
+            sequence: 0,
+            timestamp: 0,
+            ssrc,
+            padding: false,
+            extensions: vec![
+                (id(rtp::extension::ExtensionKind::TransportCc), vec![0, 0]),
+                (id(rtp::extension::ExtensionKind::AbsSendTime), vec![1, 2, 3]),
+            ],
+        };
+        // VP8's descriptor with picture id and TL0PICIDX, a key frame's first byte, then anything.
+        let mut bytes = vec![0x90, 0xE0, 0x80, 0x01, 0x00, 0x20, 0x10];
+        bytes.resize(payload, 0x5a);
+        let sender = SrtpSender::new(PROFILE, &keys.local).map_err(|error| error.to_string())?;
+        let transport = (header.extensions[0].0, 0);
+        self.publishers.push(Publisher { address, sender, header, sequence: 100, transport, payload: bytes });
+        Ok(())
+    }
+
+    fn add_subscriber(&mut self, number: usize, address: SocketAddr, tracks: usize) -> Result<(), String> {
+        let dialect = Dialect::random(&mut self.rng, &Codec::ALL, false);
+        let sections: Vec<Section> = (0..tracks)
+            .map(|mid| Section { mid: mid.to_string(), medium: Medium::Video, purpose: Purpose::Receive })
+            .collect();
+        let permission = livekit::ParticipantPermission { can_subscribe: true, ..Default::default() };
+        let keys = self.join(number, address, permission, write_offer(&dialect, &sections, 1));
+        self.subscribers.push(Subscriber {
+            address,
+            session: SessionId(number as u64),
+            dialect,
+            sections,
+            offers: 1,
+            sender: SrtpSender::new(PROFILE, &keys.local).map_err(|error| error.to_string())?,
+            receiver: SrtpReceiver::new(PROFILE, &keys.remote).map_err(|error| error.to_string())?,
+            sources: Vec::new(),
+        });
+        Ok(())
+    }
+
+    /// Signalling until nobody asks for anything, one picture of everybody, and a report of every subscriber,
+    /// so that packets no longer name their sections: the state of a meeting that runs.
+    fn settle(&mut self) -> Result<(), String> {
+        let mut batch = SendBatch::new();
+        self.poll(&mut batch)?;
+        self.prepare(self.publishers.len());
+        let forwarded = self.run(|_| {});
+        let expected = BURST * self.publishers.len() * self.subscribers.len();
+        if forwarded != expected {
+            return Err(format!("{forwarded} of {expected} packets forwarded, {} refused", self.refused));
+        }
+        let mut reports = Vec::new();
+        for subscriber in &mut self.subscribers {
+            for sources in subscriber.sources.chunks(31) {
+                let blocks: Vec<Block> =
+                    sources.iter().map(|ssrc| Block { ssrc: *ssrc, fraction_lost: 0, highest: 0 }).collect();
+                let mut plain = Vec::new();
+                write_receiver_reports(&mut plain, 1, &blocks);
+                let mut sealed = vec![0; 1500];
+                let length =
+                    subscriber.sender.seal_rtcp(&mut sealed, &plain).map_err(|error| error.to_string())?;
+                sealed.truncate(length);
+                reports.push((subscriber.address, sealed));
+            }
+        }
+        for (source, mut payload) in reports {
+            let destination = std::net::Ipv4Addr::LOCALHOST.into();
+            let datagram = Datagram { source, destination, payload: &mut payload };
+            self.core.handle(self.now, Input::Datagram(datagram));
+        }
+        self.poll(&mut batch)
+    }
+
+    fn poll(&mut self, batch: &mut SendBatch) -> Result<(), String> {
+        loop {
+            match self.core.poll(self.now, batch) {
+                Output::Event(Event::Session(session, event)) => self.hear(session, event)?,
+                Output::Event(Event::Rejected(rejection)) => return Err(format!("refused: {rejection:?}")),
+                Output::Event(_) => {}
+                Output::Timeout(due) => {
+                    self.due = due;
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self, session: SessionId, event: SessionEvent) -> Result<(), String> {
+        let Some(subscriber) = self.subscribers.iter_mut().find(|known| known.session == session) else {
+            return Ok(());
+        };
+        match event {
+            SessionEvent::Answer(answer) => {
+                subscriber.sources =
+                    read_answer(&answer.sdp)?.iter().filter_map(|section| section.ssrc).collect();
+            }
+            SessionEvent::MediaSectionsRequirement { .. } => {
+                subscriber.offers += 1;
+                let offer = livekit::SessionDescription {
+                    r#type: "offer".to_owned(),
+                    sdp: write_offer(&subscriber.dialect, &subscriber.sections, subscriber.offers),
+                    id: subscriber.offers,
+                    ..Default::default()
+                };
+                let command = Command::Session(session, SessionCommand::Offer(offer));
+                self.core.handle(self.now, Input::Command(command));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Seals the pictures of the next round, one publisher after the other.
+    pub(crate) fn prepare(&mut self, pictures: usize) {
+        self.arriving.clear();
+        let count = self.publishers.len();
+        for number in (0..count).cycle().take(pictures) {
+            for index in 0..BURST {
+                let datagram = self.publishers[number].seal(index);
+                self.arriving.push((number, datagram));
+            }
+        }
+    }
+
+    /// Packets that the prepared round forwards.
+    pub(crate) fn forwarded_by_round(&self) -> usize {
+        self.arriving.len() * self.subscribers.len()
+    }
+
+    /// Hands in what is prepared, picture by picture, polls after each, and gives every batch to `leave`.
+    /// Returns the number of sealed datagrams that are forwarded media (by their length).
+    pub(crate) fn run(&mut self, mut leave: impl FnMut(&SendBatch)) -> usize {
+        let mut batch = SendBatch::new();
+        let mut forwarded = 0;
+        let mut arriving = std::mem::take(&mut self.arriving);
+        for picture in arriving.chunks_mut(BURST) {
+            self.now += self.pause;
+            while self.due.is_some_and(|due| due <= self.now) {
+                self.core.handle(self.now, Input::Timeout);
+                self.refused += u64::from(self.poll(&mut batch).is_err());
+            }
+            for (number, payload) in picture {
+                let source = self.publishers[*number].address;
+                let destination = std::net::Ipv4Addr::LOCALHOST.into();
+                self.core.handle(self.now, Input::Datagram(Datagram { source, destination, payload }));
+            }
+            self.refused += u64::from(self.poll(&mut batch).is_err());
+            leave(&batch);
+            let media = |transmit: &&sfu::batch::Transmit| transmit.segment_size > 1000;
+            forwarded +=
+                batch.transmits().iter().filter(media).map(sfu::batch::Transmit::segments).sum::<usize>();
+            batch.clear();
+        }
+        self.arriving = arriving;
+        forwarded
+    }
+
+    /// Opens what left for a subscriber: it must be the payload that was published.
+    pub(crate) fn verify(&mut self) -> Result<(), String> {
+        self.prepare(1);
+        let expected = self.publishers[0].payload.clone();
+        let mut sealed = Vec::new();
+        let address = self.subscribers[0].address;
+        self.run(|batch| {
+            for transmit in batch.transmits().iter().filter(|transmit| transmit.destination == address) {
+                sealed.extend(batch.bytes(transmit).chunks(transmit.segment_size).map(<[u8]>::to_vec));
+            }
+        });
+        let receiver = &mut self.subscribers[0].receiver;
+        let media = sealed.iter_mut().filter(|datagram| datagram.len() > 1000);
+        let count = media
+            .map(|datagram| receiver.open_rtp(datagram).is_ok_and(|packet| packet.ends_with(&expected[16..])))
+            .filter(|is_right| *is_right)
+            .count();
+        (count == BURST).then_some(()).ok_or(format!("{count} of {BURST} packets are right"))
+    }
+}
+
+impl Publisher {
+    fn seal(&mut self, index: usize) -> Vec<u8> {
+        self.sequence += 1;
+        self.transport.1 = self.transport.1.wrapping_add(1);
+        self.header.sequence = self.sequence as u16;
+        self.header.marker = index + 1 == BURST;
+        if index == 0 {
+            self.header.timestamp = self.header.timestamp.wrapping_add(3000);
+        }
+        self.header.extensions[0].1 = self.transport.1.to_be_bytes().to_vec();
+        // Only the first packet of a picture begins a partition; a key frame only comes once.
+        self.payload[0] = if index == 0 { 0x90 } else { 0x80 };
+        self.payload[6] = u8::from(self.sequence > 101) | 0x10;
+        let header = self.header.bytes();
+        let mut out = vec![0; 1500];
+        let written = self.sender.seal_rtp(&mut out, self.sequence, &[], &self.payload, |out| {
+            out.get_mut(..header.len()).ok_or(())?.copy_from_slice(&header);
+            Ok::<_, ()>(header.len())
+        });
+        out.truncate(written.unwrap_or_default());
+        out
+    }
+}
