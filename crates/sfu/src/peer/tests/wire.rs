@@ -244,11 +244,11 @@ impl World {
                 self.server.poll_timeout(),
                 (!self.client_is_gone).then_some(self.client_due),
             ];
-            let next = due.into_iter().flatten().min().unwrap_or(until).max(self.now);
-            if next > until {
+            let Some(next) = due.into_iter().flatten().min().filter(|next| *next <= until) else {
                 self.now = until;
                 return;
-            }
+            };
+            let next = next.max(self.now);
             self.now = next;
             while let Some(flying) = self.to_server.pop_front_if(|flying| flying.arrives <= next) {
                 self.deliver(flying);
