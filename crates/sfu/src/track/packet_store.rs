@@ -127,6 +127,7 @@ impl PacketStore {
             None => Vec::new(),
         };
         bytes.clear();
+        bytes.reserve(extensions.len() + payload.len());
         bytes.extend_from_slice(extensions);
         bytes.extend_from_slice(payload);
         self.slots[index] = Some(Slot { header, extension_len: extensions.len(), bytes });
