@@ -3,7 +3,7 @@ import { test as base } from '@playwright/test';
 import { lookFiles, type Look, type MediaFiles } from './media.ts';
 import { Person } from './person.ts';
 import { Server } from './server.ts';
-import { openChromium, openFirefox, type WindowOptions } from './window.ts';
+import { openChromium, openFirefox, type ChromiumWindow, type WindowOptions } from './window.ts';
 
 export { expect } from '@playwright/test';
 
@@ -18,7 +18,10 @@ export type Name = keyof typeof LOOKS;
 
 /** Makes people; closes their browsers after the test and checks that their pages were quiet. */
 export interface People {
-  chromium(name: Name, options?: Omit<WindowOptions, 'media'> & { media?: MediaFiles }): Promise<Person>;
+  chromium(
+    name: Name,
+    options?: Omit<WindowOptions, 'media'> & { media?: MediaFiles },
+  ): Promise<Person<ChromiumWindow>>;
   firefox(name: string): Promise<Person>;
   /** The first person starts a meeting of this name from the start page; all others come by the link. */
   meet(room: string, ...people: Person[]): Promise<string>;
@@ -39,7 +42,7 @@ export const test = base.extend<{ people: People }, { server: Server }>({
   ],
   people: async ({ server }, use, testInfo) => {
     const all: Person[] = [];
-    const add = (person: Person) => {
+    const add = <P extends Person>(person: P) => {
       all.push(person);
       return person;
     };

@@ -12,10 +12,10 @@ export function testId(id: string, attributes: Record<string, string> = {}): str
   return `[data-testid="${id}"]${rest.join('')}`;
 }
 
-export class Person {
+export class Person<W extends Window = Window> {
   constructor(
     readonly name: string,
-    readonly window: Window,
+    readonly window: W,
     /** What this person's devices play; undefined for Firefox, which brings its own. */
     readonly look: Look | undefined,
   ) {}

@@ -32,6 +32,11 @@ export interface Window {
   close(): Promise<void>;
 }
 
+/** Chromium's can be looked at as people with other screens see it. */
+export interface ChromiumWindow extends Window {
+  readonly page: Page;
+}
+
 export interface WindowOptions {
   /** What camera and microphone play. Firefox has only its own fake devices: changing colours and a 1 kHz tone. */
   media?: MediaFiles;
@@ -42,7 +47,7 @@ export interface WindowOptions {
 }
 
 /** Debian's Chromium with fake devices. */
-export async function openChromium(options: WindowOptions = {}): Promise<Window> {
+export async function openChromium(options: WindowOptions = {}): Promise<ChromiumWindow> {
   const profile = mkdtempSync(join(tmpdir(), 'konklave-chromium-'));
   const args = [
     '--disable-gpu',
@@ -78,6 +83,7 @@ export async function openChromium(options: WindowOptions = {}): Promise<Window>
   page.on('pageerror', (error) => log.errors.push(String(error)));
   return {
     engine: 'chromium',
+    page,
     log,
     open: async (url) => {
       await page.goto(url);
