@@ -112,6 +112,18 @@ describe('the text of a message', () => {
     },
   );
 
+  it('never turns a link’s letters round', () => {
+    expect(textParts('https://a.example/\u202Egnp.exe')).toEqual([
+      { kind: 'link', text: 'https://a.example/', href: 'https://a.example/' },
+      { kind: 'text', text: '\u202Egnp.exe' },
+    ]);
+  });
+
+  it('takes time in proportion to its length', () => {
+    const text = `https://a.example/${'.'.repeat(200_000)}x`;
+    expect(textParts(text)).toMatchObject([{ kind: 'link', text }]);
+  });
+
   it('loses nothing', () => {
     const text = 'a https://b.example, https://c.example/„x“ d';
     expect(

@@ -65,12 +65,24 @@ export function tidyText(text: string): string {
     .slice(0, TEXT_MAX);
 }
 
+/** Stands after an address more often than in it. */
+const TRAILING = '.,;:!?)]}';
+
+/** An address ends at blanks, quotes and whatever would turn its letters round. */
+const ADDRESS = /https?:\/\/[^\s<>"'„“”«»\p{Bidi_Control}]+/giu;
+
+function withoutTrailing(address: string): string {
+  let end = address.length;
+  while (end > 0 && TRAILING.includes(address.charAt(end - 1))) end--;
+  return address.slice(0, end);
+}
+
 /** Splits a message into text and web addresses. Only http and https become links, and they show what they open. */
 export function textParts(text: string): TextPart[] {
   const parts: TextPart[] = [];
   let at = 0;
-  for (const match of text.matchAll(/https?:\/\/[^\s<>"'„“”«»]+/gi)) {
-    const url = match[0].replace(/[.,;:!?)\]}]+$/, '');
+  for (const match of text.matchAll(ADDRESS)) {
+    const url = withoutTrailing(match[0]);
     let href: string;
     try {
       href = new URL(url).href;
