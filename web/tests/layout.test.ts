@@ -4,6 +4,8 @@ import {
   fit,
   floatingSelf,
   grid,
+  PAGE_DESKTOP,
+  PAGE_PHONE,
   peopleLayout,
   shareLayout,
   type Rect,
@@ -31,18 +33,29 @@ function overlap(a: Rect, b: Rect): boolean {
 
 describe('the grid', () => {
   it.each([DESKTOP, PHONE, { width: 900, height: 400 }, { width: 600, height: 600 }])(
-    'keeps 3 to 25 tiles inside the stage and apart, with allowed ratios (%o)',
+    'keeps the tiles of every page inside the stage and apart, with allowed ratios (%o)',
     (stage) => {
-      for (let n = 3; n <= 25; n++) {
-        const rects = peopleLayout(n, stage, 8);
-        expect(rects).toHaveLength(n);
-        const min = stage.height > stage.width ? 0.7 : 0.9;
-        rects.forEach((rect, i) => {
-          expect(inside(rect, stage)).toBe(true);
-          expect(rect.width / rect.height).toBeGreaterThan(min - 0.001);
-          expect(rect.width / rect.height).toBeLessThan(1.901);
-          for (const other of rects.slice(i + 1)) expect(overlap(rect, other)).toBe(false);
-        });
+      const min = stage.height > stage.width ? 0.7 : 0.9;
+      for (const [perPage, most] of [
+        [PAGE_PHONE, 3 * PAGE_PHONE],
+        [PAGE_DESKTOP, 2 * PAGE_DESKTOP + 1],
+      ] as const) {
+        for (let people = 3; people <= most; people++) {
+          for (let first = 0; first < people; first += perPage) {
+            const shown = Math.min(perPage, people - first);
+            const rects = peopleLayout(shown, people, stage, 8);
+            expect(rects).toHaveLength(shown);
+            rects.forEach((rect, i) => {
+              expect(inside(rect, stage)).toBe(true);
+              expect(rect.width / rect.height).toBeGreaterThan(min - 0.001);
+              expect(rect.width / rect.height).toBeLessThan(1.901);
+              for (const other of rects.slice(i + 1)) expect(overlap(rect, other)).toBe(false);
+            });
+            // The grid fills the stage in one direction, also with one or two tiles on the last page.
+            const [left, top] = [Math.min(...rects.map(({ x }) => x)), Math.min(...rects.map(({ y }) => y))];
+            expect(Math.min(left, top)).toBeCloseTo(0, 3);
+          }
+        }
       }
     },
   );
@@ -67,7 +80,7 @@ describe('the grid', () => {
   });
 
   it('widens a last row in portrait, as far as the ratio allows', () => {
-    const rects = peopleLayout(5, PHONE, 6);
+    const rects = peopleLayout(5, 5, PHONE, 6);
     const last = rects[4];
     const first = rects[0];
     expect(last && first && last.width > first.width * 1.5).toBe(true);
@@ -85,7 +98,7 @@ describe('the grid', () => {
 
 describe('two people', () => {
   it('show the other large and oneself at the bottom right', () => {
-    const [other, self] = peopleLayout(2, DESKTOP, 8);
+    const [other, self] = peopleLayout(2, 2, DESKTOP, 8);
     expect(other?.width).toBeCloseTo(DESKTOP.width, 0);
     expect(self).toEqual(floatingSelf(DESKTOP));
     expect(self?.width).toBe(256);
@@ -100,7 +113,7 @@ describe('two people', () => {
   });
 
   it('show one alone only floating', () => {
-    expect(peopleLayout(1, DESKTOP, 8)).toEqual([floatingSelf(DESKTOP)]);
+    expect(peopleLayout(1, 1, DESKTOP, 8)).toEqual([floatingSelf(DESKTOP)]);
   });
 });
 

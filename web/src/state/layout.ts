@@ -90,14 +90,17 @@ export function floatingSelf(stage: Size): Rect {
   };
 }
 
-/** Tiles of a meeting without a shared screen. `people` counts oneself; the own tile is the last rectangle. */
-export function peopleLayout(people: number, stage: Size, gap: number): Rect[] {
+/**
+ * The `shown` tiles of a page, in a meeting of `people` without a shared screen. Both count oneself; the own tile is
+ * the last rectangle.
+ */
+export function peopleLayout(shown: number, people: number, stage: Size, gap: number): Rect[] {
   const portrait = stage.height > stage.width;
   if (people <= 2) {
-    const others = grid(people - 1, stage, gap, portrait ? 0.4 : 1, portrait ? 2 : 2.1);
+    const others = grid(shown - 1, stage, gap, portrait ? 0.4 : 1, portrait ? 2 : 2.1);
     return [...others, floatingSelf(stage)];
   }
-  return grid(people, stage, gap, portrait ? 0.7 : 0.9, 1.9);
+  return grid(shown, stage, gap, portrait ? 0.7 : 0.9, 1.9);
 }
 
 export interface ShareLayout {
