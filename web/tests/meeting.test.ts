@@ -81,6 +81,17 @@ describe('people', () => {
     expect(model.view.get().people.map((one) => one.ordinal)).toEqual([1, 2, 3]);
   });
 
+  it('with names that only look equal are told apart', async () => {
+    connection.others = [
+      await person('b', 'Anna\u3164Berger'),
+      await person('c', 'Anna\uFE0E Berger'),
+      await person('d', 'Anna Berger'),
+    ];
+    await meet();
+    await until(() => !names().includes('opening'));
+    expect(model.view.get().people.map((one) => one.ordinal)).toEqual([1, 2, 3, 4]);
+  });
+
   it('who take another’s sealed name are not believed', async () => {
     const deniz = await person('b', 'Deniz');
     connection.others = [deniz, participant('c', { metadata: deniz.metadata })];

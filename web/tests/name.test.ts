@@ -69,6 +69,24 @@ describe('a name', () => {
     expect(tidyName('A\0B')).toBe('A B');
   });
 
+  it.each(['\u200B', '\u3164', '\u2800', '\u115F', '\uFE0F', '\u200D', '\u0301', ' \u2060 '])(
+    'of which nothing can be seen is none (%j)',
+    async (invisible) => {
+      expect(tidyName(invisible)).toBe('');
+      const sealer = await nameSealer(SECRET, ROOM, random);
+      expect(await sealer.open(await sealer.seal(invisible, IDENTITY), IDENTITY)).toEqual({
+        kind: 'unnamed',
+      });
+    },
+  );
+
+  it('keeps what scripts and emoji need, and loses other formatting', () => {
+    expect(tidyName('An\u00ADna\u200B')).toBe('Anna');
+    expect(tidyName('Anna\u2800')).toBe('Anna');
+    for (const name of ['می\u200Cخواهم', 'क्\u200Dष', '👩\u200D🚀', '42', '愛'])
+      expect(tidyName(name)).toBe(name);
+  });
+
   it('is cut at 128 bytes, never inside a character', () => {
     expect(tidyName('ä'.repeat(100))).toBe('ä'.repeat(64));
     expect(tidyName(`${'a'.repeat(127)}ä`)).toBe('a'.repeat(127));

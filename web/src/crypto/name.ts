@@ -27,16 +27,22 @@ export interface NameSealer {
   open(metadata: string, identity: string): Promise<OpenedName>;
 }
 
+/** A letter, digit, sign or punctuation that leaves ink. */
+const VISIBLE = /(?!\p{Default_Ignorable_Code_Point})[\p{L}\p{N}\p{S}\p{P}]/u;
+
 /**
  * The name as it is sealed and shown: NFC, no control or formatting characters that could disturb other people's
- * screens, single spaces, no more than 128 bytes (cut at a character).
+ * screens (joiners stay: some scripts need them), single spaces, no more than 128 bytes (cut at a character). Empty if
+ * nothing of it can be seen.
  */
 export function tidyName(typed: string): string {
   const clean = typed
     .normalize('NFC')
-    .replace(/[\p{Cc}\p{Zl}\p{Zp}\u202A-\u202E\u2066-\u2069\uFEFF]/gu, ' ')
-    .replace(/\s+/gu, ' ')
+    .replace(/(?![\u200C\u200D])\p{Cf}/gu, '')
+    // U+2800 is the blank of Braille.
+    .replace(/[\p{Cc}\s\u2800]+/gu, ' ')
     .trim();
+  if (!VISIBLE.test(clean)) return '';
   let out = '';
   let bytes = 0;
   for (const char of clean) {

@@ -6,7 +6,6 @@
 import {
   ConnectionError,
   ConnectionErrorReason,
-  ConnectionQuality,
   ConnectionState,
   DefaultReconnectPolicy,
   DisconnectReason,
@@ -118,7 +117,6 @@ class LiveKitConnection implements RtcConnection {
       .on(RoomEvent.LocalTrackPublished, changed)
       .on(RoomEvent.LocalTrackUnpublished, changed)
       .on(RoomEvent.ActiveSpeakersChanged, changed)
-      .on(RoomEvent.ConnectionQualityChanged, changed)
       .on(RoomEvent.TrackSubscribed, (track, publication, participant) =>
         this.#trackArrived(track, publication, participant.identity),
       )
@@ -218,7 +216,6 @@ class LiveKitConnection implements RtcConnection {
       metadata: participant.metadata ?? '',
       joinedAt: participant.joinedAt?.getTime() ?? 0,
       speaking: participant.isSpeaking,
-      weak: participant.connectionQuality === ConnectionQuality.Poor,
       microphone: this.#track(participant.getTrackPublication(Track.Source.Microphone)),
       camera: this.#track(participant.getTrackPublication(Track.Source.Camera)),
       screen: this.#track(participant.getTrackPublication(Track.Source.ScreenShare)),

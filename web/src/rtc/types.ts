@@ -25,7 +25,6 @@ export interface RtcParticipant {
   joinedAt: number;
   /** Louder than the speaker threshold at this moment. */
   speaking: boolean;
-  weak: boolean;
   microphone: RtcTrack | null;
   camera: RtcTrack | null;
   screen: RtcTrack | null;

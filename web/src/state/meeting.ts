@@ -196,7 +196,6 @@ export class MeetingModel {
         muted: participant.microphone === null || participant.microphone.muted,
         speaking: this.#speakers.marked(participant.identity),
         spokeAt: this.#speakers.spokeAt(participant.identity),
-        weak: participant.weak,
         video: participant.camera?.video ?? null,
         screen: participant.screen?.video ?? null,
       };

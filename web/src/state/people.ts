@@ -20,7 +20,6 @@ export interface Person {
   muted: boolean;
   speaking: boolean;
   spokeAt: number;
-  weak: boolean;
   video: VideoHandle | null;
   screen: VideoHandle | null;
 }
@@ -82,12 +81,20 @@ export class NameBook {
   }
 }
 
+/** What two names look alike by: compatibility forms, case, blanks and everything invisible do not count. */
+function likeness(name: string): string {
+  return name
+    .normalize('NFKC')
+    .replace(/[\s\p{Default_Ignorable_Code_Point}]/gu, '')
+    .toLowerCase();
+}
+
 /** Numbers equal names in the order of the list. */
 export function ordinals(names: PersonName[]): number[] {
   const seen = new Map<string, number>();
   return names.map((name) => {
     if (name.kind !== 'name') return 1;
-    const key = name.name.normalize('NFKC').toLowerCase();
+    const key = likeness(name.name);
     const count = (seen.get(key) ?? 0) + 1;
     seen.set(key, count);
     return count;

@@ -4,7 +4,6 @@ interface Shape {
   d: string;
   /** Stroke width, where it differs. */
   width?: number;
-  faint?: boolean;
 }
 
 const circle = (x: number, y: number, r: number) =>
@@ -57,7 +56,6 @@ export const ICONS = {
   sliders: [{ d: 'M4 7h10M18 7h2M4 17h2M10 17h10' }, { d: circle(16, 7, 2) }, { d: circle(8, 17, 2) }],
   sound: [{ d: 'M4 9.5v5h3.5l4.5 4v-13l-4.5 4zM15.5 9a4.2 4.2 0 0 1 0 6M18 6.5a8 8 0 0 1 0 11' }],
   up: [{ d: 'M7 14l5-5 5 5' }],
-  weak: [{ d: 'M5 19v-3M10 19v-6.5' }, { d: 'M15 19V9M20 19V5', faint: true }],
 } satisfies Record<string, Shape[]>;
 
 export type IconName = keyof typeof ICONS;
