@@ -27,10 +27,6 @@ pub struct Problem {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
     pub detail: Option<Cow<'static, str>>,
-    /// Only with `identity-taken`: what a proof of ownership of the identity has to sign.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(required = false, nullable = false)]
-    pub nonce: Option<String>,
 }
 
 impl Problem {
@@ -42,7 +38,6 @@ impl Problem {
             status: code.status(),
             code: code.as_str().into(),
             detail: Some(code.detail().into()),
-            nonce: None,
         }
     }
 
@@ -50,13 +45,6 @@ impl Problem {
     #[must_use]
     pub fn with_detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
         self.detail = Some(detail.into());
-        self
-    }
-
-    /// Adds the nonce of `identity-taken`.
-    #[must_use]
-    pub fn with_nonce(mut self, nonce: String) -> Self {
-        self.nonce = Some(nonce);
         self
     }
 }
@@ -180,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_problem_on_the_wire_has_the_members_of_rfc_9457() {
-        let problem = Problem::new(Code::IdentityTaken).with_nonce("abc".into());
+        let problem = Problem::new(Code::IdentityTaken);
         let json = serde_json::to_value(&problem).expect("problems serialise");
         assert_eq!(
             json,
@@ -190,7 +178,6 @@ mod tests {
                 "status": 409,
                 "code": "identity-taken",
                 "detail": "Somebody with this identity is in the room.",
-                "nonce": "abc",
             })
         );
     }

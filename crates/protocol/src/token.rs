@@ -186,9 +186,9 @@ impl ApiKeys {
         self.secrets.is_empty()
     }
 
-    /// The first id in alphabetical order.
-    pub fn first_id(&self) -> Option<&str> {
-        self.secrets.keys().next().map(String::as_str)
+    /// The id that is first in alphabetical order, and its secret.
+    pub fn first(&self) -> Option<(&str, &Pii<String>)> {
+        self.secrets.iter().next().map(|(id, secret)| (id.as_str(), secret))
     }
 
     /// Signs claims with the key named by `iss`.

@@ -32,7 +32,7 @@ pub struct ServeArgs {
     /// For development: HTTP on loopback only, and the API key "devkey" with the secret "secret".
     #[arg(long)]
     pub dev: bool,
-    /// Address to serve on; without it every address.
+    /// Address to serve on; without it every address. With --dev only a loopback address.
     #[arg(long, value_name = "ADDR")]
     pub bind: Option<IpAddr>,
     /// Port for HTTP (TCP) and media (UDP); 0 takes any free one. Without it 7880.

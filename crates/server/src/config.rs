@@ -1,4 +1,5 @@
-//! The configuration: one TOML file (DESIGN §10), and what it comes to together with the command line.
+//! The configuration: one TOML file (docs/configuration.md), and what it comes to together with the command
+//! line.
 //!
 //! Errors name the line and never show it: it may hold a secret.
 
@@ -12,6 +13,7 @@ use protocol::token::ApiKeys;
 use serde::Deserialize;
 
 use crate::cli::ServeArgs;
+use crate::keys::ADMISSION_KEY;
 
 /// Port for HTTP and media unless another is given.
 const DEFAULT_PORT: u16 = 7880;
@@ -24,6 +26,10 @@ const DEFAULT_FILE: &str = "konklave.toml";
 
 /// Most workers: the ICE user fragment names one of 32.
 const MAX_WORKERS: usize = 32;
+
+/// Characters of an API secret outside development. Whoever sees one token can try secrets against it at
+/// leisure; 32 random characters are beyond that, and LiveKit's server warns below as many.
+const MIN_SECRET_CHARACTERS: usize = 32;
 
 /// The file as it is written.
 #[derive(Clone, Default, Deserialize)]
@@ -163,6 +169,18 @@ pub enum ConfigError {
         /// What is wrong with it.
         message: &'static str,
     },
+    /// A secret can be guessed.
+    #[error(
+        "the secret of API key {id:?} has fewer than {MIN_SECRET_CHARACTERS} characters, which others could \
+         guess; `openssl rand -hex 32` makes one"
+    )]
+    WeakSecret {
+        /// Which key.
+        id: String,
+    },
+    /// Development keys, which everybody knows, would be served to the network.
+    #[error("--dev serves on loopback only, with a key that everybody knows; leave out --dev or --bind {0}")]
+    OpenDevelopment(IpAddr),
 }
 
 impl Config {
@@ -192,6 +210,9 @@ impl Config {
         if config.keys.iter().any(|(id, secret)| id.is_empty() || secret.is_empty()) {
             return wrong("an API key needs an id and a secret");
         }
+        if config.keys.contains_key(ADMISSION_KEY) {
+            return wrong("the API key id \"konklave\" is the server's own");
+        }
         if config.url.as_ref().is_some_and(|url| !url.starts_with("ws://") && !url.starts_with("wss://")) {
             return wrong("url has to begin with ws:// or wss://");
         }
@@ -203,19 +224,30 @@ impl Settings {
     /// Reads the file that the command line names (or the default one) and puts both together.
     ///
     /// # Errors
-    /// [`ConfigError`] of the file.
+    /// [`ConfigError`] of the file, or of both together.
     pub fn load(args: &ServeArgs) -> Result<Self, ConfigError> {
         let config = match &args.config {
             Some(file) => Config::read(file)?,
             None if Path::new(DEFAULT_FILE).exists() => Config::read(Path::new(DEFAULT_FILE))?,
             None => Config::default(),
         };
-        Ok(Self::resolve(config, args))
+        Self::resolve(config, args)
     }
 
-    /// Puts file and command line together.
-    pub fn resolve(config: Config, args: &ServeArgs) -> Self {
-        let bind = args.bind.or(config.bind);
+    /// Puts file and command line together. In development the file's address to serve on does not count,
+    /// since a key is served that everybody knows.
+    ///
+    /// # Errors
+    /// [`ConfigError::WeakSecret`] outside development, [`ConfigError::OpenDevelopment`] in it.
+    pub fn resolve(config: Config, args: &ServeArgs) -> Result<Self, ConfigError> {
+        let bind = if args.dev { args.bind } else { args.bind.or(config.bind) };
+        if let Some(open) = bind.filter(|address| args.dev && !address.is_loopback()) {
+            return Err(ConfigError::OpenDevelopment(open));
+        }
+        let weak = |secret: &String| secret.chars().count() < MIN_SECRET_CHARACTERS;
+        if let Some((id, _)) = config.keys.iter().find(|(_, secret)| !args.dev && weak(secret)) {
+            return Err(ConfigError::WeakSecret { id: id.clone() });
+        }
         let any = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
         let (http, media) = match (args.dev, bind) {
             // Firefox takes no loopback candidate, so media is not confined to loopback.
@@ -232,7 +264,7 @@ impl Settings {
             keys.insert("devkey", "secret");
         }
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self {
+        Ok(Self {
             http,
             media,
             port: args.port.or(config.port).unwrap_or(DEFAULT_PORT),
@@ -244,7 +276,7 @@ impl Settings {
             keys,
             limits: config.limits,
             patience: Patience::default(),
-        }
+        })
     }
 }
 
@@ -267,18 +299,18 @@ mod tests {
             candidates = ["203.0.113.9", "2001:db8::9"]
             metrics = "127.0.0.1:9000"
             [keys]
-            school = "a secret"
+            school = "a secret of at least 32 characters"
             [limits]
             participants = 50
             "#,
         )
         .expect("the file is right");
-        let settings = Settings::resolve(config, &ServeArgs::default());
+        let settings = Settings::resolve(config, &ServeArgs::default()).expect("it makes sense");
         assert_eq!((settings.port, settings.workers), (443, 4));
         assert_eq!(settings.http, [settings.media]);
         assert_eq!(settings.limits.participants, 50);
         assert_eq!(settings.limits.tracks, LimitsConfig::default().tracks);
-        assert_eq!(settings.keys.first_id(), Some("school"));
+        assert_eq!(settings.keys.first().map(|(id, _)| id), Some("school"));
     }
 
     #[test]
@@ -300,7 +332,13 @@ mod tests {
 
     #[test]
     fn values_without_sense_are_errors() {
-        for text in ["workers = 0", "workers = 33", "[keys]\nid = \"\"", "url = \"meet.example.org\""] {
+        for text in [
+            "workers = 0",
+            "workers = 33",
+            "[keys]\nid = \"\"",
+            "[keys]\nkonklave = \"a secret of at least 32 characters\"",
+            "url = \"meet.example.org\"",
+        ] {
             assert!(matches!(parse(text), Err(ConfigError::Value { .. })), "{text}");
         }
     }
@@ -308,11 +346,37 @@ mod tests {
     #[test]
     fn development_serves_http_on_loopback_and_media_everywhere() {
         let args = ServeArgs { dev: true, port: Some(0), ..Default::default() };
-        let settings = Settings::resolve(Config::default(), &args);
+        let settings = Settings::resolve(Config::default(), &args).expect("it makes sense");
         assert!(settings.http.iter().all(IpAddr::is_loopback));
         assert!(settings.media.is_unspecified());
-        assert_eq!((settings.keys.first_id(), settings.port), (Some("devkey"), 0));
-        let settings = Settings::resolve(Config::default(), &ServeArgs::default());
+        assert_eq!((settings.keys.first().map(|(id, _)| id), settings.port), (Some("devkey"), 0));
+        let settings =
+            Settings::resolve(Config::default(), &ServeArgs::default()).expect("it makes sense too");
         assert!(settings.keys.is_empty(), "no key is known to the world without --dev");
+    }
+
+    #[test]
+    fn development_is_never_served_to_the_network() {
+        let file = parse("bind = \"0.0.0.0\"").expect("it is right");
+        let dev = ServeArgs { dev: true, ..Default::default() };
+        let settings = Settings::resolve(file, &dev).expect("the file's address does not count");
+        assert!(settings.http.iter().all(IpAddr::is_loopback), "{:?}", settings.http);
+        for (address, refused) in [("0.0.0.0", true), ("192.0.2.7", true), ("::", true), ("127.0.0.2", false)] {
+            let args = ServeArgs { bind: address.parse().ok(), ..dev.clone() };
+            let error = Settings::resolve(Config::default(), &args).err();
+            assert_eq!(matches!(error, Some(ConfigError::OpenDevelopment(_))), refused, "{address}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn a_secret_that_can_be_guessed_is_for_development_only() {
+        let file = |secret: &str| parse(&format!("[keys]\nschool = \"{secret}\"")).expect("it is right");
+        let (short, long) = ("s".repeat(31), "s".repeat(32));
+        let error = Settings::resolve(file(&short), &ServeArgs::default()).expect_err("it is short");
+        assert!(matches!(&error, ConfigError::WeakSecret { id } if id == "school"), "{error}");
+        assert!(!error.to_string().contains("sss"), "{error}");
+        assert!(Settings::resolve(file(&long), &ServeArgs::default()).is_ok());
+        let dev = ServeArgs { dev: true, ..Default::default() };
+        assert!(Settings::resolve(file(&short), &dev).is_ok());
     }
 }

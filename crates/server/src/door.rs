@@ -1,71 +1,35 @@
-//! How often one address may knock. Tries are limited per address, failed ones weigh more; a class of 40
-//! behind one NAT gets in at once.
-//!
-//! Addresses are kept only as keyed hashes, in memory, until their allowance is whole again (minutes).
+//! How often somebody may come to the door. Tries are limited per address, failed ones weigh more; a class
+//! of 40 behind one NAT gets in at once. Connections are limited per participant, whom everybody else in the
+//! room hears of each time.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// Tries that may come at once: 40 people in one class, some of them twice.
-const BURST: f64 = 60.0;
+use protocol::ids::{Identity, RoomName};
 
-/// Tries per second that an address earns back.
-const REFILL: f64 = 1.0;
+pub use crate::allowance::Shut;
+use crate::allowance::{Allowances, Rate};
 
-/// What a failed try costs beyond the try itself: ten wrong ones in a row close the door for a minute.
+/// Tries of one address: 40 people in one class, some of them twice, and one a second from then on. An
+/// address that goes on failing is shut out for a minute.
+const ADDRESS: Rate = Rate { burst: 60.0, refill: 1.0, debt: -60.0 };
+
+/// What a failed try costs beyond the try itself: after ten in a row the door is shut.
 const FAILURE: f64 = 5.0;
 
-/// The deepest debt; it bounds how long an address is shut out.
-const DEBT: f64 = -60.0;
-
-/// Addresses kept at once; beyond it new ones share one allowance. 16 bytes and some each.
-const MAX_ADDRESSES: usize = 100_000;
-
-/// Least time between two sweeps that a full table makes by itself.
-const SWEEP_PAUSE: Duration = Duration::from_secs(1);
-
-/// The allowance shared by addresses for which there is no room.
-const OVERFLOW: u64 = 0;
-
-/// The door is shut for an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shut {
-    /// When to try again.
-    pub retry_after: Duration,
-}
+/// Connections of one participant: more than a bad network needs, and one a second from then on.
+const PARTICIPANT: Rate = Rate { burst: 10.0, refill: 1.0, debt: 0.0 };
 
 /// The allowances.
 #[derive(Debug)]
 pub struct Door {
-    hasher: RandomState,
-    allowances: Mutex<Allowances>,
-}
-
-#[derive(Debug, Default)]
-struct Allowances {
-    by_address: HashMap<u64, Allowance>,
-    swept: Option<Instant>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Allowance {
-    tries: f64,
-    at: Instant,
-}
-
-impl Allowance {
-    fn at(self, now: Instant) -> Self {
-        let earned = now.saturating_duration_since(self.at).as_secs_f64() * REFILL;
-        Self { tries: (self.tries + earned).min(BURST), at: now.max(self.at) }
-    }
+    addresses: Allowances,
+    participants: Allowances,
 }
 
 impl Default for Door {
     fn default() -> Self {
-        Self { hasher: RandomState::new(), allowances: Mutex::default() }
+        Self { addresses: Allowances::new(ADDRESS), participants: Allowances::new(PARTICIPANT) }
     }
 }
 
@@ -75,63 +39,45 @@ impl Door {
     /// # Errors
     /// [`Shut`] if it has used up its allowance; the try then costs nothing.
     pub fn knock(&self, now: Instant, address: IpAddr) -> Result<(), Shut> {
-        self.charge(now, address, 1.0)
+        self.addresses.take(now, network(address))
     }
 
-    /// A try that turned out wrong (after [`Door::knock`], or by itself where only failures count).
+    /// A try that turned out wrong (after [`Door::knock`], or by itself where only failures count). It is
+    /// charged in any case, down to a debt of a minute.
+    pub fn failed(&self, now: Instant, address: IpAddr) {
+        self.addresses.charge(now, network(address), FAILURE);
+    }
+
+    /// A participant connects to a room.
     ///
     /// # Errors
-    /// [`Shut`] if the address had used up its allowance before.
-    pub fn failed(&self, now: Instant, address: IpAddr) -> Result<(), Shut> {
-        self.charge(now, address, FAILURE)
+    /// [`Shut`] if it has done so too often; the try then costs nothing.
+    pub fn enter(&self, now: Instant, room: &RoomName, identity: &Identity) -> Result<(), Shut> {
+        self.participants.take(now, (room, identity))
     }
 
-    /// Forgets addresses whose allowance is whole again.
+    /// Whether [`Door::enter`] would be allowed.
+    ///
+    /// # Errors
+    /// As it.
+    pub fn may_enter(&self, now: Instant, room: &RoomName, identity: &Identity) -> Result<(), Shut> {
+        self.participants.look(now, (room, identity))
+    }
+
+    /// Forgets whose allowance is whole again.
     pub fn sweep(&self, now: Instant) {
-        self.lock().sweep(now);
+        self.addresses.sweep(now);
+        self.participants.sweep(now);
     }
 
-    /// Addresses remembered now.
+    /// Addresses and participants remembered now.
     pub fn remembered(&self) -> usize {
-        self.lock().by_address.len()
-    }
-
-    fn charge(&self, now: Instant, address: IpAddr, cost: f64) -> Result<(), Shut> {
-        let mut key = self.hasher.hash_one(network(address));
-        let mut allowances = self.lock();
-        if allowances.by_address.len() >= MAX_ADDRESSES && !allowances.by_address.contains_key(&key) {
-            // Sweeping takes a millisecond; a flood of addresses must not ask for it with every knock.
-            if allowances.swept.is_none_or(|at| now.saturating_duration_since(at) >= SWEEP_PAUSE) {
-                allowances.sweep(now);
-            }
-            if allowances.by_address.len() >= MAX_ADDRESSES {
-                key = OVERFLOW;
-            }
-        }
-        let allowance = allowances.by_address.entry(key).or_insert(Allowance { tries: BURST, at: now });
-        *allowance = allowance.at(now);
-        if allowance.tries < 1.0 {
-            let wait = (1.0 - allowance.tries) / REFILL;
-            return Err(Shut { retry_after: Duration::from_secs_f64(wait) });
-        }
-        allowance.tries = (allowance.tries - cost).max(DEBT);
-        Ok(())
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Allowances> {
-        self.allowances.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Allowances {
-    fn sweep(&mut self, now: Instant) {
-        self.by_address.retain(|_, allowance| allowance.at(now).tries < BURST);
-        self.swept = Some(now);
+        self.addresses.remembered() + self.participants.remembered()
     }
 }
 
 /// What counts as one address: for IPv6 the /64, within which a client picks addresses at will.
-fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) >> 64 << 64).into()),
         v4 @ IpAddr::V4(_) => v4,
@@ -140,6 +86,8 @@ fn network(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn address(last: u8) -> IpAddr {
@@ -165,11 +113,15 @@ mod tests {
         let (door, start) = (Door::default(), Instant::now());
         let mut tries = 0;
         while door.knock(start, address(1)).is_ok() {
-            let _ = door.failed(start, address(1));
+            door.failed(start, address(1));
             tries += 1;
         }
         assert_eq!(tries, 10);
-        let shut = door.failed(start, address(1)).expect_err("it is shut");
+        for _ in 0..100 {
+            door.failed(start, address(1));
+        }
+        let shut = door.knock(start, address(1)).expect_err("it is shut");
+        assert!(shut.retry_after >= Duration::from_secs(30), "who goes on failing stays out: {shut:?}");
         assert!(shut.retry_after <= Duration::from_secs(61), "{shut:?}");
         assert!(door.knock(start + shut.retry_after, address(1)).is_ok(), "the named time is right");
     }
@@ -178,7 +130,7 @@ mod tests {
     fn addresses_are_forgotten_within_minutes() {
         let (door, start) = (Door::default(), Instant::now());
         for last in 0..100 {
-            let _ = door.failed(start, address(last));
+            door.failed(start, address(last));
         }
         assert_eq!(door.remembered(), 100);
         door.sweep(start + Duration::from_secs(2));
@@ -188,20 +140,22 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_addresses_takes_bounded_memory() {
-        let (door, start) = (Door::default(), Instant::now());
-        for n in 0..(MAX_ADDRESSES as u32 + 5_000) {
-            let _ = door.knock(start, IpAddr::V4(n.into()));
-        }
-        assert!(door.remembered() <= MAX_ADDRESSES + 1);
-    }
-
-    #[test]
     fn neighbours_in_one_ipv6_network_share_an_allowance() {
         let (door, start) = (Door::default(), Instant::now());
         let inside = |n: u128| IpAddr::V6(((0x2001_0db8_u128 << 96) + n).into());
         let admitted = (0..300).filter(|n| door.knock(start, inside(*n)).is_ok()).count();
         assert_eq!(admitted, 60);
         assert!(door.knock(start, inside(1 << 64)).is_ok(), "the next network is another");
+    }
+
+    #[test]
+    fn a_participant_who_reconnects_without_end_is_slowed_down() {
+        let (door, start) = (Door::default(), Instant::now());
+        let (room, ada) = (RoomName::new("r"), Identity::new("ada"));
+        assert_eq!((0..100).filter(|_| door.enter(start, &room, &ada).is_ok()).count(), 10);
+        assert!(door.may_enter(start, &room, &ada).is_err());
+        assert!(door.enter(start, &room, &Identity::new("ben")).is_ok(), "others are unaffected");
+        assert!(door.enter(start, &RoomName::new("s"), &ada).is_ok(), "and other rooms");
+        assert!(door.enter(start + Duration::from_secs(1), &room, &ada).is_ok(), "one a second");
     }
 }

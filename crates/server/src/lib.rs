@@ -4,11 +4,13 @@
 //! (`signal`), a session's messages become commands of the worker that owns the room (`worker`). One way
 //! out: the core's events become the session's messages. Nothing is kept when a room ends.
 
+mod allowance;
 pub mod cli;
 pub mod config;
 pub mod directory;
 pub mod door;
 mod http;
+mod keys;
 pub mod logging;
 pub mod metrics;
 pub mod openapi;

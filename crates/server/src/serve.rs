@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use net::{BindError, BindRequest, Bound};
 use protocol::livekit::DisconnectReason;
-use protocol::token::ApiKeys;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -16,6 +15,7 @@ use crate::config::Settings;
 use crate::directory::Directory;
 use crate::door::Door;
 use crate::http::{self, ConnectionLimits, State};
+use crate::keys;
 use crate::metrics::Metrics;
 use crate::worker::{WorkerError, Workers};
 
@@ -88,10 +88,10 @@ impl Server {
         let workers = Arc::new(Workers::start(udp, &core, &directory, &metrics)?);
 
         let door = Arc::new(Door::default());
-        let (keys, own_key) = keys(settings.keys);
+        let mut keys = settings.keys;
+        keys::add_admission_key(&mut keys);
         let state = Arc::new(State {
             keys: Arc::new(keys),
-            own_key,
             url: settings.url,
             metadata_bytes: core.limits.metadata_bytes,
             participants: core.limits.participants,
@@ -203,25 +203,18 @@ fn core_config(settings: &Settings, port: u16, media_ipv6: bool) -> std::io::Res
     })
 }
 
-/// The operator's keys, and the id of the one that signs what `/join` gives out: the operator's first, so
-/// that clients find their way back after a restart, or a random one that nobody ever sees.
-fn keys(mut keys: ApiKeys) -> (ApiKeys, String) {
-    if let Some(id) = keys.first_id() {
-        let id = id.to_owned();
-        return (keys, id);
-    }
-    let hex = |bytes: [u8; 32]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let id = hex(crate::random::array());
-    keys.insert(id.clone(), hex(crate::random::array()));
-    (keys, id)
-}
-
 async fn metrics_listener(address: SocketAddr, anywhere: bool) -> Result<TcpListener, StartError> {
     match TcpListener::bind(address).await {
         Ok(listener) => Ok(listener),
         Err(error) if anywhere && error.kind() == std::io::ErrorKind::AddrInUse => {
             let any = SocketAddr::new(address.ip(), 0);
-            TcpListener::bind(any).await.map_err(|source| StartError::Metrics { address: any, source })
+            let other = TcpListener::bind(any)
+                .await
+                .and_then(|listener| Ok((listener.local_addr()?.port(), listener)))
+                .map_err(|source| StartError::Metrics { address: any, source });
+            let (port, listener) = other?;
+            tracing::warn!(taken = address.port(), port, "the counters are served on another port");
+            Ok(listener)
         }
         Err(source) => Err(StartError::Metrics { address, source }),
     }

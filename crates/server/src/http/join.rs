@@ -14,6 +14,7 @@ use protocol::room_name;
 use protocol::token::{Claims, VideoGrants};
 
 use crate::http::{Peer, State, counted, failure, too_often};
+use crate::keys::ADMISSION_KEY;
 use crate::openapi;
 use crate::signal::{TOKEN_LIFETIME, unix_seconds};
 
@@ -87,9 +88,7 @@ async fn admit(
     let identity = identity.unwrap_or_else(|| api::identity_from_random(crate::random::array()));
     let presence = state.directory.presence(&room, Some(&identity));
     if presence.present {
-        let nonce: [u8; 16] = crate::random::array();
-        let nonce = nonce.iter().map(|byte| format!("{byte:02x}")).collect();
-        return Err((Code::IdentityTaken, Problem::new(Code::IdentityTaken).with_nonce(nonce)));
+        return Err(refused(Code::IdentityTaken));
     }
     // The core decides; this says it before a client has opened its camera.
     if presence.participants >= state.participants {
@@ -97,7 +96,7 @@ async fn admit(
     }
     let now = unix_seconds();
     let claims = Claims {
-        iss: state.own_key.clone(),
+        iss: ADMISSION_KEY.to_owned(),
         sub: identity.expose().to_owned(),
         exp: now + TOKEN_LIFETIME.as_secs(),
         nbf: now.saturating_sub(BACKDATED_SECONDS),

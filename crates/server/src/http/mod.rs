@@ -33,8 +33,6 @@ pub(crate) use metrics::router as metrics_router;
 /// What the handlers share.
 pub(crate) struct State {
     pub(crate) keys: Arc<ApiKeys>,
-    /// Id of the key that signs what `/join` gives out.
-    pub(crate) own_key: String,
     /// The configured WebSocket address, if there is one.
     pub(crate) url: Option<String>,
     pub(crate) metadata_bytes: usize,
@@ -113,10 +111,11 @@ fn too_often(state: &State, layer: &'static str, shut: Shut) -> Response {
     response
 }
 
-/// Refuses with a code and lets it weigh on the address.
+/// Refuses with a code and lets it weigh on the address. Tokens that have become useless do not: after a
+/// restart a whole class comes with them, from one address, and only then asks for new ones.
 fn failure(state: &State, layer: &'static str, peer: Peer, problem: &Problem, code: Code) -> Response {
-    match state.door.failed(Instant::now(), *peer.0.expose()) {
-        Ok(()) => counted(state, layer, problem, code),
-        Err(shut) => too_often(state, layer, shut),
+    if !matches!(code, Code::TokenExpired | Code::TokenWrongKey) {
+        state.door.failed(Instant::now(), *peer.0.expose());
     }
+    counted(state, layer, problem, code)
 }

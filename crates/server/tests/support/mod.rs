@@ -30,7 +30,8 @@ pub struct TestServer {
 /// As with `--dev --port 0`, with two workers.
 pub fn settings() -> Settings {
     let args = ServeArgs { dev: true, port: Some(0), ..Default::default() };
-    let mut settings = Settings::resolve(Config { workers: Some(2), ..Default::default() }, &args);
+    let mut settings =
+        Settings::resolve(Config { workers: Some(2), ..Default::default() }, &args).expect("they make sense");
     settings.metrics = (Ipv4Addr::LOCALHOST, 0).into();
     settings
 }
