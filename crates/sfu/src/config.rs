@@ -9,7 +9,7 @@ pub struct Config {
     /// Index of the worker (0–31), put into the first character of every ICE user fragment so that any
     /// worker can tell whose datagram it received (see [`worker_of_ufrag`]).
     pub worker: u8,
-    /// Addresses clients are told to send media to, best first (DESIGN: every interface that is up).
+    /// Addresses clients are told to send media to, best first (every interface that is up).
     pub candidates: Vec<SocketAddr>,
     /// How long a participant may be without signalling connection before it is gone.
     pub participant_grace: Duration,
@@ -35,7 +35,8 @@ pub struct Limits {
     pub sdp_bytes: usize,
     /// Bytes of a data packet.
     pub data_bytes: usize,
-    /// Bytes of a participant's metadata, and of all its attributes together.
+    /// Bytes of a participant's metadata and all its attributes together. They are told to everybody in
+    /// the room, and must fit a token (48 KiB) however JSON escapes them.
     pub metadata_bytes: usize,
 }
 
@@ -45,9 +46,9 @@ impl Default for Limits {
             participants: 200,
             tracks: 32,
             media_sections: 1000,
-            sdp_bytes: 1 << 20,
+            sdp_bytes: 256 << 10,
             data_bytes: 64_000,
-            metadata_bytes: 64 << 10,
+            metadata_bytes: 8 << 10,
         }
     }
 }

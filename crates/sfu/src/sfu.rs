@@ -17,7 +17,7 @@ use crate::command::{Command, Join, SessionCommand};
 use crate::config::Config;
 use crate::event::{Event, Rejection, SessionEvent};
 use crate::io::{Datagram, Input, Output, Random};
-use crate::peer::transport::{Shared, is_stun, stun_local_ufrag};
+use crate::peer::transport::{Shared, Transport, is_stun, stun_local_ufrag};
 use crate::room::{Context, Room, RouteChange};
 
 /// A participant: key of its room, key in its room.
@@ -40,6 +40,8 @@ pub struct Sfu {
     dirty: Vec<usize>,
     events: VecDeque<Event>,
     routes: Vec<RouteChange>,
+    /// Transports of rooms that are gone, until their farewell is sealed.
+    closing: Vec<Transport>,
 }
 
 impl Sfu {
@@ -60,6 +62,7 @@ impl Sfu {
             dirty: Vec::new(),
             events: VecDeque::new(),
             routes: Vec::new(),
+            closing: Vec::new(),
         }
     }
 
@@ -77,6 +80,9 @@ impl Sfu {
     pub fn poll(&mut self, now: Instant, batch: &mut SendBatch) -> Output {
         while let Some(room) = self.dirty.pop() {
             self.with_room(now, room, |room, context| room.transmit(context, batch));
+        }
+        for mut transport in self.closing.drain(..) {
+            transport.poll_transmit(now, batch);
         }
         match self.events.pop_front() {
             Some(event) => Output::Event(event),
@@ -239,8 +245,9 @@ impl Sfu {
                     self.by_ufrag.remove(&ufrag);
                 }
                 RouteChange::AddAddress(address, participant) => {
-                    self.by_address.insert(address, (room, participant));
-                    self.events.push_back(Event::Route(address));
+                    if self.by_address.insert(address, (room, participant)) != Some((room, participant)) {
+                        self.events.push_back(Event::Route(address));
+                    }
                 }
                 RouteChange::RemoveAddress(address, participant) => {
                     // Somebody else may have proved the address since.
@@ -264,15 +271,18 @@ impl Sfu {
         action: livekit::leave_request::Action,
     ) {
         self.with_room(now, key, |room, context| room.end(context, reason, action));
-        self.drop_room(key);
+        if let Some(room) = self.drop_room(key) {
+            self.closing.extend(room.into_closing());
+        }
     }
 
-    fn drop_room(&mut self, key: usize) {
-        let Some(room) = self.rooms.try_remove(key) else { return };
+    fn drop_room(&mut self, key: usize) -> Option<Room> {
+        let room = self.rooms.try_remove(key)?;
         self.by_name.remove(room.name());
         self.scheduled.remove(&key);
         self.dirty.retain(|dirty| *dirty != key);
         self.events.push_back(Event::RoomEnded { room: room.name().clone(), sid: room.sid().clone() });
+        Some(room)
     }
 
     /// Drops a room without running any more of its code.

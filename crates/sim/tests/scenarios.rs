@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use protocol::livekit::{self, DisconnectReason, TrackSource};
+use sfu::command::SessionCommand;
 use sfu::event::SessionEvent;
 use sim::client::{JoinOptions, State, everything_allowed};
 use sim::codec::Codec;
@@ -269,4 +270,80 @@ fn a_narrow_connection_harms_nobody_else() {
     assert!(world.clients[ben].down.lost > 100, "the bottleneck bites: {}", world.clients[ben].down.lost);
     assert!(frames(&world, cleo, camera) > 80);
     end(world);
+}
+
+#[test]
+fn a_layer_that_stopped_is_not_asked_for() {
+    let mut world = World::new(13);
+    let (anna, ben) = (join(&mut world, "r", "anna"), join(&mut world, "r", "ben"));
+    let camera = world.publish(anna, Recipe::simulcast());
+    world.run(SECOND * 3);
+    world.clients[anna].publication(camera).expect("published").run_layer(2, false);
+    world.run(SECOND * 2);
+    let before = world.passed(anna).keyframe_requests;
+    world.run(SECOND * 20);
+    assert_eq!(world.passed(anna).keyframe_requests, before, "nobody waits for anything");
+    assert!(frames(&world, ben, camera) > 300);
+    assert!(before <= 6, "{before} requests to start three layers and to leave one");
+    world.check_flow(SECOND);
+    end(world);
+}
+
+#[test]
+fn what_is_told_to_everybody_is_bounded() {
+    let mut world = World::new(14);
+    let anna = join(&mut world, "r", "anna");
+    let ben = join(&mut world, "r", "ben");
+    world.run(SECOND);
+    let describe = |name: &str, bytes: usize| {
+        SessionCommand::UpdateMetadata(livekit::UpdateParticipantMetadata {
+            attributes: [(name.to_owned(), "x".repeat(bytes))].into(),
+            ..Default::default()
+        })
+    };
+    for name in ["one", "two", "three"] {
+        world.clients[anna].say(describe(name, 4000));
+    }
+    world.run(SECOND);
+    let known = |world: &World| {
+        let mut names: Vec<_> = world.clients[ben].roster["anna"].attributes.keys().cloned().collect();
+        names.sort();
+        names
+    };
+    assert_eq!(known(&world), ["one", "two"], "the third is too much together");
+    world.clients[anna].say(describe("one", 0));
+    world.clients[anna].say(describe("three", 4000));
+    world.run(SECOND);
+    assert_eq!(known(&world), ["three", "two"]);
+
+    let announce = |change: fn(&mut livekit::AddTrackRequest)| {
+        let mut request = livekit::AddTrackRequest {
+            cid: "cid".to_owned(),
+            r#type: livekit::TrackType::Video.into(),
+            source: TrackSource::Camera.into(),
+            ..Default::default()
+        };
+        change(&mut request);
+        SessionCommand::AddTrack(Box::new(request))
+    };
+    let unreasonable: [fn(&mut livekit::AddTrackRequest); 6] = [
+        |request| request.stream = "x".repeat(1 << 20),
+        |request| request.layers = vec![livekit::VideoLayer::default(); 1000],
+        |request| request.audio_features = vec![0; 1000],
+        |request| request.simulcast_codecs = vec![livekit::SimulcastCodec::default(); 1000],
+        |request| request.cid.clear(),
+        // A camera in the guise of a microphone would pass a token that allows only microphones.
+        |request| request.source = TrackSource::Microphone.into(),
+    ];
+    for change in unreasonable {
+        let before = world.clients[anna].notices.len();
+        world.clients[anna].say(announce(change));
+        world.run(SECOND);
+        let refused = |event: &SessionEvent| {
+            matches!(event, SessionEvent::RequestResponse(response)
+                if response.reason() == livekit::request_response::Reason::InvalidRequest)
+        };
+        assert!(world.clients[anna].notices[before..].iter().any(refused));
+    }
+    world.check_end();
 }

@@ -172,7 +172,7 @@ pub(super) fn is_credential(text: &str, least: usize) -> bool {
 /// What an authenticated check changed, in the order to be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum IceEvent {
-    /// The first authenticated check from this address.
+    /// An authenticated check came from this address.
     Validated(SocketAddr),
     /// The address made room for another.
     Dropped(SocketAddr),
@@ -361,6 +361,7 @@ impl IceLite {
     fn record(&mut self, now: Instant, remote: SocketAddr, event: &mut impl FnMut(IceEvent)) {
         if let Some(known) = self.validated.iter_mut().find(|known| known.remote == remote) {
             known.last_check = now;
+            event(IceEvent::Validated(remote));
             return;
         }
         if self.validated.len() >= MAX_ADDRESSES {

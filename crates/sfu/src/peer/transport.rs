@@ -165,7 +165,8 @@ pub enum Received<'a> {
 /// Something that happened to a transport.
 #[derive(Clone, PartialEq, Eq)]
 pub enum TransportEvent {
-    /// The first authenticated check came from this address: what comes from there belongs to this peer.
+    /// An authenticated check came from this address: what comes from there belongs to this peer. Said
+    /// of each check, so that a flow is found again after somebody else was taken for its owner.
     AddressValidated(SocketAddr),
     /// The address belongs to this peer no longer.
     AddressDropped(SocketAddr),
@@ -398,7 +399,7 @@ impl Transport {
 
     /// Handles one datagram that was routed to this peer: STUN by its user fragment, everything else by
     /// its source address. Media is decrypted in place. After an error other than [`DtlsError`] the
-    /// transport goes on; [`DtlsError`] has also been told as [`TransportEvent::Failed`].
+    /// transport goes on; that one is told as [`TransportEvent::Failed`] too.
     pub fn handle_datagram<'a>(
         &mut self,
         now: Instant,
@@ -639,6 +640,10 @@ impl Transport {
             self.events.push_back(match event {
                 SctpEvent::Opened(channel) => TransportEvent::ChannelOpened(channel),
                 SctpEvent::Data(channel, data) => TransportEvent::Data(channel, data),
+                // DTLS would go on as if nothing had happened, and chat would vanish.
+                SctpEvent::Rejected(error @ (SctpError::Lost | SctpError::TooManyStreams)) => {
+                    return self.fail(error.into());
+                }
                 SctpEvent::Rejected(error) => TransportEvent::Rejected(error.into()),
             });
         }

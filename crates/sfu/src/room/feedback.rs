@@ -97,10 +97,11 @@ impl super::Room {
         let (ntp, timestamp) = extrapolate(&report, codec.clock_rate(), context.now);
         let Some(participant) = self.participants.get_mut(key) else { return };
         let Some(down) = participant.down_tracks.get_mut(down_track) else { return };
-        if down.forwarder.current() != Some(layer) || down.packets == 0 && down.reported {
+        let source = (layer, up_layer.generation);
+        if down.forwarder.current() != Some(source) || down.packets == 0 && down.reported {
             return;
         }
-        down.forwarder.learn_report(up_layer.generation, report);
+        down.forwarder.learn_report(report);
         let (Some(offset), Some(ntp)) = (down.forwarder.timestamp_offset(), base.translate(ntp)) else {
             return;
         };
@@ -156,7 +157,10 @@ impl super::Room {
             else {
                 continue; // lost before it came here, or too old
             };
-            if !down.may_retransmit(context.now) {
+            if !down.has_rtx(stored.header.payload_type) {
+                continue;
+            }
+            if !participant.retransmissions.take(context.now) {
                 return context.reject("rtcp", "nack-rate");
             }
             let mapped = Mapped {
@@ -180,12 +184,11 @@ impl super::Room {
         let down = participant.down_track_of(ssrc).and_then(|down| participant.down_tracks.get(down));
         let Some(down) = down else { return context.reject("rtcp", "unknown-ssrc") };
         let (track, current) = (down.track, down.forwarder.current());
-        // The picture it has is broken: repair that layer; a change to the target comes with its own request.
-        let layer = current.and_then(|current| self.tracks.get_mut(track)?.layers.get_mut(current));
-        if let Some(layer) = layer {
-            layer.keyframes.want();
+        // The picture it has is broken: that layer is repaired; whoever has none waits for the target.
+        match current {
+            Some((layer, _)) => self.repair_layer(context, track, layer),
+            None => self.want_keyframe(context, track),
         }
-        self.want_keyframe(context, track);
     }
 
     /// Everything a publisher is told about what it sends.
@@ -200,12 +203,13 @@ impl super::Room {
         let reports_due = participant.receiver.next_report.is_some_and(|due| due <= now);
         let mut blocks = Vec::new();
         let mut lost = Vec::new();
+        let mut broken = Vec::new();
         let mut next = None;
         let mut media_ssrc = 0;
         for track in participant.published.clone() {
             let Some(up_track) = self.tracks.get_mut(track) else { continue };
             let supports_pli = up_track.codecs.iter().any(|(_, codec)| codec.pli);
-            for layer in &mut up_track.layers {
+            for (index, layer) in up_track.layers.iter_mut().enumerate() {
                 let Some(ssrc) = layer.ssrc else { continue };
                 media_ssrc = ssrc;
                 lost.clear();
@@ -214,11 +218,9 @@ impl super::Room {
                     participant.enqueue_rtcp(|out| rtcp::write_nack(sender_ssrc, ssrc, &lost, out));
                 }
                 if layer.nack.too_far_behind() {
-                    layer.keyframes.want();
+                    broken.push((track, index));
                 }
-                if layer.keyframes.poll(now) {
-                    layer.keyframe_requests = layer.keyframe_requests.wrapping_add(1);
-                    let count = layer.keyframe_requests;
+                if let Some(count) = layer.keyframes.poll(now) {
                     participant.enqueue_rtcp(|out| {
                         if supports_pli {
                             rtcp::write_pli(sender_ssrc, ssrc, out);
@@ -252,6 +254,9 @@ impl super::Room {
         next = earliest(next, participant.receiver.arrivals.next_deadline());
         next = earliest(next, participant.receiver.next_report);
         participant.feedback_due = next.filter(|_| !participant.published.is_empty());
+        for (track, layer) in broken {
+            self.repair_layer(context, track, layer);
+        }
     }
 }
 

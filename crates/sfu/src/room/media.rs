@@ -14,6 +14,7 @@ use super::receiver::{REPORT_INTERVAL, ReceiveError};
 use crate::batch::SendBatch;
 use crate::track::down_track::Prefix;
 use crate::track::forwarder::Incoming;
+use crate::track::packet_store::NotStored;
 use crate::track::up_track::{Original, Subscriber, Taken, UpTrack};
 
 /// RTP's padding flag in the first byte of a header (RFC 3550 §5.1).
@@ -30,7 +31,7 @@ impl super::Room {
             Ok(Some((track, layer, taken))) => {
                 self.forward(context, track, layer, taken.sequence);
                 if taken.beyond_repair {
-                    self.want_keyframe(context, track);
+                    self.repair_layer(context, track, layer);
                 }
             }
             Ok(None) => {}
@@ -105,15 +106,18 @@ impl super::Room {
         participant.want_feedback(due.into_iter().flatten().min().unwrap_or(next_report));
         let taken = match taken {
             Ok(taken) => taken,
-            // Normal when a packet and its retransmission both arrive.
-            Err(crate::track::packet_store::NotStored::Duplicate) if original.recovered => return Ok(None),
+            // Normal when a packet and its retransmission both arrive, and for old packets sent again as padding.
+            Err(NotStored::Duplicate | NotStored::TooOld) if original.recovered => return Ok(None),
             Err(error) => return Err(error.code()),
         };
         if let Some(level) = level.filter(|_| track.is_audio() && !track.info.muted && !original.recovered) {
             track.loudness.observe(level);
         }
-        if track.raise_target(stream.layer) {
-            self.want_keyframe(context, stream.track);
+        if !original.recovered && !original.payload.is_empty() {
+            track.note_arrival(stream.layer, taken.begins_picture);
+            if track.raise_target(stream.layer) && !taken.keyframe_start {
+                self.want_keyframe(context, stream.track);
+            }
         }
         Ok(Some((stream.track, stream.layer, taken)))
     }
@@ -177,7 +181,7 @@ impl super::Room {
         if !participant.transport.is_connected() {
             participant.queue.clear();
             while participant.next_rtcp().is_some() {}
-            return;
+            return self.drain_transport(context, key); // sending may have failed
         }
         while let Some(compound) = participant.next_rtcp() {
             if let Err(error) = participant.transport.send_rtcp(batch, &compound) {

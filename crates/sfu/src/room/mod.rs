@@ -3,6 +3,7 @@
 
 mod data;
 mod feedback;
+mod layers;
 mod media;
 mod participant;
 mod publishing;
@@ -27,7 +28,7 @@ use crate::batch::SendBatch;
 use crate::config::Config;
 use crate::event::{Event, Rejection, SessionEvent};
 use crate::io::Random;
-use crate::peer::transport::{Shared, Transport, TransportEvent};
+use crate::peer::transport::{Shared, Transport, TransportError, TransportEvent};
 use crate::track::up_track::UpTrack;
 
 /// How often a room looks at its speakers and at which layers arrive.
@@ -157,6 +158,11 @@ impl Room {
         !self.dirty.is_empty() || !self.closing.is_empty()
     }
 
+    /// What is still to be sent for the room after it is dropped.
+    pub(crate) fn into_closing(self) -> Vec<Transport> {
+        self.closing
+    }
+
     /// The next time something is due.
     pub(crate) fn next_timeout(&self, grace: Duration) -> Option<Instant> {
         let own = match self.empty_since {
@@ -193,7 +199,14 @@ impl Room {
                 self.mark_dirty(key);
                 self.schedule(context, key);
             }
-            Err(error) => context.reject(error.layer(), error.code()),
+            Err(error) => {
+                // What ends the transport is counted when the transport says so.
+                if !matches!(error, TransportError::Dtls(_)) {
+                    context.reject(error.layer(), error.code());
+                }
+                self.drain_transport(context, key);
+                self.schedule(context, key);
+            }
         }
     }
 
@@ -213,7 +226,7 @@ impl Room {
         if self.empty_since.is_none() && context.now >= self.next_tick {
             self.next_tick = context.now + TICK;
             self.update_speakers(context);
-            self.select_targets(context);
+            self.select_layers(context);
         }
     }
 
@@ -358,6 +371,15 @@ impl Room {
             }
         }
         participant.transport.close(context.now);
+        while let Some(event) = participant.transport.poll_event() {
+            match event {
+                TransportEvent::UfragDropped(ufrag) => context.routes.push(RouteChange::RemoveUfrag(ufrag)),
+                TransportEvent::AddressDropped(address) => {
+                    context.routes.push(RouteChange::RemoveAddress(address, key));
+                }
+                _ => {} // nobody is left to hear it
+            }
+        }
         for ufrag in participant.transport.ufrags() {
             context.routes.push(RouteChange::RemoveUfrag(ufrag.to_owned()));
         }

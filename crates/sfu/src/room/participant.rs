@@ -11,6 +11,7 @@ use slab::Slab;
 use super::receiver::Receiver;
 use crate::peer::sdp::{MediaKind, Negotiator};
 use crate::peer::transport::Transport;
+use crate::track::budget::RetransmissionBudget;
 use crate::track::down_track::DownTrack;
 use crate::track::forwarder::Mapped;
 use crate::track::sender_report::NtpBase;
@@ -105,6 +106,8 @@ pub(crate) struct Participant {
     pub(crate) subscription_permission: Option<livekit::SubscriptionPermission>,
     pub(crate) receiver: Receiver,
     pub(crate) ntp_base: NtpBase,
+    /// How much may be sent to it again.
+    pub(crate) retransmissions: RetransmissionBudget,
     pub(crate) own_ssrc: u32,
     pub(crate) feedback_due: Option<Instant>,
 
@@ -153,6 +156,7 @@ impl Participant {
             subscription_permission: None,
             receiver: Receiver::default(),
             ntp_base: NtpBase::default(),
+            retransmissions: RetransmissionBudget::default(),
             own_ssrc,
             feedback_due: None,
             subscriptions: BTreeMap::new(),
@@ -223,6 +227,24 @@ impl Participant {
     /// Key of the DownTrack with this SSRC.
     pub(crate) fn down_track_of(&self, ssrc: u32) -> Option<usize> {
         self.down_tracks.iter().find(|(_, down)| down.ssrc == ssrc).map(|(key, _)| key)
+    }
+
+    /// What the participant would say of itself after an update: empty texts stay as they are, empty
+    /// attributes go (LiveKit's protocol).
+    pub(super) fn described_by(
+        &self,
+        update: &livekit::UpdateParticipantMetadata,
+    ) -> livekit::UpdateParticipantMetadata {
+        let or = |new: &String, old: &String| if new.is_empty() { old.clone() } else { new.clone() };
+        let mut attributes = self.attributes.clone();
+        attributes.extend(update.attributes.iter().map(|(name, value)| (name.clone(), value.clone())));
+        attributes.retain(|_, value| !value.is_empty());
+        livekit::UpdateParticipantMetadata {
+            metadata: or(&update.metadata, &self.metadata),
+            name: or(&update.name, &self.name),
+            attributes,
+            request_id: update.request_id,
+        }
     }
 
     /// Whether others learn of it.

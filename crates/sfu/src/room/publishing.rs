@@ -197,23 +197,6 @@ impl super::Room {
             .find(|track| self.tracks.get(*track).is_some_and(|t| t.mid == mid))
     }
 
-    /// A subscriber needs a key frame of the layer that it should get.
-    pub(super) fn want_keyframe(&mut self, context: &mut Context<'_>, track: usize) {
-        let Some(up_track) = self.tracks.get_mut(track) else { return };
-        if up_track.is_audio() {
-            return;
-        }
-        let target = up_track.target();
-        if let Some(layer) = up_track.layers.get_mut(target) {
-            layer.keyframes.want();
-        }
-        let publisher = up_track.publisher;
-        if let Some(participant) = self.participants.get_mut(publisher) {
-            participant.want_feedback(context.now);
-        }
-        self.schedule(context, publisher);
-    }
-
     /// Tells a publisher that somebody takes its track.
     pub(super) fn tell_subscribed(&mut self, context: &mut Context<'_>, track: usize) {
         let Some(up_track) = self.tracks.get_mut(track) else { return };
@@ -261,17 +244,16 @@ fn connect(
 /// Firefox writes an id of its own there, in braces, and announces the `MediaStreamTrack`'s (measured with ESR 153);
 /// livekit-client announces before it offers, so there the oldest announcement of the section's kind is meant.
 fn announcement(pending: &[PendingTrack], track_id: &str, kind: MediaKind) -> Option<usize> {
-    let named = pending.iter().position(|pending| {
-        pending.request.cid == track_id
-            || pending.request.simulcast_codecs.iter().any(|codec| codec.cid == track_id)
-    });
     let wanted = match kind {
         MediaKind::Audio => livekit::TrackType::Audio,
         _ => livekit::TrackType::Video,
     };
-    named.or_else(|| {
-        track_id.starts_with('{').then(|| pending.iter().position(|p| p.request.r#type() == wanted)).flatten()
-    })
+    let is_wanted = |pending: &PendingTrack| pending.request.r#type() == wanted;
+    let is_named = |request: &livekit::AddTrackRequest| {
+        request.cid == track_id || request.simulcast_codecs.iter().any(|codec| codec.cid == track_id)
+    };
+    let named = pending.iter().position(|pending| is_wanted(pending) && is_named(&pending.request));
+    named.or_else(|| track_id.starts_with('{').then(|| pending.iter().position(is_wanted)).flatten())
 }
 
 /// What is told of an announced track.

@@ -14,6 +14,15 @@ use crate::peer::transport::{IceCredentials, Transport, TransportError};
 /// Codecs the server forwards, in order of preference.
 const CODECS: [&str; 5] = ["audio/opus", "video/VP8", "video/VP9", "video/H264", "video/AV1"];
 
+/// Bytes of a name or an id that a client chooses.
+const MAX_NAME: usize = 256;
+
+/// Layers of an announcement: more than any codec has.
+const MAX_ANNOUNCED_LAYERS: usize = 8;
+
+/// Features of an audio track: more than are defined.
+const MAX_AUDIO_FEATURES: usize = 16;
+
 impl super::Room {
     /// Lets a participant in; returns its key, or `None` if the room is full.
     pub(crate) fn join(&mut self, context: &mut Context<'_>, mut join: Join) -> Option<usize> {
@@ -129,6 +138,9 @@ impl super::Room {
             SessionCommand::UpdateMetadata(update) => self.update_metadata(context, key, update),
             SessionCommand::UpdateAudioTrack(update) => {
                 let track = self.own_track(key, &update.track_sid);
+                if update.features.len() > MAX_AUDIO_FEATURES {
+                    return context.reject("signal", "invalid-track");
+                }
                 self.change_track(context, key, track, |info| info.audio_features = update.features);
             }
             SessionCommand::UpdateVideoTrack(update) => {
@@ -178,7 +190,7 @@ impl super::Room {
             Some((livekit::request_response::Reason::NotAllowed, "publish-not-allowed"))
         } else if participant.published.len() + participant.pending_tracks.len() >= limit {
             Some((livekit::request_response::Reason::LimitExceeded, "too-many-tracks"))
-        } else if request.cid.is_empty() || request.cid.len() > 256 || request.name.len() > 1024 {
+        } else if !is_reasonable(&request) {
             Some((livekit::request_response::Reason::InvalidRequest, "invalid-track"))
         } else {
             None
@@ -259,29 +271,17 @@ impl super::Room {
     ) {
         let limit = context.config.limits.metadata_bytes;
         let Some(participant) = self.participants.get_mut(key) else { return };
-        let attribute_bytes: usize =
-            update.attributes.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let changed = participant.described_by(&update);
         let reason = if !participant.permission.can_update_metadata {
             livekit::request_response::Reason::NotAllowed
-        } else if update.metadata.len() > limit || update.name.len() > 1024 || attribute_bytes > limit {
+        } else if described_bytes(&changed) > limit || changed.name.len() > MAX_NAME {
             livekit::request_response::Reason::LimitExceeded
         } else {
             livekit::request_response::Reason::Ok
         };
         if reason == livekit::request_response::Reason::Ok {
-            if !update.metadata.is_empty() {
-                participant.metadata.clone_from(&update.metadata);
-            }
-            if !update.name.is_empty() {
-                participant.name.clone_from(&update.name);
-            }
-            for (name, value) in &update.attributes {
-                if value.is_empty() {
-                    participant.attributes.remove(name);
-                } else if participant.attributes.len() < 64 || participant.attributes.contains_key(name) {
-                    participant.attributes.insert(name.clone(), value.clone());
-                }
-            }
+            (participant.metadata, participant.name) = (changed.metadata, changed.name);
+            participant.attributes = changed.attributes;
             participant.version += 1;
             self.broadcast_participant(context, key);
         } else {
@@ -295,6 +295,37 @@ impl super::Room {
         };
         self.tell(context, key, SessionEvent::RequestResponse(response));
     }
+}
+
+/// Whether everything in an announcement is of a size and kind that clients send: it is told to everybody.
+fn is_reasonable(request: &livekit::AddTrackRequest) -> bool {
+    use livekit::{TrackSource, TrackType};
+    let kind = match request.source() {
+        TrackSource::Microphone | TrackSource::ScreenShareAudio => Some(TrackType::Audio),
+        TrackSource::Camera | TrackSource::ScreenShare => Some(TrackType::Video),
+        TrackSource::Unknown => None,
+    };
+    let is_name = |text: &str| text.len() <= MAX_NAME;
+    kind.is_none_or(|kind| kind == request.r#type())
+        && request.r#type() != TrackType::Data
+        && !request.cid.is_empty()
+        && [&request.cid, &request.name, &request.sid, &request.stream].into_iter().all(|text| is_name(text))
+        && request.layers.len() <= MAX_ANNOUNCED_LAYERS
+        && request.layers.iter().all(|layer| is_name(&layer.rid))
+        && request.simulcast_codecs.len() <= MAX_ANNOUNCED_LAYERS
+        && request.simulcast_codecs.iter().all(|codec| {
+            is_name(&codec.cid)
+                && is_name(&codec.codec)
+                && codec.layers.len() <= MAX_ANNOUNCED_LAYERS
+                && codec.layers.iter().all(|layer| is_name(&layer.rid))
+        })
+        && request.audio_features.len() <= MAX_AUDIO_FEATURES
+}
+
+/// Bytes of what a participant says of itself, as [`crate::config::Limits::metadata_bytes`] counts them.
+fn described_bytes(update: &livekit::UpdateParticipantMetadata) -> usize {
+    let attributes = update.attributes.iter().map(|(name, value)| name.len() + value.len());
+    update.metadata.len() + attributes.sum::<usize>()
 }
 
 /// Tells a session that it does not get in.

@@ -3,8 +3,6 @@
 //! The client is the only offerer. So a subscription first is a wish; when sections are missing or their
 //! content changed, the client is asked to offer again (`MediaSectionsRequirement`), and its offer binds.
 
-use std::collections::HashSet;
-
 use protocol::livekit;
 
 use super::Context;
@@ -193,7 +191,10 @@ impl super::Room {
         permission: livekit::SubscriptionPermission,
     ) {
         let Some(participant) = self.participants.get_mut(key) else { return };
-        if permission.track_permissions.len() > context.config.limits.participants {
+        let limits = &context.config.limits;
+        if permission.track_permissions.len() > limits.participants
+            || permission.track_permissions.iter().any(|entry| entry.track_sids.len() > limits.tracks)
+        {
             context.reject("signal", "too-many-permissions");
             return;
         }
@@ -365,19 +366,6 @@ impl super::Room {
         requested.audios = requested.audios.saturating_sub(audios.saturating_sub(before.0));
         requested.videos = requested.videos.saturating_sub(videos.saturating_sub(before.1));
         requested.offer = requested.audios + requested.videos > 0;
-    }
-
-    /// Which layers arrive has changed: subscribers are to move, and need key frames for that.
-    pub(super) fn select_targets(&mut self, context: &mut Context<'_>) {
-        let changed: HashSet<usize> = self
-            .tracks
-            .iter_mut()
-            .filter(|(_, track)| track.layers.len() > 1)
-            .filter_map(|(key, track)| track.select_target(context.now).then_some(key))
-            .collect();
-        for track in changed {
-            self.want_keyframe(context, track);
-        }
     }
 }
 

@@ -1,8 +1,6 @@
 //! A published track on its way to one subscriber: payload types, extension ids, SSRCs and counters of that
 //! subscriber, and the [`Forwarder`] that gives its packets their numbers. It stores no packets.
 
-use std::time::{Duration, Instant};
-
 use rtp::codec::{CodecKind, vp8};
 use rtp::extension::{ExtensionKind, ExtensionMap};
 use rtp::header::{HeaderBuilder, HeaderFields};
@@ -12,11 +10,6 @@ use super::forwarder::Forwarder;
 use super::packet_store::StoredPacket;
 use super::up_track::UpCodec;
 use crate::peer::sdp::{NegotiatedCodec, SectionIndex, SendSection};
-
-/// Retransmissions a subscriber may have at once, and per second: a NACK storm costs the publisher nothing
-/// and the others little. 400/s are 4 Mbit/s.
-const RTX_BURST: u32 = 200;
-const RTX_PER_SECOND: u32 = 400;
 
 /// First sequence numbers stay in the lower half: a receiver takes SRTP's rollover counter to be 0, which it
 /// is not for packets behind an early wrap whose predecessors were lost (RFC 3711 §3.3.1).
@@ -66,7 +59,6 @@ pub struct DownTrack {
     extensions: ExtensionMap,
     payloads: Vec<Payload>,
     rtx_sequence: u64,
-    rtx_budget: Budget,
 }
 
 impl DownTrack {
@@ -98,7 +90,6 @@ impl DownTrack {
             extensions: ExtensionMap::default(),
             payloads: Vec::new(),
             rtx_sequence: u64::from(u16::from_be_bytes([third, fourth]) & FIRST_SEQUENCE),
-            rtx_budget: Budget::default(),
         };
         down_track.renegotiate(send, codecs);
         down_track
@@ -132,9 +123,9 @@ impl DownTrack {
         !self.payloads.is_empty()
     }
 
-    /// Whether a retransmission may be sent now.
-    pub fn may_retransmit(&mut self, now: Instant) -> bool {
-        self.rtx_budget.take(now)
+    /// Whether what has this payload type of the publisher can be sent again.
+    pub fn has_rtx(&self, publisher: u8) -> bool {
+        self.rtx_ssrc.is_some() && self.payload(publisher).is_some_and(|payload| payload.rtx.is_some())
     }
 
     /// The next extended sequence number of the retransmission stream.
@@ -239,38 +230,6 @@ fn parameter<'a>(fmtp: &'a str, name: &str, default: &'a str) -> &'a str {
         .map_or(default, |(_, value)| value.trim())
 }
 
-/// A token bucket.
-#[derive(Debug)]
-struct Budget {
-    tokens: u32,
-    filled: Option<Instant>,
-}
-
-impl Default for Budget {
-    fn default() -> Self {
-        Self { tokens: RTX_BURST, filled: None }
-    }
-}
-
-impl Budget {
-    fn take(&mut self, now: Instant) -> bool {
-        let filled = *self.filled.get_or_insert(now);
-        let passed = now.saturating_duration_since(filled).min(Duration::from_secs(10));
-        let earned = (passed.as_millis() as u32 * RTX_PER_SECOND) / 1000;
-        if earned > 0 {
-            self.tokens = (self.tokens + earned).min(RTX_BURST);
-            self.filled = Some(now);
-        }
-        match self.tokens.checked_sub(1) {
-            Some(left) => {
-                self.tokens = left;
-                true
-            }
-            None => false,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -292,14 +251,5 @@ mod tests {
     #[test]
     fn no_counterpart_is_no_codec() {
         assert!(shared_codec(&publisher(CodecKind::Av1, ""), &[]).is_none());
-    }
-
-    #[test]
-    fn a_storm_of_requests_is_cut_to_the_budget_and_the_budget_comes_back() {
-        let start = crate::test_start();
-        let mut budget = Budget::default();
-        assert_eq!((0..1000).filter(|_| budget.take(start)).count(), RTX_BURST as usize);
-        let later = start + Duration::from_millis(100);
-        assert_eq!((0..1000).filter(|_| budget.take(later)).count(), (RTX_PER_SECOND / 10) as usize);
     }
 }

@@ -120,9 +120,9 @@ impl Forwarder {
         self.paused = true;
     }
 
-    /// The layer being forwarded.
-    pub fn current(&self) -> Option<usize> {
-        self.sources.back().map(|source| source.layer)
+    /// The layer being forwarded, and its generation.
+    pub fn current(&self) -> Option<(usize, u32)> {
+        self.sources.back().map(|source| (source.layer, source.generation))
     }
 
     /// Whether a key frame of the target layer would make a difference.
@@ -186,8 +186,8 @@ impl Forwarder {
 
     /// A newer sender report of the layer being forwarded, which the next change of layer is dated by: the
     /// first source of all begins before any report comes.
-    pub fn learn_report(&mut self, generation: u32, report: ReceivedReport) {
-        if let Some(source) = self.sources.back_mut().filter(|source| source.generation == generation) {
+    pub fn learn_report(&mut self, report: ReceivedReport) {
+        if let Some(source) = self.sources.back_mut() {
             source.report = Some(report);
         }
     }
@@ -223,7 +223,7 @@ impl Forwarder {
         let passed = rtp_units(now.saturating_duration_since(last.at), incoming.clock_rate).max(1);
         let by_arrival = last.timestamp.wrapping_add(passed);
         let by_report = match (incoming.report, old.report.as_ref()) {
-            (Some(report), Some(old_report)) if old.generation == incoming.generation => Some(
+            (Some(report), Some(old_report)) => Some(
                 same_moment(report, old_report, new, incoming.clock_rate).wrapping_add(old.timestamp_offset),
             ),
             _ => None,
@@ -351,7 +351,7 @@ mod tests {
             |rtp_timestamp| ReceivedReport { ntp: rtp::ntp::NtpTime(0), rtp_timestamp, arrival: at(0) };
         let mut forwarder = Forwarder::new(true, 0);
         forwarder.forward(at(0), &incoming(0, &header(1, 0, true)), 0);
-        forwarder.learn_report(0, report(0));
+        forwarder.learn_report(report(0));
         let (high, second) = (report(500_000), header(1, 500_000 + 5_940, true));
         let mapped = forwarder
             .forward(at(166), &Incoming { report: Some(&high), ..incoming(1, &second) }, 1)

@@ -7,27 +7,44 @@ use std::time::{Duration, Instant};
 /// bytes; LiveKit's clients cope with one every half second. Raising it makes late joiners wait.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// A request that brought no key frame is repeated after this time (the request or the frame was lost).
-const REPEAT: Duration = Duration::from_millis(500);
+/// Each request that brought no key frame doubles the wait for the next one, at most so often: a publisher
+/// that cannot answer is not pressed.
+const MAX_DOUBLINGS: u32 = 3;
 
 /// Requests repeated in vain before giving up until somebody asks again (a muted camera sends nothing).
-const MAX_REPEATS: u32 = 10;
+const MAX_REPEATS: u32 = 5;
 
 /// See the module's description.
 #[derive(Debug, Default)]
 pub struct KeyframeRequester {
     wanted: bool,
     last_sent: Option<Instant>,
-    repeats: u32,
+    /// Requests sent for the present wish.
+    sent: u32,
+    /// Counts wishes; numbers FIR.
+    wishes: u8,
 }
 
 impl KeyframeRequester {
-    /// Somebody needs a key frame.
+    /// Somebody needs a key frame, from now on.
     pub fn want(&mut self) {
         if !self.wanted {
-            self.wanted = true;
-            self.repeats = 0;
+            self.wishes = self.wishes.wrapping_add(1);
         }
+        self.wanted = true;
+        self.sent = 0;
+    }
+
+    /// Somebody still needs a key frame: a wish that was given up lives again, another one goes on as it is.
+    pub fn keep_wanting(&mut self) {
+        if !self.wanted {
+            self.want();
+        }
+    }
+
+    /// Nobody needs it any more, or none can come.
+    pub fn cancel(&mut self) {
+        self.wanted = false;
     }
 
     /// A key frame came.
@@ -35,28 +52,28 @@ impl KeyframeRequester {
         self.wanted = false;
     }
 
-    /// Whether a request is to be sent now; the caller sends it.
-    pub fn poll(&mut self, now: Instant) -> bool {
-        if self.due().is_none_or(|due| due > now) && !(self.wanted && self.last_sent.is_none()) {
-            return false;
+    /// The number of the request to be sent now by the caller, if one is: the same for repetitions
+    /// (RFC 5104 §4.3.1.1).
+    pub fn poll(&mut self, now: Instant) -> Option<u8> {
+        if self.next_timeout(now).is_none_or(|due| due > now) {
+            return None;
         }
-        if self.repeats > MAX_REPEATS {
+        if self.sent > MAX_REPEATS {
             self.wanted = false;
-            return false;
+            return None;
         }
-        self.repeats += 1;
+        self.sent += 1;
         self.last_sent = Some(now);
-        true
+        Some(self.wishes)
     }
 
     /// When [`Self::poll`] has something to say; `None` if nobody waits. A time in the past means now.
     pub fn next_timeout(&self, now: Instant) -> Option<Instant> {
-        if self.wanted && self.last_sent.is_none() { Some(now) } else { self.due() }
-    }
-
-    fn due(&self) -> Option<Instant> {
-        let wait = if self.repeats == 0 { INTERVAL } else { REPEAT };
-        self.last_sent.filter(|_| self.wanted).map(|sent| sent + wait)
+        if !self.wanted {
+            return None;
+        }
+        let doublings = self.sent.saturating_sub(1).min(MAX_DOUBLINGS);
+        Some(self.last_sent.map_or(now, |sent| sent + INTERVAL * (1 << doublings)))
     }
 }
 
@@ -69,27 +86,55 @@ mod tests {
         let start = crate::test_start();
         let mut requests = KeyframeRequester::default();
         requests.want();
-        assert!(requests.poll(start));
+        assert!(requests.poll(start).is_some());
         requests.received();
         for _ in 0..50 {
             requests.want();
-            assert!(!requests.poll(start + Duration::from_millis(100)));
+            assert_eq!(requests.poll(start + Duration::from_millis(100)), None);
         }
         assert_eq!(requests.next_timeout(start), Some(start + INTERVAL));
-        assert!(requests.poll(start + INTERVAL));
-        assert!(!requests.poll(start + INTERVAL));
+        assert!(requests.poll(start + INTERVAL).is_some());
+        assert_eq!(requests.poll(start + INTERVAL), None);
     }
 
     #[test]
-    fn a_lost_request_is_repeated_but_not_for_ever() {
+    fn a_lost_request_is_repeated_less_and_less_and_not_for_ever() {
         let start = crate::test_start();
         let mut requests = KeyframeRequester::default();
         requests.want();
-        let sent =
-            (0..100).filter(|tenths| requests.poll(start + Duration::from_millis(100) * *tenths)).count();
-        assert_eq!(sent, 1 + MAX_REPEATS as usize);
+        let sent: Vec<_> = (0..400)
+            .filter_map(|tenth| {
+                requests.poll(start + Duration::from_millis(100) * tenth).map(|number| (tenth, number))
+            })
+            .collect();
+        assert_eq!(sent, [(0, 1), (5, 1), (15, 1), (35, 1), (75, 1), (115, 1)]);
+        requests.keep_wanting();
+        assert_eq!(requests.poll(start + Duration::from_secs(60)), Some(2), "whoever still waits asks again");
+    }
+
+    #[test]
+    fn a_new_wish_is_not_swallowed_by_an_old_one_that_is_about_to_be_given_up() {
+        let start = crate::test_start();
+        let mut requests = KeyframeRequester::default();
         requests.want();
-        assert!(requests.poll(start + Duration::from_secs(60)), "a new wish starts again");
+        let mut now = start;
+        while requests.sent <= MAX_REPEATS {
+            now += Duration::from_millis(100);
+            requests.poll(now);
+        }
+        requests.want();
+        assert!((0..100).any(|tenth| requests.poll(now + Duration::from_millis(100) * tenth).is_some()));
+    }
+
+    #[test]
+    fn what_cannot_come_is_not_asked_for() {
+        let start = crate::test_start();
+        let mut requests = KeyframeRequester::default();
+        requests.want();
+        assert!(requests.poll(start).is_some());
+        requests.cancel();
+        assert_eq!(requests.next_timeout(start), None);
+        assert_eq!(requests.poll(start + Duration::from_secs(5)), None);
     }
 
     #[test]
@@ -97,9 +142,9 @@ mod tests {
         let start = crate::test_start();
         let mut requests = KeyframeRequester::default();
         requests.want();
-        assert!(requests.poll(start));
+        assert!(requests.poll(start).is_some());
         requests.received();
         assert_eq!(requests.next_timeout(start), None);
-        assert!(!requests.poll(start + Duration::from_secs(5)));
+        assert_eq!(requests.poll(start + Duration::from_secs(5)), None);
     }
 }

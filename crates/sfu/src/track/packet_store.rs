@@ -145,6 +145,12 @@ impl PacketStore {
         Some(StoredPacket { header: &slot.header, extensions, payload })
     }
 
+    /// Gives its memory back; what was stored is gone and still counts as having come.
+    pub fn release(&mut self) {
+        self.floor = self.highest.map_or(0, |highest| highest + 1).max(self.floor);
+        self.slots = Vec::new();
+    }
+
     fn index(&self, sequence: u64) -> usize {
         (sequence as usize) & self.slots.len().wrapping_sub(1)
     }
@@ -202,6 +208,20 @@ mod tests {
             picture: None,
             arrival,
         }
+    }
+
+    #[test]
+    fn a_store_that_gave_its_memory_back_takes_no_packet_twice() {
+        let mut store = PacketStore::new();
+        let now = crate::test_start();
+        for sequence in 0..200 {
+            store.insert(header(sequence, now), &[], b"x").unwrap();
+        }
+        store.release();
+        assert!(store.slots.is_empty() && store.get(199).is_none());
+        assert_eq!(store.insert(header(199, now), &[], b"x"), Err(NotStored::TooOld));
+        store.insert(header(200, now), &[], b"y").unwrap();
+        assert_eq!(store.get(200).unwrap().payload, b"y");
     }
 
     #[test]

@@ -21,13 +21,16 @@ use crate::peer::sdp::{NegotiatedCodec, ReceiveSection};
 /// Layers of one track: simulcast has at most three (rid q, h, f).
 pub const MAX_LAYERS: usize = 3;
 
-/// A layer that was silent for this long, while another was not, is no longer forwarded. Shorter reacts
-/// faster to a publisher that stops a layer; longer tolerates low frame rates.
+/// A layer that was silent for this long, while others brought pictures, is no longer forwarded. Shorter
+/// reacts faster to a publisher that stops a layer.
 const LAYER_SILENCE: Duration = Duration::from_secs(1);
 
-/// How recent a packet of another layer must be for silence to mean anything (a still screen is silent on
-/// all layers).
-const LAYER_ALIVE: Duration = Duration::from_millis(700);
+/// Pictures that the other layers must have begun meanwhile: a still screen brings one a second on each
+/// layer, and which layer's comes first means nothing.
+const LAYER_BEHIND: u32 = 4;
+
+/// A layer that was silent for this long will not bring a key frame if it is asked for one.
+const LAYER_ASLEEP: Duration = Duration::from_secs(2);
 
 /// What the publisher negotiated for one payload type.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,11 +142,25 @@ impl UpTrack {
 
     /// Looks which layers arrive and sets the target to the best of them; true if it changed.
     pub fn select_target(&mut self, now: Instant) -> bool {
-        let age = |layer: &UpLayer| layer.last_packet.map(|last| now.saturating_duration_since(last));
-        let someone_alive = self.layers.iter().any(|layer| age(layer).is_some_and(|age| age < LAYER_ALIVE));
-        let arrives = |layer: &UpLayer| age(layer).is_some_and(|age| age < LAYER_SILENCE || !someone_alive);
+        let arrives = |layer: &UpLayer| {
+            layer.last_packet.is_some_and(|last| {
+                layer.behind < LAYER_BEHIND || now.saturating_duration_since(last) < LAYER_SILENCE
+            })
+        };
         let best = self.layers.iter().rposition(arrives).unwrap_or(self.target);
         std::mem::replace(&mut self.target, best) != best
+    }
+
+    /// A packet of this layer arrived; `begins_picture` says whether it is the first of a picture. Counts how
+    /// many pictures the others fell behind.
+    pub fn note_arrival(&mut self, layer: usize, begins_picture: bool) {
+        for (other, state) in self.layers.iter_mut().enumerate() {
+            if other == layer {
+                state.behind = 0;
+            } else if begins_picture {
+                state.behind = state.behind.saturating_add(1);
+            }
+        }
     }
 
     /// A layer above the present target arrived: cheap check for the packet path.
@@ -180,14 +197,16 @@ pub struct UpLayer {
     pub nack: NackGenerator,
     /// Key frames wanted.
     pub keyframes: KeyframeRequester,
-    /// Key-frame requests sent; numbers FIR (RFC 5104 §4.3.1.1).
-    pub keyframe_requests: u8,
     /// The newest sender report.
     pub report: Option<ReceivedReport>,
     /// Counts changes of SSRC: sequence numbers start anew with each.
     pub generation: u32,
     /// When its newest packet arrived.
     pub last_packet: Option<Instant>,
+    /// Pictures that other layers began since then.
+    behind: u32,
+    /// Timestamp of its newest packet.
+    last_timestamp: Option<u32>,
     /// The codec of the newest packet.
     pub codec: Option<CodecKind>,
     sequence: SequenceUnwrapper,
@@ -201,6 +220,10 @@ pub struct Taken {
     pub sequence: u64,
     /// Whether so much is missing that only a key frame helps.
     pub beyond_repair: bool,
+    /// Whether a decoder can start with it.
+    pub keyframe_start: bool,
+    /// Whether it is the first packet of its picture to come.
+    pub begins_picture: bool,
 }
 
 impl UpLayer {
@@ -213,14 +236,20 @@ impl UpLayer {
             stats: None,
             nack: NackGenerator::new(),
             keyframes: KeyframeRequester::default(),
-            keyframe_requests: 0,
             report: None,
             generation: 0,
             last_packet: None,
+            behind: 0,
+            last_timestamp: None,
             codec: None,
             sequence: SequenceUnwrapper::new(),
             structure: None,
         }
+    }
+
+    /// Whether it was silent for so long that asking it for a key frame is useless.
+    pub fn is_asleep(&self, now: Instant) -> bool {
+        self.last_packet.is_none_or(|last| now.saturating_duration_since(last) >= LAYER_ASLEEP)
     }
 
     /// Makes `ssrc` the layer's source; what came from another one is forgotten.
@@ -286,7 +315,9 @@ impl UpLayer {
         if keyframe_start {
             self.keyframes.received();
         }
-        Ok(Taken { sequence, beyond_repair: codec.nack && self.nack.too_far_behind() })
+        let begins_picture = self.last_timestamp.replace(header.timestamp) != Some(header.timestamp);
+        let beyond_repair = codec.nack && self.nack.too_far_behind();
+        Ok(Taken { sequence, beyond_repair, keyframe_start, begins_picture })
     }
 
     /// Whether an H264 packet of a key frame is the picture's first: it brings the parameter sets, or the packet
@@ -318,4 +349,66 @@ pub struct Original<'a> {
     pub payload: &'a [u8],
     /// Whether it came as a retransmission.
     pub recovered: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn track(layers: usize) -> UpTrack {
+        UpTrack {
+            sid: TrackSid::from_random([0; 12]),
+            publisher: 0,
+            info: livekit::TrackInfo::default(),
+            mid: String::new(),
+            cid: String::new(),
+            codecs: Vec::new(),
+            loudness: Loudness::default(),
+            layers: (0..layers).map(|_| UpLayer::new(None)).collect(),
+            subscribers: Vec::new(),
+            was_subscribed: false,
+            target: 0,
+        }
+    }
+
+    /// Pictures of these layers arrive, lowest first.
+    fn pictures(track: &mut UpTrack, now: Instant, layers: std::ops::Range<usize>) {
+        for layer in layers {
+            track.layers[layer].last_packet = Some(now);
+            track.note_arrival(layer, true);
+            track.raise_target(layer);
+        }
+    }
+
+    #[test]
+    fn a_still_screen_keeps_its_layer_whenever_one_looks() {
+        let start = crate::test_start();
+        let mut track = track(3);
+        for second in 0..20 {
+            let now = start + Duration::from_secs(second);
+            // The packets of one picture come one after the other, and one may look in between.
+            for layer in 0..3 {
+                pictures(&mut track, now + Duration::from_millis(layer as u64), layer..layer + 1);
+                let changed = track.select_target(now + Duration::from_millis(layer as u64));
+                assert!(!changed || second == 0, "second {second}, layer {layer}");
+            }
+            assert_eq!(track.target(), 2);
+        }
+    }
+
+    #[test]
+    fn a_layer_that_stops_while_others_go_on_is_left() {
+        let start = crate::test_start();
+        let mut track = track(3);
+        pictures(&mut track, start, 0..3);
+        for frame in 1..40 {
+            let now = start + Duration::from_millis(50) * frame;
+            pictures(&mut track, now, 0..2);
+            track.select_target(now);
+            let expected = if frame < 20 { 2 } else { 1 };
+            assert_eq!(track.target(), expected, "frame {frame}");
+        }
+        pictures(&mut track, start + Duration::from_secs(3), 0..3);
+        assert_eq!(track.target(), 2, "it is back");
+    }
 }

@@ -18,15 +18,11 @@ fn a_client_connects_within_a_few_round_trips() {
     assert!(took < Duration::from_millis(200), "took {took:?}");
     assert_eq!(world.server.profile(), Some(SrtpProfile::AeadAes256Gcm));
     let address = world.client_address;
-    let events: Vec<_> = world.server_events.iter().take(3).cloned().collect();
-    assert_eq!(
-        events,
-        [
-            TransportEvent::AddressValidated(address),
-            TransportEvent::SelectedAddress(address),
-            TransportEvent::Connected
-        ]
-    );
+    // Every check says where it came from; what comes of it is said once.
+    assert_eq!(world.server_events.first(), Some(&TransportEvent::AddressValidated(address)));
+    let changes = world.server_events.iter().filter(|e| **e != TransportEvent::AddressValidated(address));
+    let events: Vec<_> = changes.take(2).cloned().collect();
+    assert_eq!(events, [TransportEvent::SelectedAddress(address), TransportEvent::Connected]);
     world.run_until("the client too", Duration::from_secs(2), |world| world.client.is_connected());
     assert_eq!(world.errors, []);
 }
