@@ -16,7 +16,7 @@ const REPORTS = [
   { pattern: /^\s*Tests\s+(?:(\d+) failed \| )?(?:(\d+) passed)?/gm, failed: 1, passed: 2 },
   // playwright: a flaky test passed at its one retry
   { pattern: /^ {2}(\d+) passed \([\d.]+(?:ms|s|m|h)\)$/gm, passed: 1 },
-  { pattern: /^ {2}(\d+) flaky$/gm, passed: 1 },
+  { pattern: /^ {2}(\d+) flaky$/gm, passed: 1, retried: 1 },
   { pattern: /^ {2}(\d+) failed$/gm, failed: 1 },
   // pytest
   { pattern: /^=+ (?:.*?(\d+) failed)?.*? in [\d.]+s.*=+$/gm, failed: 1 },
@@ -31,14 +31,16 @@ export function count(log) {
   const plain = log.replace(/\x1b\[[0-9;]*m/g, '');
   let passed = 0;
   let failed = 0;
+  let retried = 0;
   const value = (text) => (text === undefined ? 0 : /^\d+$/.test(text) ? Number(text) : 1);
   for (const report of REPORTS) {
     for (const match of plain.matchAll(report.pattern)) {
       if (report.passed) passed += value(match[report.passed]);
       if (report.failed) failed += value(match[report.failed]);
+      if (report.retried) retried += value(match[report.retried]);
     }
   }
-  return { passed, failed };
+  return { passed, failed, retried };
 }
 
 /** Rows of the table and the totals, from the lines of the parts file and a function that gives a part's log. */
@@ -46,10 +48,17 @@ export function summarise(parts, logOf) {
   const rows = parts.map(({ name, status, seconds }) => {
     const counted = count(logOf(name));
     const failed = status !== 0 && counted.failed === 0 ? 1 : counted.failed;
-    return { name, seconds, passed: counted.passed, failed, ok: status === 0 && failed === 0 };
+    const { passed, retried } = counted;
+    return { name, seconds, passed, failed, retried, ok: status === 0 && failed === 0 };
   });
   const sum = (key) => rows.reduce((total, row) => total + row[key], 0);
-  return { rows, passed: sum('passed'), failed: sum('failed'), seconds: sum('seconds') };
+  return {
+    rows,
+    passed: sum('passed'),
+    failed: sum('failed'),
+    retried: sum('retried'),
+    seconds: sum('seconds'),
+  };
 }
 
 const time = (seconds) => `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`;
@@ -66,7 +75,7 @@ function main([partsFile, logFolder]) {
     const file = join(logFolder, `${name}.log`);
     return existsSync(file) ? readFileSync(file, 'utf8') : '';
   };
-  const { rows, passed, failed, seconds } = summarise(parts, logOf);
+  const { rows, passed, failed, retried, seconds } = summarise(parts, logOf);
   const line = (a, b, c, d, e) =>
     console.log(`${a.padEnd(16)} ${b.padEnd(7)} ${c.padStart(7)} ${d.padStart(7)} ${e.padStart(7)}`);
   console.log('');
@@ -75,6 +84,7 @@ function main([partsFile, logFolder]) {
     line(row.name, row.ok ? 'ok' : 'FAILED', time(row.seconds), String(row.passed), String(row.failed));
   }
   line('all', failed === 0 ? 'ok' : 'FAILED', time(seconds), String(passed), String(failed));
+  if (retried > 0) console.log(`\n${retried} passed only when tried again: the log says which`);
   console.log(`\n${passed} passed, ${failed} failed`);
   process.exitCode = failed === 0 && rows.length > 0 ? 0 : 1;
 }

@@ -5,16 +5,17 @@ import type { Window } from './window.ts';
 
 /** Flash and beep come once a second, so an offset is known up to whole seconds: −500 to 500 ms. */
 const PERIOD = 1000;
-/** A frame lasts 33 ms and two clocks are compared, so one pair says little; the median of this many says enough. */
-const PAIRS = 5;
+/** A frame lasts 33 ms and two clocks are compared, so one pair says little; the median of these many says enough. */
+const PAIRS = 9;
 
 /** Folds a difference in time into half a period to each side. */
 export function fold(ms: number): number {
   return ms - PERIOD * Math.round(ms / PERIOD);
 }
 
-/** Median of beep minus flash in ms; undefined until there are enough of both. */
-export function offset({ flashes, beeps }: Onsets): number | undefined {
+/** Median of beep minus flash of the last pairs, in ms; undefined until there are enough of both. */
+export function offset(onsets: Onsets): number | undefined {
+  const [flashes, beeps] = [onsets.flashes.slice(-PAIRS), onsets.beeps.slice(-PAIRS)];
   if (flashes.length < PAIRS || beeps.length < PAIRS) return undefined;
   // Around the first difference, so that values next to ±500 ms do not scatter to both ends.
   const reference = fold(beeps[0]! - flashes[0]!);
@@ -42,12 +43,16 @@ export async function waitForLipSync(page: Window): Promise<number> {
   return known.skew;
 }
 
-/** Waits for enough flashes and beeps under a name that is already watched. */
+/** Waits for enough flashes and beeps under a name that is already watched; what the newest of them say. */
 export async function measureSync(page: Window, name: string): Promise<number> {
-  const measured = await until(`flashes and beeps of ${name}`, async () => {
-    const onsets = await page.evaluate((which) => window.probe.onsets(which), name);
-    const value = offset(onsets);
-    return value === undefined ? undefined : { value };
-  });
+  const measured = await until(
+    `flashes and beeps of ${name}`,
+    async () => {
+      const onsets = await page.evaluate((which) => window.probe.onsets(which), name);
+      const value = offset(onsets);
+      return value === undefined ? undefined : { value };
+    },
+    { timeout: 30_000 },
+  );
   return measured.value;
 }

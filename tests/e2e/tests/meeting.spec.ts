@@ -11,6 +11,7 @@ test('two people see and hear each other', async ({ people }) => {
 });
 
 test('three people see and hear each other', async ({ people }) => {
+  test.setTimeout(180_000);
   const all = [await people.chromium('Ada'), await people.chromium('Ben'), await people.chromium('Cem')];
   await people.meet('three', ...all);
   for (const one of all) {
@@ -101,6 +102,7 @@ test('who leaves is gone, and comes back', async ({ people }) => {
 });
 
 test('rooms of the same people do not mix', async ({ people }) => {
+  test.setTimeout(180_000);
   const all = [
     await people.chromium('Ada'),
     await people.chromium('Ben'),

@@ -38,6 +38,7 @@ test('from the start page to the end of a meeting of four', async ({ people, ser
   await ada.window.fill('[data-testid="start-room"]', 'screens');
   await ada.press('start-submit');
   await ada.sees('prejoin-name');
+  await ada.window.page.waitForFunction(() => (document.querySelector('video')?.videoWidth ?? 0) > 0);
   const link = await ada.link();
   await look(ada, 'prejoin');
   await ada.joinFromPrejoin();
