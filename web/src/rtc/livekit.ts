@@ -8,19 +8,24 @@ import {
   ConnectionErrorReason,
   ConnectionState,
   DefaultReconnectPolicy,
+  DeviceUnsupportedError,
   DisconnectReason,
+  LivekitError,
   LocalAudioTrack,
   LocalVideoTrack,
   Room,
   RoomEvent,
   setLogLevel,
   Track,
+  type CreateLocalTracksOptions,
+  type LocalTrack,
   type Participant,
   type RemoteTrack,
   type RemoteTrackPublication,
   type TrackPublication,
 } from 'livekit-client';
 import { AUDIO_CONSTRAINTS, BrowserTrack, problemOf, VIDEO_CONSTRAINTS } from './devices';
+import { publishOrStop } from './publishing';
 import {
   ConnectError,
   DeviceError,
@@ -30,6 +35,7 @@ import {
   type RtcConnection,
   type RtcEvents,
   type RtcParticipant,
+  type RtcState,
   type RtcTrack,
   type Unsubscribe,
   type VideoHandle,
@@ -85,6 +91,21 @@ function connectProblem(error: unknown): ConnectError {
   return new ConnectError('failed');
 }
 
+/** Whether the library itself failed, and not the browser that was asked for a device. */
+function ofConnection(error: unknown): boolean {
+  if (error instanceof LivekitError) return !(error instanceof DeviceUnsupportedError);
+  return error instanceof Error && error.name === 'Error';
+}
+
+/** Turns failures of a device into `DeviceError`. */
+async function ofDevice<T>(kind: DeviceKind, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    throw ofConnection(error) ? error : new DeviceError(kind, problemOf(error));
+  }
+}
+
 class LiveKitConnection implements RtcConnection {
   #listeners: { [E in keyof RtcEvents]?: Set<RtcEvents[E]> } = {};
   #handles = new WeakMap<Track, VideoHandle>();
@@ -92,6 +113,7 @@ class LiveKitConnection implements RtcConnection {
   #sound = document.createElement('div');
   #soundOf = new Map<Track, HTMLMediaElement>();
   #attempt = 1;
+  #ended: DisconnectCause | null = null;
   #queued = false;
 
   constructor(
@@ -129,7 +151,8 @@ class LiveKitConnection implements RtcConnection {
       .on(RoomEvent.ConnectionStateChanged, (state) => this.#stateChanged(state))
       .on(RoomEvent.Disconnected, (reason) => {
         this.#sound.remove();
-        this.#emit('disconnected', (reason !== undefined && CAUSES[reason]) || 'lost');
+        this.#ended = (reason !== undefined && CAUSES[reason]) || 'lost';
+        this.#emit('disconnected', this.#ended);
       })
       .on(RoomEvent.DataReceived, (payload, participant, _kind, topic) => {
         if (participant) this.#emit('data', payload, participant.identity, topic ?? '');
@@ -138,11 +161,14 @@ class LiveKitConnection implements RtcConnection {
       .on(RoomEvent.ActiveDeviceChanged, (kind, id) => {
         const known = DEVICE_KINDS[kind];
         if (known) this.#emit('deviceChanged', known, id);
-      })
-      .on(RoomEvent.MediaDevicesError, (error, kind) => {
-        const known = kind === undefined ? undefined : DEVICE_KINDS[kind];
-        if (known) this.#emit('deviceProblem', new DeviceError(known, problemOf(error)));
       });
+  }
+
+  get state(): RtcState {
+    if (this.#ended) return { phase: 'ended', cause: this.#ended };
+    return this.room.state === ConnectionState.Connected
+      ? { phase: 'connected' }
+      : { phase: 'reconnecting', attempt: this.#attempt };
   }
 
   on<E extends keyof RtcEvents>(event: E, listener: RtcEvents[E]): Unsubscribe {
@@ -236,27 +262,52 @@ class LiveKitConnection implements RtcConnection {
     // `false`: the library owns the device from here on, so muting the camera switches its light off.
     if (track.kind === 'audio') {
       const local = new LocalAudioTrack(track, { ...AUDIO_CONSTRAINTS, ...deviceId }, false);
-      await this.room.localParticipant.publishTrack(local, { source: Track.Source.Microphone });
+      await this.#publish(local, Track.Source.Microphone);
     } else {
       const local = new LocalVideoTrack(track, { ...VIDEO_CONSTRAINTS, ...deviceId }, false);
-      await this.room.localParticipant.publishTrack(local, { source: Track.Source.Camera });
+      await this.#publish(local, Track.Source.Camera);
     }
   }
 
+  #publish(track: LocalTrack, source: Track.Source): Promise<void> {
+    return publishOrStop(
+      track,
+      () => this.room.localParticipant.publishTrack(track, { source }),
+      () => this.#ended !== null,
+    );
+  }
+
   async setMicrophone(on: boolean, deviceId: string | null): Promise<void> {
-    try {
-      await this.room.localParticipant.setMicrophoneEnabled(on, deviceId ? { deviceId } : undefined);
-    } catch (error) {
-      throw new DeviceError('microphone', problemOf(error));
+    const options = deviceId ? { deviceId } : undefined;
+    const me = this.room.localParticipant;
+    if (on && this.#unpublished(Track.Source.Microphone)) {
+      await this.#open('microphone', Track.Source.Microphone, { audio: options ?? true });
+    } else {
+      await ofDevice('microphone', me.setMicrophoneEnabled(on, options));
     }
   }
 
   async setCamera(on: boolean, deviceId: string | null): Promise<void> {
-    try {
-      await this.room.localParticipant.setCameraEnabled(on, deviceId ? { deviceId } : undefined);
-    } catch (error) {
-      throw new DeviceError('camera', problemOf(error));
+    const options = deviceId ? { deviceId } : undefined;
+    const me = this.room.localParticipant;
+    if (on && this.#unpublished(Track.Source.Camera)) {
+      await this.#open('camera', Track.Source.Camera, { video: options ?? true });
+    } else {
+      await ofDevice('camera', me.setCameraEnabled(on, options));
     }
+  }
+
+  /** While the connection is away, what is published moves to the next one: the library then knows better. */
+  #unpublished(source: Track.Source): boolean {
+    const { state, localParticipant } = this.room;
+    return state === ConnectionState.Connected && !localParticipant.getTrackPublication(source);
+  }
+
+  /** In two steps, so that a device that opens after the end of the meeting is closed at once. */
+  async #open(kind: 'microphone' | 'camera', source: Track.Source, options: CreateLocalTracksOptions) {
+    const [track] = await ofDevice(kind, this.room.localParticipant.createTracks(options));
+    if (!track) throw new DeviceError(kind, 'missing');
+    await this.#publish(track, source);
   }
 
   async setScreen(on: boolean): Promise<void> {
@@ -292,8 +343,12 @@ class LiveKitConnection implements RtcConnection {
   }
 
   async leave(): Promise<void> {
-    await this.room.disconnect(true);
-    this.#sound.remove();
+    try {
+      await this.room.disconnect(true);
+    } finally {
+      this.#sound.remove();
+      for (const { track } of this.room.localParticipant.trackPublications.values()) track?.stop();
+    }
   }
 }
 

@@ -116,6 +116,12 @@ export class ConnectError extends Error {
   }
 }
 
+/** How a connection stands. `attempt` counts from 1. */
+export type RtcState =
+  | { phase: 'connected' }
+  | { phase: 'reconnecting'; attempt: number }
+  | { phase: 'ended'; cause: DisconnectCause };
+
 export interface RtcEvents {
   /** Anything about `participants()` changed. */
   participants(): void;
@@ -128,19 +134,20 @@ export interface RtcEvents {
   soundBlocked(blocked: boolean): void;
   /** A device in use was switched to another one, by the person or by the system. */
   deviceChanged(kind: DeviceKind, id: string): void;
-  deviceProblem(error: DeviceError): void;
 }
 
 /** A connection to one meeting, from `connect` to `disconnected`. */
 export interface RtcConnection {
   on<E extends keyof RtcEvents>(event: E, listener: RtcEvents[E]): Unsubscribe;
+  /** At this moment: events tell of changes only. */
+  readonly state: RtcState;
   /** Oneself first, then the others in the order in which they came. */
   participants(): RtcParticipant[];
-  /** Hands an open track over to the meeting; the connection stops it from then on. */
+  /** Hands an open track over to the meeting; the connection stops it, at once where publishing fails. */
   publish(track: CapturedTrack): Promise<void>;
-  /** @throws DeviceError */
+  /** @throws DeviceError when it is the device, another error when it did not reach the server */
   setMicrophone(on: boolean, deviceId: string | null): Promise<void>;
-  /** @throws DeviceError */
+  /** As `setMicrophone`. */
   setCamera(on: boolean, deviceId: string | null): Promise<void>;
   /** With sound where the browser offers it. @throws DeviceError ('cancelled' when the person chose nothing) */
   setScreen(on: boolean): Promise<void>;
