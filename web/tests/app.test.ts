@@ -75,6 +75,31 @@ describe('the way through the screens', () => {
     expect(world.connection.published[0]?.video).not.toBeNull();
   });
 
+  it('opens the devices before it connects again, and closes them where that fails', async () => {
+    open('/test', fragmentOf(SECRET));
+    await join();
+    await meeting().leave();
+    world.opened = [];
+    const openedAtJoin: number[] = [];
+    world.refuse = () => {
+      openedAtJoin.push(world.opened.length);
+      return new ApiError('full', 403);
+    };
+    await app.rejoin();
+    expect(openedAtJoin).toEqual([2]);
+    expect(world.opened.every((track) => track.stopped)).toBe(true);
+  });
+
+  it('leads to the end of a meeting that was over before it was shown', async () => {
+    open('/test', fragmentOf(SECRET));
+    await until(() => !prejoin().view.get().asking);
+    world.connectionState = { phase: 'ended', cause: 'server-stopped' };
+    prejoin().setName('Anna');
+    await prejoin().join();
+    expect(app.screen.get()).toMatchObject({ kind: 'left', refusal: { code: 'server-stopped' } });
+    expect(world.opened.every((track) => track.stopped)).toBe(true);
+  });
+
   it('says why it ended, and why joining again did not work', async () => {
     open('/test', fragmentOf(SECRET));
     await join();
@@ -116,8 +141,11 @@ describe('the address bar', () => {
   it('keeps the meeting when nothing about it changed', async () => {
     open('/test', fragmentOf(SECRET));
     await join();
-    world.visit('/test', fragmentOf(SECRET));
-    expect(kind()).toBe('meeting');
+    const before = meeting();
+    world.visit('/Test/', fragmentOf(SECRET).toLowerCase());
+    expect(meeting()).toBe(before);
+    expect(world.connection.left).toBe(false);
+    expect([world.path, world.fragment]).toEqual(['/test', fragmentOf(SECRET)]);
   });
 
   it('switches the devices off when one goes away from pre-join', async () => {

@@ -1,10 +1,13 @@
 import { beforeEach, describe, expect, it } from 'vitest';
+import de from '../locales/de.json';
 import { nameSealer } from '../src/crypto/name';
+import { translator } from '../src/i18n';
 import { DeviceError, type DisconnectCause, type VideoHandle } from '../src/rtc/types';
 import { encodeChat } from '../src/state/chat';
 import { MeetingModel } from '../src/state/meeting';
 import { initialsOf } from '../src/state/people';
 import type { JoinSettings } from '../src/state/prejoin';
+import { labelOf, nameOf } from '../src/ui/words';
 import { FakeConnection, FakeTrack, participant, random, until, World } from './support/world';
 
 const SECRET = 'K7F3Q9XM2B8DW5TZ6C4N';
@@ -28,7 +31,7 @@ function settings(): JoinSettings {
 
 async function meet(): Promise<MeetingModel> {
   const sealer = await nameSealer(SECRET, ROOM, random);
-  const admitted = { connection, identity: 'me', sealer, otherLink: false };
+  const admitted = { connection, sealer, otherLink: false };
   model = new MeetingModel(world.ports, admitted, settings(), (cause) => ended.push(cause));
   return model;
 }
@@ -124,6 +127,28 @@ describe('people', () => {
     expect(model.view.get().people[0]?.speaking).toBe(false);
   });
 
+  it('are announced by the words that stand on their tiles', async () => {
+    world.ports.words = ({ key, args }) => translator('de', de)(key, args);
+    await meet();
+    const said: unknown[] = [];
+    model.announcer.polite.subscribe((message) => message && said.push(message.args?.names));
+    connection.now(
+      await person('b', 'Anna Berger'),
+      await person('c', 'Anna Berger'),
+      await world.person('00000000000000000000', ROOM, 'd', 'Fremd'),
+    );
+    await until(() => !names().includes('opening'));
+    world.clock.pass(3000);
+    expect(said).toEqual(['Anna Berger, Anna Berger (2), Jemand mit anderem Link']);
+    const t = translator('de', de);
+    const [, , stranger] = model.view.get().people;
+    expect(stranger && labelOf(t, stranger)).toBe('Jemand mit anderem Link');
+    expect(t('share.by', { name: stranger ? nameOf(t, stranger.name) : '' })).toBe(
+      'Jemand mit anderem Link teilt den Bildschirm',
+    );
+    expect(nameOf(t, { kind: 'opening' })).toBe('Jemand');
+  });
+
   it('who come and go are announced, those present before are not', async () => {
     const deniz = await person('b', 'Deniz');
     const miriam = await person('c', 'Miriam');
@@ -175,7 +200,7 @@ describe('own devices', () => {
   it('that were open before joining are published', async () => {
     await meet();
     const [microphone, camera] = [new FakeTrack('m', 'microphone'), new FakeTrack('c', 'camera')];
-    await model.publish([microphone, camera]);
+    await model.enter([microphone, camera]);
     expect(connection.published).toEqual([microphone, camera]);
   });
 
@@ -195,6 +220,46 @@ describe('own devices', () => {
     expect(model.view.get().toast).toMatchObject({ message: { key: 'device.camera-busy' }, tone: 'warn' });
     world.clock.pass(5000);
     expect(model.view.get().toast).toBeNull();
+  });
+
+  it('that do not reach the server are off, and the sentence says to switch them on', async () => {
+    await meet();
+    connection.failWith = new Error('refused');
+    await model.enter([new FakeTrack('c', 'camera')]);
+    expect(model.view.get()).toMatchObject({
+      camera: { on: false, pending: false },
+      toast: { message: { key: 'device.publish-failed' }, tone: 'warn' },
+    });
+    expect(de['device.publish-failed']).toMatch(/Schalten Sie es wieder ein/);
+  });
+
+  it.each(['microphone', 'camera'] as const)('that vanish in the call are told (%s)', async (kind) => {
+    await meet();
+    await model.enter([new FakeTrack('m', 'microphone'), new FakeTrack('c', 'camera')]);
+    connection.local = { ...connection.local, [kind]: { muted: true, video: null } };
+    connection.emit('participants');
+    expect(model.view.get()).toMatchObject({
+      [kind]: { on: false },
+      toast: { message: { key: `device.${kind}-missing` }, tone: 'warn' },
+    });
+  });
+
+  it('that one switches off oneself are no trouble', async () => {
+    await meet();
+    await model.enter([new FakeTrack('m', 'microphone'), new FakeTrack('c', 'camera')]);
+    await model.toggleMicrophone();
+    await model.toggleCamera();
+    connection.emit('participants');
+    expect(model.view.get()).toMatchObject({ microphone: { on: false }, camera: { on: false }, toast: null });
+  });
+
+  it('whose trouble is told once', async () => {
+    await meet();
+    const toasts: unknown[] = [];
+    model.view.subscribe(({ toast }) => toast && !toasts.includes(toast) && toasts.push(toast));
+    connection.failWith = new DeviceError('microphone', 'denied');
+    await model.toggleMicrophone();
+    expect(toasts).toHaveLength(1);
   });
 
   it('chosen in the meeting are remembered', async () => {
@@ -235,23 +300,49 @@ describe('the chat', () => {
 
   it('sends to everybody and shows the own message', async () => {
     await meet();
-    expect(await model.sendChat('  Grüße \n')).toBe(true);
+    model.setDraft('  Grüße \n');
+    await model.sendDraft();
     expect(connection.sent[0]?.topic).toBe('k');
     expect(JSON.parse(new TextDecoder().decode(connection.sent[0]?.payload))).toMatchObject({
       v: 1,
       type: 'chat',
       text: 'Grüße',
     });
-    expect(model.view.get().chat).toMatchObject({ unread: 0, messages: [{ own: true, text: 'Grüße' }] });
-    expect(await model.sendChat('   ')).toBe(false);
+    expect(model.view.get()).toMatchObject({
+      chat: { unread: 0, messages: [{ own: true, text: 'Grüße' }] },
+      draft: '',
+    });
+    model.setDraft('   ');
+    await model.sendDraft();
+    expect(connection.sent).toHaveLength(1);
+  });
+
+  it('keeps what is being written while it is closed', async () => {
+    await meet();
+    model.togglePanel('chat');
+    model.setDraft('Halb ferti');
+    model.togglePanel('chat');
+    model.togglePanel('chat');
+    expect(model.view.get().draft).toBe('Halb ferti');
+  });
+
+  it('keeps what was written on while the message went out', async () => {
+    await meet();
+    model.setDraft('eins');
+    const sending = model.sendDraft();
+    model.setDraft('eins zwei');
+    await sending;
+    expect(model.view.get().draft).toBe('eins zwei');
   });
 
   it('keeps the text when it could not be sent', async () => {
     await meet();
     connection.failWith = new Error('no channel');
-    expect(await model.sendChat('Hallo')).toBe(false);
+    model.setDraft('Hallo');
+    await model.sendDraft();
     expect(model.view.get()).toMatchObject({
       chat: { messages: [] },
+      draft: 'Hallo',
       toast: { message: { key: 'chat.not-sent' } },
     });
   });
@@ -285,11 +376,97 @@ describe('the connection', () => {
     expect(model.view.get().connection).toEqual({ phase: 'connected' });
   });
 
+  it('keeps everybody in sight while it is away, without picture, and announces nobody', async () => {
+    const camera = { muted: false, video: picture };
+    const deniz = await person('b', 'Deniz', { camera, speaking: true });
+    const miriam = await person('c', 'Miriam', { screen: camera });
+    connection.others = [deniz, miriam];
+    await meet();
+    await model.enter([new FakeTrack('m', 'microphone')]);
+    await until(() => !names().includes('opening'));
+    const said: string[] = [];
+    model.announcer.polite.subscribe((message) => message && said.push(message.key));
+
+    const own = connection.local;
+    connection.local = participant('me', { isLocal: true });
+    connection.break();
+    world.clock.pass(5000);
+    expect(names()).toEqual(['Deniz', 'Miriam', 'Anna Berger']);
+    expect(model.view.get()).toMatchObject({
+      people: [{ video: null, speaking: false }, { screen: null }, {}],
+      sharer: null,
+      microphone: { on: true },
+    });
+
+    connection.local = own;
+    connection.mend(deniz);
+    world.clock.pass(3000);
+    expect(names()).toEqual(['Deniz', 'Anna Berger']);
+    expect(model.view.get().people[0]?.video).toBe(picture);
+    expect(said).toEqual(['connection.back', 'announce.left']);
+    expect(model.view.get().toast).toBeNull();
+  });
+
+  it('leaves pictures that still arrive while it is away', async () => {
+    const deniz = await person('b', 'Deniz', { camera: { muted: false, video: picture } });
+    connection.others = [deniz];
+    await meet();
+    connection.emit('reconnecting', 1);
+    connection.now(deniz);
+    expect(model.view.get().people[0]?.video).toBe(picture);
+  });
+
+  it('that is away shows what one switches oneself', async () => {
+    await meet();
+    await model.enter([new FakeTrack('m', 'microphone')]);
+    connection.break();
+    await model.toggleMicrophone();
+    expect(model.view.get().microphone).toEqual({ on: false, pending: false });
+  });
+
+  it('is said to stand once the meeting is on the screen', async () => {
+    await meet();
+    await model.enter([]);
+    expect(model.announcer.polite.get()).toBeNull();
+    world.clock.pass(1000);
+    expect(model.announcer.polite.get()).toEqual({ key: 'connection.connected' });
+  });
+
+  it('that is away already when the meeting opens is shown so', async () => {
+    connection.state = { phase: 'reconnecting', attempt: 2 };
+    await meet();
+    expect(model.view.get().connection).toMatchObject({ phase: 'reconnecting', attempt: 2 });
+  });
+
+  it('that ended before the meeting opens ends it, and its devices', async () => {
+    connection.state = { phase: 'ended', cause: 'room-closed' };
+    await meet();
+    const camera = new FakeTrack('c', 'camera');
+    await model.enter([camera]);
+    expect(ended).toEqual(['room-closed']);
+    expect(camera.stopped).toBe(true);
+    expect(connection.published).toEqual([]);
+  });
+
   it('that is lost ends the meeting with its cause', async () => {
     await meet();
     connection.emit('disconnected', 'elsewhere');
     connection.emit('disconnected', 'lost');
     expect(ended).toEqual(['elsewhere']);
+  });
+
+  it('ends when one leaves, also where leaving fails, and no timer is left', async () => {
+    const deniz = await person('b', 'Deniz');
+    await meet();
+    await model.enter([]);
+    connection.now({ ...deniz, speaking: true });
+    await model.copyInvitation();
+    connection.failWith = new Error('no signal');
+    model.setDraft('spät');
+    await model.leave();
+    await model.sendDraft();
+    expect(ended).toEqual(['left']);
+    expect(world.clock.timers).toBe(0);
   });
 
   it('ends once when one leaves, and nothing is shown after that', async () => {

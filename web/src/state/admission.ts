@@ -14,7 +14,6 @@ const IDENTITY_TRIES = 3;
 
 export interface Admitted {
   connection: RtcConnection;
-  identity: string;
   sealer: NameSealer;
   /** No sealed name of those present opens: this is not the link of the running meeting. */
   otherLink: boolean;
@@ -56,7 +55,7 @@ export async function admit(
       continue;
     }
     const connection = await ports.rtc.connect(answer.url, answer.token, { speaker: request.speaker });
-    return { connection, identity, sealer, otherLink: await usesOtherLink(connection, sealer) };
+    return { connection, sealer, otherLink: await usesOtherLink(connection, sealer) };
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { fragmentOf, parseFragment } from '../crypto/link';
 import { DeviceError, type CapturedTrack, type DisconnectCause } from '../rtc/types';
-import { admit } from './admission';
+import { admit, type Admitted } from './admission';
 import { TabIdentity } from './identity';
 import { MeetingModel } from './meeting';
 import type { Refusal } from './messages';
@@ -60,10 +60,28 @@ export class AppModel {
     if (this.#here() === this.#shown) return;
     if (screen.kind === 'meeting') {
       const { room, secret } = screen.model.settings;
-      if (this.#here() === pathOfRoom(room) + fragmentOf(secret)) return;
+      if (this.#leadsTo(room, secret)) {
+        this.ports.address.replace(pathOfRoom(room), fragmentOf(secret));
+        return;
+      }
       void screen.model.leave();
     }
     this.#show(this.#fromAddress(false));
+  }
+
+  /** Whether the address, however it is spelt, means that room with that secret. */
+  #leadsTo(room: string, secret: string): boolean {
+    const [written, inLink] = [
+      roomOfPath(this.ports.address.path()),
+      parseFragment(this.ports.address.fragment()),
+    ];
+    return (
+      written !== null &&
+      normaliseRoom(written) === normaliseRoom(room) &&
+      inLink !== null &&
+      inLink.ok &&
+      inLink.secret === secret
+    );
   }
 
   #show(screen: Screen): void {
@@ -87,7 +105,7 @@ export class AppModel {
     this.#settings = settings;
     const model = new MeetingModel(this.ports, admitted, settings, (cause) => this.#ended(model, cause));
     this.#show({ kind: 'meeting', model });
-    void model.publish(tracks);
+    void model.enter(tracks);
   }
 
   #ended(model: MeetingModel, cause: DisconnectCause): void {
@@ -109,40 +127,42 @@ export class AppModel {
     const waiting: Screen = { ...screen, rejoining: true, refusal: null };
     this.screen.set(waiting);
     const stillHere = () => this.screen.get() === waiting;
+    // Devices first: the browser may ask for them, and a connection should not wait for the answer.
+    const tracks = await this.#openDevices(settings);
+    const admitted = stillHere() ? await this.#admitAgain(settings) : null;
+    if (stillHere() && admitted && 'connection' in admitted) {
+      this.#joined({ admitted, settings, tracks });
+      return;
+    }
+    for (const track of tracks) track.stop();
+    if (!admitted) return;
+    if ('connection' in admitted) await admitted.connection.leave();
+    else if (stillHere()) this.screen.set({ ...screen, rejoining: false, refusal: admitted });
+  }
+
+  async #openDevices({ microphone, camera }: JoinSettings): Promise<CapturedTrack[]> {
+    const opened = await this.ports.devices.open({
+      microphone: microphone.on ? microphone.id : null,
+      camera: camera.on ? camera.id : null,
+    });
+    return [opened.microphone, opened.camera].filter(
+      (track): track is CapturedTrack => track !== undefined && !(track instanceof DeviceError),
+    );
+  }
+
+  async #admitAgain({ room, secret, name, speaker }: JoinSettings): Promise<Admitted | Refusal> {
     try {
       const admitted = await admit(this.ports, this.#identities, {
-        room: normaliseRoom(settings.room),
-        secret: settings.secret,
-        name: settings.name,
-        speaker: settings.speaker || null,
+        room: normaliseRoom(room),
+        secret,
+        name,
+        speaker: speaker || null,
       });
-      if (!stillHere() || admitted.otherLink) {
-        await admitted.connection.leave();
-        if (stillHere()) {
-          this.screen.set({
-            ...screen,
-            rejoining: false,
-            refusal: { code: 'other-link', key: 'error.other-link' },
-          });
-        }
-        return;
-      }
-      const opened = await this.ports.devices.open({
-        microphone: settings.microphone.on ? settings.microphone.id : null,
-        camera: settings.camera.on ? settings.camera.id : null,
-      });
-      const tracks: CapturedTrack[] = [];
-      for (const track of [opened.microphone, opened.camera]) {
-        if (track && !(track instanceof DeviceError)) tracks.push(track);
-      }
-      if (!stillHere()) {
-        for (const track of tracks) track.stop();
-        await admitted.connection.leave();
-        return;
-      }
-      this.#joined({ admitted, settings, tracks });
+      if (!admitted.otherLink) return admitted;
+      await admitted.connection.leave();
+      return { code: 'other-link', key: 'error.other-link' };
     } catch (error) {
-      if (stillHere()) this.screen.set({ ...screen, rejoining: false, refusal: joinRefusal(error) });
+      return joinRefusal(error);
     }
   }
 }

@@ -12,6 +12,7 @@ import {
   type DisconnectCause,
   type RtcConnection,
   type RtcParticipant,
+  type RtcTrack,
   type Unsubscribe,
 } from '../rtc/types';
 import type { Admitted } from './admission';
@@ -29,7 +30,7 @@ import {
   type ChatLog,
 } from './chat';
 import type { Message, Refusal } from './messages';
-import { initialsOf, NameBook, ordinals, tintOf, type Person, type PersonName } from './people';
+import { initialsOf, NameBook, ordinals, spokenName, tintOf, type Person, type PersonName } from './people';
 import type { Ports } from './ports';
 import { Preferences } from './preferences';
 import type { JoinSettings } from './prejoin';
@@ -70,11 +71,15 @@ export interface MeetingState {
   selected: Record<DeviceKind, string>;
   panel: Panel | null;
   chat: ChatLog;
+  /** What stands in the field of the chat. */
+  draft: string;
   soundBlocked: boolean;
   toast: Toast | null;
 }
 
 const TOAST_MS = 5000;
+/** The page has changed by then, so that a screen reader notices what is said. */
+const WELCOME_MS = 1000;
 type Input = 'microphone' | 'camera';
 
 export class MeetingModel {
@@ -90,11 +95,13 @@ export class MeetingModel {
   #preferences: Preferences;
   /** Who is known to be here, with the name to announce when they leave; `null` until it is opened. */
   #present = new Map<string, string | null>();
+  /** Those seen last while connected, oneself included. */
+  #seen: RtcParticipant[] = [];
   /** Order in which screens were first seen. */
   #screens: string[] = [];
   #ends: Unsubscribe[] = [];
-  #cancelSpeakers: (() => void) | null = null;
-  #cancelToast: (() => void) | null = null;
+  /** Cancel the timers that are set. */
+  #timers: { speakers?: () => void; toast?: () => void; welcome?: () => void } = {};
   #sent = 0;
   #closed = false;
 
@@ -126,6 +133,7 @@ export class MeetingModel {
       selected: { microphone: settings.microphone.id, camera: settings.camera.id, speaker: settings.speaker },
       panel: null,
       chat: EMPTY_CHAT,
+      draft: '',
       soundBlocked: false,
       toast: null,
     });
@@ -138,18 +146,32 @@ export class MeetingModel {
       on('data', (payload, from, topic) => void this.#data(payload, from, topic)),
       on('soundBlocked', (soundBlocked) => this.view.patch({ soundBlocked })),
       on('deviceChanged', (kind, id) => this.#selected(kind, id)),
-      on('deviceProblem', (error) => this.#problem(error)),
       ports.devices.onChange(() => void this.#listDevices()),
     );
-    for (const participant of this.#connection.participants()) {
+    this.#seen = this.#connection.participants();
+    for (const participant of this.#seen) {
       if (!participant.isLocal) this.#present.set(participant.identity, null);
     }
+    if (this.#connection.state.phase === 'reconnecting') this.#reconnecting(this.#connection.state.attempt);
     this.#sync();
     void this.#listDevices();
   }
 
-  /** Hands the devices that were open before joining to the meeting. */
-  async publish(tracks: CapturedTrack[]): Promise<void> {
+  /** Hands the devices that were open before joining to the meeting, if it did not end before it was shown. */
+  async enter(tracks: CapturedTrack[]): Promise<void> {
+    const { state } = this.#connection;
+    if (state.phase === 'ended') {
+      for (const track of tracks) track.stop();
+      this.#end(state.cause);
+      return;
+    }
+    this.#after('welcome', WELCOME_MS, () => {
+      if (this.#connected) this.announcer.say({ key: 'connection.connected' });
+    });
+    await this.#publish(tracks);
+  }
+
+  async #publish(tracks: CapturedTrack[]): Promise<void> {
     const { microphone, camera } = this.settings;
     const [video, audio] = [tracks.find((track) => track.video), tracks.find((track) => !track.video)];
     await Promise.all([
@@ -169,9 +191,23 @@ export class MeetingModel {
 
   // ---- people -------------------------------------------------------------------------------------------------
 
+  get #connected(): boolean {
+    return this.view.get().connection.phase === 'connected';
+  }
+
+  /** While the connection is away it may know nobody: whoever was here stays, without picture and sound. */
+  #participants(): RtcParticipant[] {
+    const known = this.#connection.participants();
+    if (this.#connected) {
+      this.#seen = known;
+      return known;
+    }
+    return this.#seen.map((one) => known.find(({ identity }) => identity === one.identity) ?? silent(one));
+  }
+
   #sync(): void {
     if (this.#closed) return;
-    const all = this.#connection.participants();
+    const all = this.#participants();
     const others = all.filter((participant) => !participant.isLocal);
     const local = all.find((participant) => participant.isLocal);
     const ordered = local ? [...others, local] : others;
@@ -179,10 +215,9 @@ export class MeetingModel {
     const numbers = ordinals(names);
     const now = this.ports.clock.now();
 
-    this.#cancelSpeakers?.();
+    this.#timers.speakers?.();
     const due = this.#speakers.update(new Map(ordered.map((p) => [p.identity, p.speaking])), now);
-    this.#cancelSpeakers =
-      due === null ? null : this.ports.clock.after(Math.max(0, due - now), () => this.#sync());
+    if (due !== null) this.#after('speakers', Math.max(0, due - now), () => this.#sync());
 
     const people = ordered.map((participant, i): Person => {
       const name = names[i] ?? { kind: 'opening' };
@@ -201,19 +236,36 @@ export class MeetingModel {
       };
     });
     this.#arrivals(people);
-    const state = this.view.get();
+    const { microphone, camera, share } = this.view.get();
     this.view.patch({
       people,
       sharer: this.#sharer(people),
       otherLink: otherLink(people),
-      microphone: { ...state.microphone, on: isOn(local?.microphone) },
-      camera: { ...state.camera, on: isOn(local?.camera) },
-      share: { ...state.share, on: local?.screen != null },
+      microphone: this.#control(microphone, local?.microphone),
+      camera: this.#control(camera, local?.camera),
+      share: { ...share, on: local?.screen != null },
     });
+    this.#tellVanished('microphone', microphone);
+    this.#tellVanished('camera', camera);
+  }
+
+  /** While the connection is away, own tracks wait for the next one: only what the person switches shows at once. */
+  #control(before: ControlState, track: RtcTrack | null | undefined): ControlState {
+    return this.#connected || before.pending ? { ...before, on: isOn(track) } : before;
+  }
+
+  /** Off without anybody switching: the device is gone. */
+  #tellVanished(kind: Input, before: ControlState): void {
+    if (before.on && !before.pending && !this.view.get()[kind].on)
+      this.#problem(new DeviceError(kind, 'missing'));
   }
 
   #nameOf(participant: RtcParticipant): PersonName {
     return participant.isLocal ? { kind: 'name', name: this.settings.name } : this.#names.get(participant);
+  }
+
+  #spoken(name: PersonName, ordinal = 1): string {
+    return spokenName(this.ports.words, name, ordinal);
   }
 
   /** Announces who came and who left; those who were here first are not announced. */
@@ -223,12 +275,11 @@ export class MeetingModel {
     for (const [identity, name] of [...this.#present]) {
       if (here.has(identity)) continue;
       this.#present.delete(identity);
-      this.announcer.left(name ?? this.ports.words({ key: 'person.unnamed' }));
+      this.announcer.left(name ?? this.#spoken({ kind: 'opening' }));
     }
     for (const person of people) {
       if (person.isLocal || person.name.kind === 'opening') continue;
-      const label =
-        person.name.kind === 'name' ? person.name.name : this.ports.words({ key: 'person.unnamed' });
+      const label = this.#spoken(person.name, person.ordinal);
       if (!this.#present.has(person.identity)) this.announcer.joined(label);
       this.#present.set(person.identity, label);
     }
@@ -285,8 +336,8 @@ export class MeetingModel {
       else this.#toast({ message: { key: 'device.publish-failed' }, tone: 'warn' });
     } finally {
       if (!this.#closed) {
-        this.view.patch({ [control]: { ...this.view.get()[control], pending: false } });
         this.#sync();
+        this.view.patch({ [control]: { ...this.view.get()[control], pending: false } });
       }
     }
   }
@@ -341,13 +392,23 @@ export class MeetingModel {
     if (next === chat) return;
     this.view.patch({ chat: next });
     if (!open) {
-      const name = author.kind === 'name' ? author.name : this.ports.words({ key: 'person.unnamed' });
+      const person = this.view.get().people.find((one) => one.identity === from);
+      const name = person ? this.#spoken(person.name, person.ordinal) : this.#spoken(author);
       this.announcer.say({ key: 'announce.chat', args: { name } });
     }
   }
 
-  /** Sends a message to everybody. False when nothing was sent; the text should then stay in the field. */
-  async sendChat(typed: string): Promise<boolean> {
+  setDraft(draft: string): void {
+    this.view.patch({ draft });
+  }
+
+  /** Sends the draft to everybody. What could not be sent stays in the field. */
+  async sendDraft(): Promise<void> {
+    const { draft } = this.view.get();
+    if ((await this.#sendChat(draft)) && this.view.get().draft === draft) this.setDraft('');
+  }
+
+  async #sendChat(typed: string): Promise<boolean> {
     const text = tidyText(typed);
     if (text === '' || typed.length > TEXT_MAX) return false;
     const at = this.ports.clock.now();
@@ -394,16 +455,22 @@ export class MeetingModel {
   }
 
   #toast(toast: Toast): void {
-    this.#cancelToast?.();
+    if (this.#closed) return;
     this.view.patch({ toast });
     this.announcer.say(toast.message);
-    this.#cancelToast = this.ports.clock.after(TOAST_MS, () => this.dismissToast());
+    this.#after('toast', TOAST_MS, () => this.dismissToast());
   }
 
   dismissToast(): void {
-    this.#cancelToast?.();
-    this.#cancelToast = null;
-    if (!this.#closed) this.view.patch({ toast: null });
+    this.#timers.toast?.();
+    this.view.patch({ toast: null });
+  }
+
+  /** Sets a timer anew; none outlives the meeting. */
+  #after(timer: 'speakers' | 'toast' | 'welcome', ms: number, run: () => void): void {
+    if (this.#closed) return;
+    this.#timers[timer]?.();
+    this.#timers[timer] = this.ports.clock.after(ms, run);
   }
 
   // ---- connection ---------------------------------------------------------------------------------------------
@@ -418,22 +485,39 @@ export class MeetingModel {
     if (this.view.get().connection.phase === 'connected') return;
     this.view.patch({ connection: { phase: 'connected' } });
     this.announcer.say({ key: 'connection.back' });
+    this.#sync();
   }
 
   async leave(): Promise<void> {
-    await this.#connection.leave();
-    this.#end('left');
+    try {
+      await this.#connection.leave();
+    } catch {
+      // Left all the same: the server notices by itself.
+    } finally {
+      this.#end('left');
+    }
   }
 
   #end(cause: DisconnectCause): void {
     if (this.#closed) return;
     this.#closed = true;
     for (const end of this.#ends.splice(0)) end();
-    this.#cancelSpeakers?.();
-    this.#cancelToast?.();
+    for (const cancel of Object.values(this.#timers)) cancel();
     this.announcer.stop();
     this.onEnd(cause);
   }
+}
+
+/** Somebody of whom nothing arrives at the moment. */
+function silent(participant: RtcParticipant): RtcParticipant {
+  const { microphone, camera } = participant;
+  return {
+    ...participant,
+    speaking: false,
+    microphone: microphone && { ...microphone, video: null },
+    camera: camera && { ...camera, video: null },
+    screen: null,
+  };
 }
 
 function isOn(track: { muted: boolean } | null | undefined): boolean {

@@ -2,6 +2,7 @@
 
 import type { NameSealer, OpenedName } from '../crypto/name';
 import type { RtcParticipant, VideoHandle } from '../rtc/types';
+import type { Message } from './messages';
 
 export type { VideoHandle } from '../rtc/types';
 
@@ -41,6 +42,22 @@ export function initialsOf(name: string): string {
   const last = words.length > 1 ? words[words.length - 1] : undefined;
   const letter = (word: string) => [...word].find((char) => /[\p{L}\p{N}]/u.test(char)) ?? '';
   return (letter(first) + (last ? letter(last) : '')).toLocaleUpperCase();
+}
+
+/** How somebody is called, on a tile, in a list and in a sentence. */
+export function spokenName(words: (message: Message) => string, name: PersonName, ordinal = 1): string {
+  switch (name.kind) {
+    case 'name':
+      return ordinal > 1
+        ? words({ key: 'person.numbered', args: { name: name.name, number: ordinal } })
+        : name.name;
+    case 'other-link':
+      return words({ key: 'person.other-link' });
+    case 'unnamed':
+      return words({ key: 'person.unnamed' });
+    case 'opening':
+      return words({ key: 'person.opening' });
+  }
 }
 
 /** Opens sealed names once per (identity, metadata) and remembers the result. */

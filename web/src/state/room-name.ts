@@ -49,5 +49,5 @@ export function roomOfPath(path: string): string | null {
 
 /** The address of a room, without fragment. */
 export function pathOfRoom(room: string): string {
-  return `/${encodeURIComponent(room).replaceAll('%7E', '~')}`;
+  return `/${encodeURIComponent(room)}`;
 }

@@ -1,20 +1,11 @@
 /** Small pieces of words that several components need. */
 
 import type { Translate } from '../i18n';
-import type { Person, PersonName } from '../state/people';
+import { spokenName, type Person, type PersonName } from '../state/people';
 
 /** How somebody is called, without "(me)". */
 export function nameOf(t: Translate, name: PersonName, ordinal = 1): string {
-  switch (name.kind) {
-    case 'name':
-      return ordinal > 1 ? t('person.numbered', { name: name.name, number: ordinal }) : name.name;
-    case 'other-link':
-      return t('person.other-link');
-    case 'unnamed':
-      return t('person.unnamed');
-    case 'opening':
-      return '';
-  }
+  return spokenName(({ key, args }) => t(key, args), name, ordinal);
 }
 
 /** The name on a tile or in a list. Short: only the first name, and "me" for oneself. */

@@ -8,9 +8,11 @@ import type {
   CapturedTrack,
   Device,
   DeviceError,
+  DisconnectCause,
   RtcConnection,
   RtcEvents,
   RtcParticipant,
+  RtcState,
 } from '../../src/rtc/types';
 import type { Ports } from '../../src/state/ports';
 
@@ -27,6 +29,10 @@ export class FakeClock {
       this.#timers = this.#timers.filter((other) => other !== timer);
     };
   };
+
+  get timers(): number {
+    return this.#timers.length;
+  }
 
   /** Lets virtual time pass; timers run at their time, in order. */
   pass(ms: number): void {
@@ -66,6 +72,7 @@ export class FakeConnection implements RtcConnection {
   sent: { payload: Uint8Array; topic: string }[] = [];
   left = false;
   failWith: Error | null = null;
+  state: RtcState = { phase: 'connected' };
   local: RtcParticipant;
   #listeners: { event: string; listener: (...args: never[]) => void }[] = [];
 
@@ -79,6 +86,26 @@ export class FakeConnection implements RtcConnection {
     return () => {
       this.#listeners = this.#listeners.filter((other) => other !== entry);
     };
+  }
+
+  /** The connection breaks, and the library forgets everybody else. */
+  break(attempt = 1): void {
+    this.state = { phase: 'reconnecting', attempt };
+    this.emit('reconnecting', attempt);
+    this.now();
+  }
+
+  /** The connection is back, with those who are still there. */
+  mend(...others: RtcParticipant[]): void {
+    this.state = { phase: 'connected' };
+    this.others = others;
+    this.emit('reconnected');
+    this.emit('participants');
+  }
+
+  end(cause: DisconnectCause): void {
+    this.state = { phase: 'ended', cause };
+    this.emit('disconnected', cause);
   }
 
   emit<E extends keyof RtcEvents>(event: E, ...args: Parameters<RtcEvents[E]>): void {
@@ -97,6 +124,10 @@ export class FakeConnection implements RtcConnection {
 
   async publish(track: CapturedTrack) {
     this.published.push(track);
+    if (this.failWith) throw this.failWith;
+    const open = { muted: false, video: track.video };
+    this.local = { ...this.local, [track.video ? 'camera' : 'microphone']: open };
+    this.emit('participants');
   }
 
   async setMicrophone(on: boolean) {
@@ -135,7 +166,8 @@ export class FakeConnection implements RtcConnection {
 
   async leave() {
     this.left = true;
-    this.emit('disconnected', 'left');
+    if (this.failWith) throw this.failWith;
+    this.end('left');
   }
 }
 
@@ -183,6 +215,8 @@ export class World {
   probe: Promise<void> = Promise.resolve();
   connections: FakeConnection[] = [];
   connectError: Error | null = null;
+  /** How a connection stands by the time somebody looks at it. */
+  connectionState: RtcState = { phase: 'connected' };
 
   obstacle: 'insecure' | 'unsupported' | null = null;
   devices: Device[] = [];
@@ -246,6 +280,7 @@ export class World {
         if (this.connectError) throw this.connectError;
         const connection = new FakeConnection(this.joins.at(-1)?.request.identity ?? '');
         connection.others = this.present;
+        connection.state = this.connectionState;
         this.connections.push(connection);
         return connection;
       },
