@@ -128,6 +128,17 @@ async function openOne(kind: 'microphone' | 'camera', id: string): Promise<Brows
   }
 }
 
+/** Whether this device alone would be given without a question. */
+async function isGranted(kind: 'microphone' | 'camera'): Promise<boolean> {
+  try {
+    const { state } = await navigator.permissions.query({ name: kind });
+    return state === 'granted';
+  } catch {
+    // A browser that does not tell.
+    return false;
+  }
+}
+
 export function browserDevices(): Devices {
   const obstacle: Devices['obstacle'] = () => {
     if (!window.isSecureContext) return 'insecure';
@@ -174,7 +185,13 @@ export function browserDevices(): Devices {
             microphone: audio ? new BrowserTrack(audio) : new DeviceError('microphone', 'missing'),
             camera: video ? new BrowserTrack(video) : new DeviceError('camera', 'missing'),
           };
-        } catch {
+        } catch (error) {
+          // Nobody is asked again after a no; what was granted before is opened by itself.
+          if (problemOf(error) === 'denied') {
+            const open = async (kind: 'microphone' | 'camera', id: string) =>
+              (await isGranted(kind)) ? openOne(kind, id) : new DeviceError(kind, 'denied');
+            return { microphone: await open('microphone', microphone), camera: await open('camera', camera) };
+          }
           // One of them is the trouble: the two questions below find out which.
         }
       }
