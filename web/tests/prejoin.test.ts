@@ -1,10 +1,13 @@
 import { beforeEach, describe, expect, it } from 'vitest';
+import de from '../locales/de.json';
 import { ApiError } from '../src/api/errors';
 import { codeOf, fragmentOf, parseFragment } from '../src/crypto/link';
 import { nameSealer } from '../src/crypto/name';
+import { translator } from '../src/i18n';
 import { ConnectError, DeviceError } from '../src/rtc/types';
 import { TabIdentity } from '../src/state/identity';
 import { PreJoinModel, type Joined } from '../src/state/prejoin';
+import { joinRefusal } from '../src/state/refusals';
 import { random, until, World } from './support/world';
 
 const SECRET = 'K7F3Q9XM2B8DW5TZ6C4N';
@@ -261,6 +264,15 @@ describe('joining', () => {
     expect(model.view.get()).toMatchObject({ joining: false, refusal: { key } });
   });
 
+  it.each([
+    [5, 'Versuchen Sie es in 5 Sekunden noch einmal.'],
+    [1, 'Versuchen Sie es in 1 Sekunde noch einmal.'],
+    [null, 'Versuchen Sie es in einigen Sekunden noch einmal.'],
+  ])('says when to try again (%s s)', async (seconds, sentence) => {
+    const { key, args } = joinRefusal(new ApiError('rate-limited', 429, seconds));
+    expect(translator('de', de)(key, args)).toContain(sentence);
+  });
+
   it('says when no media path was found', async () => {
     world.connectError = new ConnectError('no-media-path');
     const model = open(fragmentOf(SECRET));
@@ -354,6 +366,41 @@ describe('devices', () => {
     world.deviceErrors = {};
     await model.retryDevices();
     expect(model.view.get().camera).toMatchObject({ on: true, problem: null });
+  });
+
+  it('are asked for again only where there was trouble', async () => {
+    world.deviceErrors = { camera: new DeviceError('camera', 'busy') };
+    const model = open(fragmentOf(SECRET));
+    await ready(model);
+    await model.toggle('microphone');
+    world.deviceErrors = {};
+    world.opened = [];
+    await model.retryDevices();
+    expect(world.opened.map((track) => track.video !== null)).toEqual([true]);
+    expect(model.view.get()).toMatchObject({
+      microphone: { on: false },
+      camera: { on: true },
+      asking: false,
+    });
+  });
+
+  it('chosen after a failure are opened', async () => {
+    world.deviceErrors = { camera: new DeviceError('camera', 'busy') };
+    const model = open(fragmentOf(SECRET));
+    await ready(model);
+    world.deviceErrors = {};
+    await model.choose('camera', 'cam-2');
+    expect(model.view.get()).toMatchObject({ camera: { on: true, id: 'cam-2', problem: null } });
+    expect(world.opened.at(-1)?.deviceId).toBe('cam-2');
+  });
+
+  it('chosen while switched off stay off', async () => {
+    const model = open(fragmentOf(SECRET));
+    await ready(model);
+    await model.toggle('camera');
+    world.opened = [];
+    await model.choose('camera', 'cam-2');
+    expect(world.opened).toEqual([]);
   });
 
   it('that are unplugged are told', async () => {

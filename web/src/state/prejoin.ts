@@ -75,6 +75,9 @@ export interface Joined {
 
 type Input = 'microphone' | 'camera';
 
+/** Ids of the devices to open; `null` for none. */
+type Wanted = Record<Input, string | null>;
+
 export class PreJoinModel {
   readonly view: Store<PreJoinState>;
   #preferences: Preferences;
@@ -122,7 +125,8 @@ export class PreJoinModel {
     });
     void ports.rtc.preload();
     this.#ended.push(ports.devices.onChange(() => void this.#listDevices()));
-    void this.#openBoth();
+    const { microphone, camera } = this.view.get();
+    void this.#ask({ microphone: microphone.id, camera: camera.id });
     if (!fragment || target.fresh) void this.askWhetherRunning();
   }
 
@@ -155,14 +159,13 @@ export class PreJoinModel {
     this.view.patch({ link: { kind: 'ready', secret }, codeProblem: null });
   }
 
-  async #openBoth(): Promise<void> {
-    const { microphone, camera } = this.view.get();
+  async #ask(wanted: Wanted): Promise<void> {
     this.view.patch({ asking: true });
-    await this.#open({ microphone: microphone.id, camera: camera.id });
+    await this.#open(wanted);
     if (!this.#closed) this.view.patch({ asking: false });
   }
 
-  async #open(wanted: { microphone: string | null; camera: string | null }): Promise<void> {
+  async #open(wanted: Wanted): Promise<void> {
     const turn = { ...this.#turn };
     if (wanted.microphone !== null) turn.microphone = ++this.#turn.microphone;
     if (wanted.camera !== null) turn.camera = ++this.#turn.camera;
@@ -231,9 +234,13 @@ export class PreJoinModel {
     });
   }
 
-  /** Asks the browser once more. */
+  /** Asks the browser once more for what it did not give. */
   async retryDevices(): Promise<void> {
-    await this.#openBoth();
+    const { microphone, camera } = this.view.get();
+    await this.#ask({
+      microphone: microphone.problem && microphone.id,
+      camera: camera.problem && camera.id,
+    });
   }
 
   async choose(kind: DeviceKind, id: string): Promise<void> {
@@ -244,7 +251,7 @@ export class PreJoinModel {
     }
     const input = this.view.get()[kind];
     this.view.patch({ [kind]: { ...input, id } });
-    if (input.on) {
+    if (input.on || input.problem) {
       await this.#open({
         microphone: kind === 'microphone' ? id : null,
         camera: kind === 'camera' ? id : null,

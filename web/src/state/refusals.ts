@@ -31,7 +31,7 @@ export function joinRefusal(error: unknown): Refusal {
   if (error instanceof ApiError) {
     const key = SERVER[error.code];
     return key
-      ? { code: error.code, key }
+      ? { code: error.code, key, args: { seconds: error.retryAfter ?? 0 } }
       : { code: error.code, key: 'error.server', args: { code: error.code } };
   }
   if (error instanceof ConnectError) return { code: error.problem, key: CONNECT[error.problem] };
