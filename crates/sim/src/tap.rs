@@ -190,12 +190,15 @@ impl Tap {
         }
         let picture = picture_offset(codec, &stamp, descriptor).map_err(|what| describe(&what))?;
         check_extensions(codec, &rtp, &stamp, dialect).map_err(|what| describe(&what))?;
+        let mid = dialect.id(ExtensionKind::Mid).and_then(|id| rtp.extension(id)).map(<[u8]>::to_vec);
         if is_rtx {
+            if mid.is_none() {
+                return Err(describe("a retransmission names no section, which Firefox needs"));
+            }
             self.repeated(&rtp, &stamp, picture).map_err(|what| describe(&what))
         } else {
             let paused = rules.members[self.client].ever_paused.contains(&stamp.track);
             self.media(&rtp, &stamp, codec, picture, paused).map_err(|what| describe(&what))?;
-            let mid = dialect.id(ExtensionKind::Mid).and_then(|id| rtp.extension(id)).map(<[u8]>::to_vec);
             let Some(stream) = self.streams.get_mut(&rtp.ssrc) else { return Ok(()) };
             if stream.sealed.len() == 1 && mid.is_none() {
                 return Err(describe("the first packet names no section"));
