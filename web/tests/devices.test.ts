@@ -11,7 +11,7 @@ function browser(
 ): Kind[][] {
   const questions: Kind[][] = [];
   vi.stubGlobal('window', { isSecureContext: true });
-  vi.stubGlobal('RTCPeerConnection', class {});
+  vi.stubGlobal('RTCPeerConnection', vi.fn());
   vi.stubGlobal('navigator', {
     mediaDevices: {
       async getUserMedia({ audio, video }: MediaStreamConstraints) {

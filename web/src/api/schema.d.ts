@@ -25,6 +25,39 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
   schemas: {
+    /**
+     * @description What happened, stable across versions. Later versions may know more.
+     * @enum {string}
+     */
+    Code:
+      | 'malformed-request'
+      | 'invalid-room-name'
+      | 'reserved-room-name'
+      | 'invalid-identity'
+      | 'metadata-too-large'
+      | 'metadata-malformed'
+      | 'identity-taken'
+      | 'full'
+      | 'rate-limited'
+      | 'connects-too-often'
+      | 'overloaded'
+      | 'not-found'
+      | 'method-not-allowed'
+      | 'body-too-large'
+      | 'unsupported-media-type'
+      | 'token-missing'
+      | 'token-malformed'
+      | 'token-wrong-key'
+      | 'token-expired'
+      | 'token-not-yet-valid'
+      | 'token-no-join-grant'
+      | 'token-room-missing'
+      | 'token-identity-missing'
+      | 'wrong-room'
+      | 'join-request-malformed'
+      | 'join-request-too-large'
+      | 'upgrade-required'
+      | 'single-peer-connection-only';
     /** @description Asks for admission to a room. */
     JoinRequest: {
       /** @description Who wants in: 26 characters of lower-case Crockford base32. The server makes one if it is absent. */
@@ -55,11 +88,9 @@ export interface components {
     /** @description A refusal as it goes over the wire. */
     Problem: {
       /** @description What happened, stable across versions. */
-      code: string;
+      code: components['schemas']['Code'];
       /** @description What happened, in a sentence. */
       detail?: string;
-      /** @description Only with `identity-taken`: what a proof of ownership of the identity has to sign. */
-      nonce?: string;
       /**
        * Format: int32
        * @description The HTTP status.
@@ -102,6 +133,17 @@ export interface operations {
         };
         content: {
           'application/json': components['schemas']['JoinResponse'];
+        };
+      };
+      /** @description Refused: too many tries from this address. */
+      429: {
+        headers: {
+          /** @description Seconds after which to try again. */
+          'Retry-After'?: number;
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
         };
       };
       /** @description Refused. */

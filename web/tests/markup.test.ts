@@ -1,0 +1,146 @@
+import { render } from 'svelte/server';
+import type { Component } from 'svelte';
+import { beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { fragmentOf, parseFragment } from '../src/crypto/link';
+import { nameSealer } from '../src/crypto/name';
+import { setLanguage } from '../src/i18n';
+import { DeviceError } from '../src/rtc/types';
+import { TabIdentity } from '../src/state/identity';
+import { MeetingModel } from '../src/state/meeting';
+import { PreJoinModel } from '../src/state/prejoin';
+import { entranceOf, leaves } from '../src/ui/focus';
+import Alone from '../src/ui/meeting/Alone.svelte';
+import Bar from '../src/ui/meeting/Bar.svelte';
+import Top from '../src/ui/meeting/Top.svelte';
+import NoRoom from '../src/ui/NoRoom.svelte';
+import PreJoin from '../src/ui/PreJoin.svelte';
+import { FakeConnection, random, until, World } from './support/world';
+
+const SECRET = 'K7F3Q9XM2B8DW5TZ6C4N';
+const nothing = () => undefined;
+
+let world: World;
+let connection: FakeConnection;
+let model: MeetingModel;
+
+/** The markup of a component, without the marks of hydration. */
+function markup<Props extends Record<string, unknown>>(component: Component<Props>, props: Props): string {
+  return render(component as Component, { props }).body.replace(/<!--.*?-->/gs, '');
+}
+
+/** The start tag of the element with that test id. */
+function tag(html: string, testid: string): string {
+  const found = new RegExp(`<[^>]*data-testid="${testid}"[^>]*>`).exec(html);
+  if (!found) throw new Error(`no ${testid}`);
+  return found[0];
+}
+
+beforeAll(async () => {
+  vi.stubGlobal('document', { documentElement: {} });
+  await setLanguage('de');
+});
+
+beforeEach(async () => {
+  world = new World();
+  connection = new FakeConnection('me');
+  const sealer = await nameSealer(SECRET, 'test', random);
+  model = new MeetingModel(
+    world.ports,
+    { connection, sealer, otherLink: false },
+    {
+      room: 'test',
+      secret: SECRET,
+      name: 'Anna',
+      microphone: { on: false, id: '' },
+      camera: { on: false, id: '' },
+      speaker: '',
+    },
+    nothing,
+  );
+});
+
+describe('controls', () => {
+  it.each([
+    ['toggle-mic', 'Mikro aus', 'Mikro'],
+    ['toggle-camera', 'Kamera aus', 'Kamera'],
+    ['toggle-share', 'Teilen', 'Teilen aus'],
+  ])('are named as they are labelled, without a second state (%s)', async (testid, before, after) => {
+    const control = () => markup(Bar, { model, phone: false, onshortcuts: nothing });
+    expect(control()).toContain(`>${before}</span>`);
+    expect(tag(control(), testid)).toContain(`aria-label="${before}"`);
+    await model.toggleMicrophone();
+    await model.toggleCamera();
+    await model.toggleShare();
+    expect(control()).toContain(`>${after}</span>`);
+    expect(tag(control(), testid)).toContain(`aria-label="${after}"`);
+    expect(tag(control(), testid)).not.toContain('aria-pressed');
+  });
+});
+
+describe('a screen reader', () => {
+  it('hears what the clock counts, in words that it may read there', () => {
+    expect(markup(Top, { model, phone: false })).toMatch(
+      /<time[^>]*><span class="sr-only[^"]*">Dauer<\/span> [\d:]+<\/time>/,
+    );
+  });
+
+  it('hears the code digit by digit', () => {
+    const html = markup(Alone, { model });
+    expect(html).toContain('K 7 F 3 Q, 9 X M 2 B, 8 D W 5 T, Z 6 C 4 N, ');
+    expect(html).not.toMatch(/<(p|time)[^>]*aria-label/);
+  });
+
+  it('can start from the heading of every screen', () => {
+    const prejoin = new PreJoinModel(world.ports, new TabIdentity(world.ports), nothing, {
+      room: 'test',
+      fragment: parseFragment(fragmentOf(SECRET)),
+      fresh: false,
+    });
+    for (const html of [
+      markup(Top, { model, phone: false }),
+      markup(NoRoom, { refusal: { code: 'room-reserved', key: 'error.room-reserved' }, onhome: nothing }),
+      markup(PreJoin, { model: prejoin, canChooseSpeaker: true, onhome: nothing }),
+    ]) {
+      expect(html).toMatch(/<h1[^>]*tabindex="-1"/);
+    }
+  });
+});
+
+describe('pre-join', () => {
+  it('offers to try a busy camera again', async () => {
+    world.deviceErrors = { camera: new DeviceError('camera', 'busy') };
+    const prejoin = new PreJoinModel(world.ports, new TabIdentity(world.ports), nothing, {
+      room: 'test',
+      fragment: parseFragment(fragmentOf(SECRET)),
+      fresh: false,
+    });
+    await until(() => !prejoin.view.get().asking);
+    const html = markup(PreJoin, { model: prejoin, canChooseSpeaker: true, onhome: nothing });
+    expect(html).toContain('Ein anderes Programm benutzt die Kamera.');
+    expect(html).toContain('Noch einmal versuchen');
+  });
+});
+
+describe('the focus', () => {
+  /** A box in which these selectors find something. */
+  function box(...found: string[]): HTMLElement {
+    return {
+      querySelector: (selector: string) => (found.includes(selector) ? selector : null),
+      contains: (node: unknown) => node === 'inside',
+    } as never;
+  }
+
+  it('goes to what is chosen, else to what can be used, else to the box', () => {
+    const usable = 'button, input, select';
+    expect(entranceOf(box('input:checked', usable))).toBe('input:checked');
+    expect(entranceOf(box(usable))).toBe(usable);
+    const empty = box();
+    expect(entranceOf(empty)).toBe(empty);
+  });
+
+  it('leaves a box for what is outside, not when the page loses it', () => {
+    expect(leaves(box(), { relatedTarget: 'outside' as never })).toBe(true);
+    expect(leaves(box(), { relatedTarget: 'inside' as never })).toBe(false);
+    expect(leaves(box(), { relatedTarget: null })).toBe(false);
+  });
+});
