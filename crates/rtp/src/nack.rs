@@ -17,7 +17,7 @@ const REORDER_PACKETS: u64 = 3;
 const REORDER_TIME: Duration = Duration::from_millis(20);
 /// The shortest pause between two requests, for round trips shorter than a sender's own scheduling.
 const MIN_PAUSE: Duration = Duration::from_millis(20);
-/// What a missing packet is worth asking for: DESIGN bounds the packet store to one second.
+/// What a missing packet is worth asking for: publishers keep about a second.
 const MAX_AGE: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug)]
@@ -97,11 +97,6 @@ impl NackGenerator {
     /// Packets missing at the moment.
     pub fn missing(&self) -> usize {
         self.missing.len()
-    }
-
-    /// Forgets everything that is missing, for instance because a key frame arrived or the stream is muted.
-    pub fn clear(&mut self) {
-        self.missing.clear();
     }
 
     fn lost(&mut self, now: Instant, first: u64, count: u64) {

@@ -50,11 +50,6 @@ pub fn duration_to_compact(duration: Duration) -> u32 {
     u32::try_from(units).unwrap_or(u32::MAX)
 }
 
-/// A difference of compact NTP times (2⁻¹⁶ s) as a duration.
-pub fn compact_to_duration(units: u32) -> Duration {
-    Duration::from_nanos((u64::from(units) * 1_000_000_000) >> 16)
-}
-
 /// A duration in ticks of an RTP clock, modulo 2³².
 pub fn duration_to_ticks(duration: Duration, clock_rate: u32) -> u32 {
     ((duration.as_nanos() * u128::from(clock_rate)) / 1_000_000_000) as u32
@@ -65,20 +60,6 @@ pub fn duration_to_ticks(duration: Duration, clock_rate: u32) -> u32 {
 pub fn rtp_timestamp_at(at: NtpTime, reference: NtpTime, reference_timestamp: u32, clock_rate: u32) -> u32 {
     let ticks = (i128::from(at.signed_units_since(reference)) * i128::from(clock_rate)) >> 32;
     reference_timestamp.wrapping_add(ticks as u32)
-}
-
-/// The moment of the RTP timestamp `timestamp`, when a sender report says that `reference` is
-/// `reference_timestamp`. The nearer direction round the 32-bit circle is taken; a clock rate of 0 gives
-/// `reference`.
-pub fn ntp_of_timestamp(
-    timestamp: u32,
-    reference: NtpTime,
-    reference_timestamp: u32,
-    clock_rate: u32,
-) -> NtpTime {
-    let ticks = i64::from(timestamp.wrapping_sub(reference_timestamp).cast_signed());
-    let units = (ticks << 32).checked_div(i64::from(clock_rate)).unwrap_or(0);
-    NtpTime(reference.0.wrapping_add_signed(units))
 }
 
 #[cfg(test)]
@@ -104,7 +85,7 @@ mod tests {
         let dlsr = duration_to_compact(Duration::from_millis(5250));
         assert_eq!(dlsr, 0x0005_4000);
         let round_trip = 0xB710_8000_u32.wrapping_sub(lsr).wrapping_sub(dlsr);
-        assert_eq!(compact_to_duration(round_trip), Duration::from_millis(6125));
+        assert_eq!(round_trip, duration_to_compact(Duration::from_millis(6125)));
     }
 
     #[test]
@@ -115,8 +96,6 @@ mod tests {
         assert_eq!(later, 44_900, "across the wrap");
         let earlier = NtpTime::from_duration(Duration::from_millis(4_999_500));
         assert_eq!(rtp_timestamp_at(earlier, reference, 100, 48_000), 100_u32.wrapping_sub(24_000));
-        assert_eq!(ntp_of_timestamp(later, reference, u32::MAX - 99, 90_000), reference.wrapping_add(half));
-        assert_eq!(ntp_of_timestamp(9, reference, 0, 0), reference);
     }
 
     #[test]

@@ -17,12 +17,6 @@ pub fn is_rtcp(datagram: &[u8]) -> bool {
     matches!(datagram, [first, second, ..] if first >> 6 == 2 && (192..=223).contains(second))
 }
 
-/// Whether a datagram can be RTP: long enough, version 2 (RFC 7983 §7) and not RTCP.
-#[inline]
-pub fn looks_like_rtp(datagram: &[u8]) -> bool {
-    datagram.len() >= FIXED_HEADER_LEN && datagram[0] >> 6 == 2 && !is_rtcp(datagram)
-}
-
 /// A received RTP packet.
 #[derive(Clone, Copy, Debug)]
 pub struct RtpPacket<'a> {
@@ -44,21 +38,6 @@ impl<'a> RtpPacket<'a> {
     /// [`RtpError::Padding`].
     #[inline]
     pub fn parse(data: &'a [u8]) -> Result<Self, RtpError> {
-        Self::parse_with(data, true)
-    }
-
-    /// Reads the header of a packet that is still encrypted (SRTP): the padding count cannot be read, so the
-    /// payload reaches to the end of `data`.
-    ///
-    /// # Errors
-    /// As [`parse`](Self::parse), without [`RtpError::Padding`].
-    #[inline]
-    pub fn parse_protected(data: &'a [u8]) -> Result<Self, RtpError> {
-        Self::parse_with(data, false)
-    }
-
-    #[inline]
-    fn parse_with(data: &'a [u8], padding_readable: bool) -> Result<Self, RtpError> {
         let fixed = data.first_chunk::<FIXED_HEADER_LEN>().ok_or(RtpError::HeaderTruncated)?;
         if fixed[0] >> 6 != 2 {
             return Err(RtpError::Version);
@@ -75,7 +54,7 @@ impl<'a> RtpPacket<'a> {
             header_len += 4 + length;
         }
         let mut padding_len = 0;
-        if padding_readable && fixed[0] & 0x20 != 0 {
+        if fixed[0] & 0x20 != 0 {
             padding_len = *rest.last().ok_or(RtpError::Padding)?;
             let payload_len = rest.len().checked_sub(usize::from(padding_len)).ok_or(RtpError::Padding)?;
             if padding_len == 0 {
@@ -277,13 +256,6 @@ mod tests {
     }
 
     #[test]
-    fn a_protected_packet_keeps_its_last_byte_unread() {
-        let bytes = with(0xA0, &[1, 2, 0xFF]);
-        assert_eq!(RtpPacket::parse(&bytes).unwrap_err(), RtpError::Padding);
-        assert_eq!(RtpPacket::parse_protected(&bytes).unwrap().payload(), [1, 2, 0xFF]);
-    }
-
-    #[test]
     fn what_is_cut_off_or_of_another_version_is_refused() {
         assert_eq!(RtpPacket::parse(&fixed(0x80)[..11]).unwrap_err(), RtpError::HeaderTruncated);
         assert_eq!(RtpPacket::parse(&fixed(0x40)).unwrap_err(), RtpError::Version);
@@ -302,9 +274,7 @@ mod tests {
             let mut bytes = fixed(0x80);
             bytes[1] = second;
             assert_eq!(is_rtcp(&bytes), rtcp, "{second}");
-            assert_eq!(looks_like_rtp(&bytes), !rtcp, "{second}");
         }
         assert!(!is_rtcp(&[0x80]) && !is_rtcp(&[22, 200, 0, 0]));
-        assert!(!looks_like_rtp(&fixed(0x80)[..11]) && !looks_like_rtp(&[20; 40]));
     }
 }

@@ -1,23 +1,10 @@
-//! Wrap-around: 16-bit sequence numbers and 32-bit timestamps as ever-growing 64-bit numbers, and comparisons
-//! that hold across the wrap.
+//! Wrap-around: 16-bit sequence numbers as ever-growing 64-bit numbers, and distances that hold across the wrap.
 
 /// Signed distance from `from` to `to` on the circle of 16-bit numbers: positive if `to` is newer. Numbers
 /// exactly half a circle apart count as older.
 #[inline]
 pub fn distance(from: u16, to: u16) -> i16 {
     to.wrapping_sub(from).cast_signed()
-}
-
-/// Whether `a` comes after `b` (RFC 3550 A.1, RFC 1982).
-#[inline]
-pub fn is_newer(a: u16, b: u16) -> bool {
-    distance(b, a) > 0
-}
-
-/// Whether timestamp `a` comes after timestamp `b`.
-#[inline]
-pub fn is_newer_timestamp(a: u32, b: u32) -> bool {
-    a.wrapping_sub(b).cast_signed() > 0
 }
 
 /// Extends 16-bit sequence numbers to the 64-bit number nearest to the highest seen (RFC 3711 §3.3.1). The
@@ -64,55 +51,14 @@ impl SequenceUnwrapper {
     }
 }
 
-/// Extends 32-bit timestamps to the 64-bit number nearest to the highest seen; the first one starts at itself
-/// plus 2³², for the same reason as with [`SequenceUnwrapper`].
-#[derive(Clone, Debug, Default)]
-pub struct TimestampUnwrapper {
-    highest: Option<u64>,
-}
-
-impl TimestampUnwrapper {
-    /// What the first timestamp is raised by.
-    pub const OFFSET: u64 = 1 << 32;
-
-    /// Nothing seen yet.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// The extended timestamp, remembered if it is the highest.
-    #[inline]
-    pub fn extend(&mut self, timestamp: u32) -> u64 {
-        let extended = match self.highest {
-            None => u64::from(timestamp) + Self::OFFSET,
-            Some(highest) => {
-                let step = timestamp.wrapping_sub(highest as u32).cast_signed();
-                highest.saturating_add_signed(i64::from(step))
-            }
-        };
-        if self.highest.is_none_or(|highest| extended > highest) {
-            self.highest = Some(extended);
-        }
-        extended
-    }
-
-    /// The highest extended timestamp seen.
-    #[inline]
-    pub fn highest(&self) -> Option<u64> {
-        self.highest
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn newer_holds_across_the_wrap() {
-        assert!(is_newer(0, 65_535) && !is_newer(65_535, 0) && !is_newer(7, 7));
-        assert!(is_newer(32_767, 0) && !is_newer(32_768, 0), "half a circle is older");
+    fn distances_hold_across_the_wrap() {
         assert_eq!((distance(65_530, 4), distance(4, 65_530)), (10, -10));
-        assert!(is_newer_timestamp(10, u32::MAX - 10) && !is_newer_timestamp(u32::MAX - 10, 10));
+        assert!(distance(0, 32_767) > 0 && distance(0, 32_768) < 0, "half a circle is older");
     }
 
     #[test]
@@ -134,14 +80,5 @@ mod tests {
         assert_eq!(unwrapper.peek(40), first + 38);
         assert_eq!(unwrapper.highest(), Some(first), "peek remembers nothing");
         assert_eq!(unwrapper.extend(3), first + 1);
-    }
-
-    #[test]
-    fn timestamps_grow_over_the_wrap() {
-        let mut unwrapper = TimestampUnwrapper::new();
-        let first = unwrapper.extend(u32::MAX - 100);
-        assert_eq!(unwrapper.extend(2_899), first + 3_000);
-        assert_eq!(unwrapper.extend(u32::MAX - 100), first);
-        assert_eq!(unwrapper.highest(), Some(first + 3_000));
     }
 }

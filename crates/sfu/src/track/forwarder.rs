@@ -8,8 +8,10 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use rtp::ntp::duration_to_ticks;
+
 use super::packet_store::PacketHeader;
-use super::sender_report::{ReceivedReport, rtp_units, same_moment};
+use super::sender_report::{ReceivedReport, same_moment};
 
 /// Sources remembered for retransmission: at most this many changes of layer within the store's second.
 const REMEMBERED_SOURCES: usize = 4;
@@ -220,7 +222,7 @@ impl Forwarder {
     fn timestamp_offset_for(&self, now: Instant, incoming: &Incoming<'_>) -> u32 {
         let (Some(last), Some(old)) = (self.last, self.sources.back()) else { return 0 };
         let new = incoming.header.timestamp;
-        let passed = rtp_units(now.saturating_duration_since(last.at), incoming.clock_rate).max(1);
+        let passed = duration_to_ticks(now.saturating_duration_since(last.at), incoming.clock_rate).max(1);
         let by_arrival = last.timestamp.wrapping_add(passed);
         let by_report = match (incoming.report, old.report.as_ref()) {
             (Some(report), Some(old_report)) => Some(
@@ -228,7 +230,7 @@ impl Forwarder {
             ),
             _ => None,
         };
-        let plausible = i64::from(rtp_units(PLAUSIBLE, incoming.clock_rate));
+        let plausible = i64::from(duration_to_ticks(PLAUSIBLE, incoming.clock_rate));
         let outgoing = by_report
             .filter(|report| {
                 let off = i64::from(report.wrapping_sub(by_arrival).cast_signed());
@@ -329,7 +331,7 @@ mod tests {
     #[test]
     fn sender_reports_date_the_new_layer_exactly() {
         let report = |ntp_ms: u64, rtp_timestamp| ReceivedReport {
-            ntp: rtp::ntp::NtpTime(super::super::sender_report::ntp_units(Duration::from_millis(ntp_ms))),
+            ntp: rtp::ntp::NtpTime::from_duration(Duration::from_millis(ntp_ms)),
             rtp_timestamp,
             arrival: at(0),
         };

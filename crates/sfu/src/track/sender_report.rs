@@ -2,9 +2,9 @@
 //! of its clock an RTP timestamp was sampled, and that relation must survive the rewriting of timestamps, or
 //! sound and picture come apart.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use rtp::ntp::NtpTime;
+use rtp::ntp::{NtpTime, duration_to_ticks, rtp_timestamp_at};
 
 /// A sender report as received from a publisher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,35 +40,27 @@ impl NtpBase {
 /// The relation as of `now`: both clocks advance by the time since the report arrived.
 pub fn extrapolate(report: &ReceivedReport, clock_rate: u32, now: Instant) -> (NtpTime, u32) {
     let elapsed = now.saturating_duration_since(report.arrival);
-    let ntp = NtpTime(report.ntp.0.wrapping_add(ntp_units(elapsed)));
-    (ntp, report.rtp_timestamp.wrapping_add(rtp_units(elapsed, clock_rate)))
+    (
+        report.ntp.wrapping_add(elapsed),
+        report.rtp_timestamp.wrapping_add(duration_to_ticks(elapsed, clock_rate)),
+    )
 }
 
 /// The timestamp that `other`'s layer gives to the moment that `report`'s layer calls `timestamp`; both from
 /// one publisher, hence one wallclock. Used when a DownTrack changes layers.
 pub fn same_moment(report: &ReceivedReport, other: &ReceivedReport, timestamp: u32, clock_rate: u32) -> u32 {
-    let ntp_difference = other.ntp.0.wrapping_sub(report.ntp.0).cast_signed();
-    let ticks = (i128::from(ntp_difference) * i128::from(clock_rate)) >> 32;
-    let report_equivalent = other.rtp_timestamp.wrapping_sub(ticks as u32);
-    timestamp.wrapping_sub(report.rtp_timestamp).wrapping_add(report_equivalent)
-}
-
-/// A duration in units of 2⁻³² s.
-pub(crate) fn ntp_units(duration: Duration) -> u64 {
-    (duration.as_secs() << 32) | ((u64::from(duration.subsec_nanos()) << 32) / 1_000_000_000)
-}
-
-/// A duration in ticks of an RTP clock.
-pub(crate) fn rtp_units(duration: Duration, clock_rate: u32) -> u32 {
-    ((duration.as_nanos() * u128::from(clock_rate)) / 1_000_000_000) as u32
+    let equivalent = rtp_timestamp_at(report.ntp, other.ntp, other.rtp_timestamp, clock_rate);
+    timestamp.wrapping_sub(report.rtp_timestamp).wrapping_add(equivalent)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn report(ntp_ms: u64, rtp_timestamp: u32) -> ReceivedReport {
-        let ntp = NtpTime(ntp_units(Duration::from_millis(ntp_ms)));
+        let ntp = NtpTime::from_duration(Duration::from_millis(ntp_ms));
         ReceivedReport { ntp, rtp_timestamp, arrival: crate::test_start() }
     }
 
@@ -76,9 +68,9 @@ mod tests {
     fn sound_and_picture_of_one_participant_keep_their_distance() {
         // Audio's report took 5 ms, video's 80 ms: the base comes from the first and holds for both.
         let mut base = NtpBase::default();
-        let ours = NtpTime(ntp_units(Duration::from_secs(1000)));
+        let ours = NtpTime::from_duration(Duration::from_secs(1000));
         base.learn(ours, report(5_000, 0).ntp);
-        base.learn(NtpTime(ours.0 + ntp_units(Duration::from_millis(75))), report(5_000, 0).ntp);
+        base.learn(ours.wrapping_add(Duration::from_millis(75)), report(5_000, 0).ntp);
         let audio = base.translate(report(5_000, 0).ntp).expect("learned");
         let video = base.translate(report(5_040, 0).ntp).expect("learned");
         let apart = Duration::from_nanos(((u128::from(video.0 - audio.0) * 1_000_000_000) >> 32) as u64);
@@ -89,7 +81,7 @@ mod tests {
     fn a_report_is_carried_forward_on_both_clocks() {
         let (ntp, rtp) =
             extrapolate(&report(5_000, 90_000), 90_000, crate::test_start() + Duration::from_millis(500));
-        assert_eq!(ntp.0, ntp_units(Duration::from_millis(5_500)));
+        assert_eq!(ntp, NtpTime::from_duration(Duration::from_millis(5_500)));
         assert_eq!(rtp, 135_000);
     }
 
