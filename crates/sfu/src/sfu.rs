@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use protocol::ids::{RoomName, SessionId};
+use protocol::ids::{RoomName, RoomSid, SessionId};
 use protocol::livekit;
 use slab::Slab;
 
@@ -133,19 +133,11 @@ impl Sfu {
             Some(room) => *room,
             None => {
                 let name = join.room.clone();
-                let room = {
-                    let mut context = context(
-                        now,
-                        &self.config,
-                        &self.shared,
-                        &mut *self.random,
-                        &mut self.events,
-                        &mut self.routes,
-                        self.epoch,
-                    );
-                    Room::new(name.clone(), join.now_unix_ms, &mut context)
-                };
-                let room = self.rooms.insert(room);
+                let mut bytes = [0; 12];
+                self.random.fill(&mut bytes);
+                let sid = RoomSid::from_random(bytes);
+                self.events.push_back(Event::RoomStarted { room: name.clone(), sid: sid.clone() });
+                let room = self.rooms.insert(Room::new(name.clone(), sid, join.now_unix_ms, now));
                 self.by_name.insert(name, room);
                 room
             }
@@ -196,15 +188,15 @@ impl Sfu {
         run: impl FnOnce(&mut Room, &mut Context<'_>) -> T,
     ) -> Option<T> {
         let room = self.rooms.get_mut(key)?;
-        let mut context = context(
+        let mut context = Context {
             now,
-            &self.config,
-            &self.shared,
-            &mut *self.random,
-            &mut self.events,
-            &mut self.routes,
-            self.epoch,
-        );
+            config: &self.config,
+            shared: &self.shared,
+            random: &mut *self.random,
+            events: &mut self.events,
+            routes: &mut self.routes,
+            epoch: self.epoch,
+        };
         let result = catch_unwind(AssertUnwindSafe(|| run(room, &mut context)));
         self.apply_routes(key);
         match result {
@@ -316,16 +308,4 @@ impl Sfu {
         }
         self.drop_room(key);
     }
-}
-
-fn context<'a>(
-    now: Instant,
-    config: &'a Config,
-    shared: &'a Arc<Shared>,
-    random: &'a mut dyn Random,
-    events: &'a mut VecDeque<Event>,
-    routes: &'a mut Vec<RouteChange>,
-    epoch: Instant,
-) -> Context<'a> {
-    Context { now, config, shared, random, events, routes, epoch }
 }

@@ -96,9 +96,8 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    pub(crate) fn new(name: RoomName, created_ms: i64, context: &mut Context<'_>) -> Self {
-        let sid = RoomSid::from_random(context.random());
-        context.events.push_back(Event::RoomStarted { room: name.clone(), sid: sid.clone() });
+    /// An empty room. `created_ms` is Unix time in milliseconds.
+    pub(crate) fn new(name: RoomName, sid: RoomSid, created_ms: i64, now: Instant) -> Self {
         Self {
             name,
             sid,
@@ -109,8 +108,8 @@ impl Room {
             tracks: Slab::new(),
             by_track_sid: HashMap::new(),
             speakers: ActiveSpeakers::default(),
-            empty_since: Some(context.now),
-            next_tick: context.now + TICK,
+            empty_since: Some(now),
+            next_tick: now + TICK,
             timers: BinaryHeap::new(),
             dirty: Vec::new(),
             closing: Vec::new(),
