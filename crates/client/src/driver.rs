@@ -15,7 +15,7 @@ use tokio::time::{Instant as TokioInstant, sleep_until};
 use tokio_tungstenite::tungstenite::Message as WsMessage;
 
 use crate::error::ClientError;
-use crate::join::{self, ServerAddress};
+use crate::join::ServerAddress;
 use crate::media::MediaSource;
 use crate::negotiation::{Change, Kind, Negotiation};
 use crate::options::{Misbehaviour, Options, PublishOptions, TappedPacket, TokenPlace};
@@ -166,7 +166,7 @@ impl Driver {
             publisher_offer: options.offer_in_join.then(|| offer.clone()),
             ..livekit::JoinRequest::default()
         };
-        let parameter = join::encode(&request, options.gzip);
+        let parameter = protocol::join_request::encode(&request, options.gzip);
         let in_query = options.token_place == TokenPlace::Query;
         let within = options.join_timeout;
         let mut signal = tokio::time::timeout(within, Signal::connect(&address, &parameter, token, in_query))

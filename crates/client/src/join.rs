@@ -1,36 +1,11 @@
-//! The address of a signalling connection, and the request to join that goes into it.
+//! The address of a signalling connection.
 
-use std::io::Write as _;
-
-use base64::Engine as _;
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use protocol::livekit::{self, wrapped_join_request};
-use protocol::prost::Message as _;
 use tokio_tungstenite::tungstenite::http::Uri;
 
 use crate::error::ClientError;
 
 /// The protocol number that current SDKs announce (measured: JS 17, Python 18).
 pub(crate) const PROTOCOL: i32 = 17;
-
-/// Wraps and encodes a join request as the query parameter: URL-safe base64 with padding, which is the form
-/// that LiveKit's own server insists on.
-pub(crate) fn encode(request: &livekit::JoinRequest, gzip: bool) -> String {
-    let plain = request.encode_to_vec();
-    let zipped = gzip
-        .then(|| {
-            let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-            encoder.write_all(&plain).and_then(|()| encoder.finish()).ok()
-        })
-        .flatten();
-    let (compression, join_request) = match zipped {
-        Some(bytes) => (wrapped_join_request::Compression::Gzip, bytes),
-        None => (wrapped_join_request::Compression::None, plain),
-    };
-    let wrapped = livekit::WrappedJoinRequest { compression: compression.into(), join_request };
-    base64::engine::general_purpose::URL_SAFE.encode(wrapped.encode_to_vec())
-}
 
 /// Where the signalling of a server is: `ws` or `wss` scheme, authority and path before `/rtc`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,22 +67,6 @@ fn escape(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_join_request_is_read_again_with_and_without_gzip() {
-        let request = livekit::JoinRequest {
-            participant_sid: "PA_1".into(),
-            metadata: "x".repeat(3000),
-            ..livekit::JoinRequest::default()
-        };
-        let plain = encode(&request, false);
-        let zipped = encode(&request, true);
-        assert!(zipped.len() < plain.len() / 4);
-        for parameter in [plain, zipped] {
-            assert_eq!(parameter.len() % 4, 0, "padded");
-            assert_eq!(protocol::join_request::decode(&parameter).unwrap(), request);
-        }
-    }
 
     #[test]
     fn addresses_of_both_schemes_lead_to_the_signalling_path() {

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use crate::ids::Identity;
 use crate::problem::Code;
 use crate::room_name::is_crockford;
+use crate::token::is_text;
 
 /// Characters of an identity of our own clients: 130 bits in Crockford's base32.
 pub const IDENTITY_CHARACTERS: usize = 26;
@@ -41,12 +42,15 @@ impl JoinRequest {
     /// Checks what was sent; `None` where the server has to make the identity.
     ///
     /// # Errors
-    /// [`Code::InvalidIdentity`] or [`Code::MetadataTooLarge`].
+    /// [`Code::InvalidIdentity`], [`Code::MetadataTooLarge`] or [`Code::MetadataMalformed`].
     pub fn check(self) -> Result<(Option<Identity>, String), Code> {
         let identity = self.identity.map(identity).transpose()?;
         let metadata = self.metadata.unwrap_or_default();
         if metadata.chars().count() > METADATA_CHARACTERS {
             return Err(Code::MetadataTooLarge);
+        }
+        if !is_text(&metadata) {
+            return Err(Code::MetadataMalformed);
         }
         Ok((identity, metadata))
     }
@@ -131,6 +135,11 @@ mod tests {
     fn metadata_is_counted_in_characters() {
         assert!(request(None, Some(&"ü".repeat(512))).check().is_ok());
         assert_eq!(request(None, Some(&"ü".repeat(513))).check().err(), Some(Code::MetadataTooLarge));
+    }
+
+    #[test]
+    fn metadata_with_control_characters_is_refused() {
+        assert_eq!(request(None, Some("a\u{1}")).check().err(), Some(Code::MetadataMalformed));
     }
 
     #[test]

@@ -20,8 +20,8 @@ use crate::problem::Code;
 /// server inflate more per request.
 pub const MAX_BYTES: usize = 256 << 10;
 
-/// Bytes of the parameter itself: the largest plain request in base64.
-const MAX_PARAMETER_BYTES: usize = MAX_BYTES / 3 * 4 + 1024;
+/// Bytes of the parameter itself: no request target of HTTP/1 is longer (`hyper` refuses them).
+const MAX_PARAMETER_BYTES: usize = 65_534;
 
 /// Clients differ in padding, and some send the standard alphabet.
 const CODEC: GeneralPurpose = GeneralPurpose::new(
@@ -89,17 +89,22 @@ pub fn decode(parameter: &str) -> Result<JoinRequest, JoinRequestError> {
     JoinRequest::decode(bytes.as_slice()).map_err(|_| JoinRequestError::Protobuf)
 }
 
-/// Writes the parameter, gzipped, in the URL-safe alphabet without padding.
-pub fn encode(request: &JoinRequest) -> String {
+/// Writes the parameter, gzipped or not, in the URL-safe alphabet with padding, which is the form that
+/// LiveKit's own server insists on.
+pub fn encode(request: &JoinRequest, gzip: bool) -> String {
     let plain = request.encode_to_vec();
-    let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
-    // Writing to memory does not fail; if it ever did, the plain form is as good.
-    let (compression, join_request) = match gzip.write_all(&plain).and_then(|()| gzip.finish()) {
-        Ok(zipped) => (Wrapping::Gzip, zipped),
-        Err(_) => (Wrapping::None, plain),
+    let (compression, join_request) = match gzip.then(|| deflate(&plain)).flatten() {
+        Some(zipped) => (Wrapping::Gzip, zipped),
+        None => (Wrapping::None, plain),
     };
     let wrapped = WrappedJoinRequest { compression: compression.into(), join_request };
-    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(wrapped.encode_to_vec())
+    CODEC.encode(wrapped.encode_to_vec())
+}
+
+/// Writing to memory does not fail; if it ever did, the plain form is as good.
+fn deflate(plain: &[u8]) -> Option<Vec<u8>> {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+    gzip.write_all(plain).and_then(|()| gzip.finish()).ok()
 }
 
 fn inflate(zipped: &[u8]) -> Result<Vec<u8>, JoinRequestError> {
@@ -137,8 +142,13 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_again() {
-        let request = request("v=0\r\n");
-        assert_eq!(decode(&encode(&request)), Ok(request));
+        let request = request(&"a=candidate\r\n".repeat(100));
+        let (plain, zipped) = (encode(&request, false), encode(&request, true));
+        assert!(zipped.len() < plain.len() / 4);
+        for parameter in [plain, zipped] {
+            assert_eq!(parameter.len() % 4, 0, "padded");
+            assert_eq!(decode(&parameter), Ok(request.clone()));
+        }
     }
 
     #[test]
@@ -152,16 +162,16 @@ mod tests {
     #[test]
     fn a_small_parameter_cannot_inflate_without_bound() {
         let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
-        gzip.write_all(&vec![0; 64 << 20]).expect("memory takes it");
+        gzip.write_all(&vec![0; 32 << 20]).expect("memory takes it");
         let bomb = wrap(1, gzip.finish().expect("memory takes it"));
-        assert!(bomb.len() < MAX_BYTES);
+        assert!(bomb.len() * 4 / 3 < MAX_PARAMETER_BYTES, "{}", bomb.len());
         assert_eq!(decode(&STANDARD.encode(bomb)), Err(JoinRequestError::TooLarge));
     }
 
     #[test]
     fn a_request_over_the_bound_is_refused_in_every_form() {
         let large = request(&"x".repeat(MAX_BYTES));
-        assert_eq!(decode(&encode(&large)), Err(JoinRequestError::TooLarge));
+        assert_eq!(decode(&encode(&large, true)), Err(JoinRequestError::TooLarge));
         assert_eq!(decode(&STANDARD.encode(wrap(0, large.encode_to_vec()))), Err(JoinRequestError::TooLarge));
         assert_eq!(decode(&"A".repeat(MAX_BYTES * 2)), Err(JoinRequestError::TooLarge));
     }

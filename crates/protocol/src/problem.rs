@@ -4,7 +4,9 @@
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 /// Media type of a [`Problem`] (RFC 9457 §3).
 pub const MEDIA_TYPE: &str = "application/problem+json";
@@ -21,7 +23,7 @@ pub struct Problem {
     #[schema(format = Int32)]
     pub status: u16,
     /// What happened, stable across versions.
-    #[schema(pattern = "^[a-z0-9-]{1,64}$")]
+    #[schema(value_type = Code)]
     pub code: Cow<'static, str>,
     /// What happened, in a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -79,6 +81,19 @@ macro_rules! codes {
     };
 }
 
+impl PartialSchema for Code {
+    fn schema() -> RefOr<Schema> {
+        let codes = Self::ALL.iter().map(|code| code.as_str());
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some("What happened, stable across versions. Later versions may know more."))
+            .enum_values(Some(codes))
+            .into()
+    }
+}
+
+impl ToSchema for Code {}
+
 codes! {
     /// The body is not what the description of the API says.
     MalformedRequest = "malformed-request", 400, "The request is not what the description of this API says.";
@@ -89,13 +104,17 @@ codes! {
     /// The identity is not 26 characters of lower-case Crockford base32.
     InvalidIdentity = "invalid-identity", 400, "An identity has 26 characters of lower-case base32.";
     /// The metadata is longer than allowed.
-    MetadataTooLarge = "metadata-too-large", 400, "The metadata is longer than 512 characters.";
+    MetadataTooLarge = "metadata-too-large", 400, "The metadata is larger than allowed.";
+    /// The metadata holds control characters.
+    MetadataMalformed = "metadata-malformed", 400, "Metadata, attributes and names hold no control characters.";
     /// Somebody with this identity is in the room.
     IdentityTaken = "identity-taken", 409, "Somebody with this identity is in the room.";
     /// The room holds as many as it may.
     Full = "full", 409, "The room is full.";
     /// Too many tries from one address.
     RateLimited = "rate-limited", 429, "Too many tries from this address; wait and try again.";
+    /// One participant connects again and again.
+    ConnectsTooOften = "connects-too-often", 429, "This participant connects too often; wait and try again.";
     /// The server cannot take more.
     Overloaded = "overloaded", 503, "The server is at its limit; try again later.";
     /// There is nothing at this address.

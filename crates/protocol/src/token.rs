@@ -153,6 +153,34 @@ impl TokenError {
     }
 }
 
+/// Why metadata or attributes are refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TextError {
+    /// More bytes than allowed.
+    #[error("metadata and attributes are larger than allowed")]
+    TooLarge,
+    /// Something that [`is_text`] refuses.
+    #[error("metadata, attributes or name hold control characters")]
+    ControlCharacter,
+}
+
+impl TextError {
+    /// The stable code of the refusal.
+    pub fn code(self) -> Code {
+        match self {
+            Self::TooLarge => Code::MetadataTooLarge,
+            Self::ControlCharacter => Code::MetadataMalformed,
+        }
+    }
+}
+
+/// Whether a text has no control characters but those that JSON (RFC 8259 §7) writes with two characters
+/// (backspace, tab, line feed, form feed, carriage return). The others take six, so that a participant
+/// could make its own refreshed token too large to be used.
+pub fn is_text(text: &str) -> bool {
+    text.bytes().all(|byte| byte >= 0x20 || matches!(byte, 8..=10 | 12 | 13))
+}
+
 /// A token could not be made: its key id is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no key of this id is known")]
@@ -266,6 +294,24 @@ impl Claims {
             return Err(TokenError::IdentityMissing);
         }
         Ok((RoomName::new(self.video.room.as_str()), Identity::new(self.sub.as_str())))
+    }
+
+    /// Checks what the participant says of itself: at most `limit` bytes of metadata and attributes together,
+    /// and nothing that would outgrow a token.
+    ///
+    /// # Errors
+    /// [`TextError`].
+    pub fn check_texts(&self, limit: usize) -> Result<(), TextError> {
+        let attributes = self.attributes.iter().map(|(key, value)| key.len() + value.len());
+        if self.metadata.len() + attributes.sum::<usize>() > limit {
+            return Err(TextError::TooLarge);
+        }
+        let mut texts = self.attributes.iter().flat_map(|(key, value)| [key, value]);
+        if is_text(&self.name) && is_text(&self.metadata) && texts.all(|text| is_text(text)) {
+            Ok(())
+        } else {
+            Err(TextError::ControlCharacter)
+        }
     }
 
     /// The grants in LiveKit's own terms.
@@ -417,6 +463,22 @@ mod tests {
         assert_eq!(with(|claims| claims.video.room.clear()), Some(TokenError::RoomMissing));
         assert_eq!(with(|claims| claims.video.room = "r".repeat(257)), Some(TokenError::RoomMissing));
         assert_eq!(with(|claims| claims.sub.clear()), Some(TokenError::IdentityMissing));
+    }
+
+    #[test]
+    fn what_a_participant_says_of_itself_is_bounded_together() {
+        let with = |metadata: &str, value: &str| Claims {
+            metadata: metadata.into(),
+            attributes: HashMap::from([("k".into(), value.into())]),
+            ..claims()
+        };
+        assert_eq!(with("1234", "12345").check_texts(10), Ok(()));
+        assert_eq!(with("1234", "123456").check_texts(10), Err(TextError::TooLarge));
+        assert_eq!(with("\n\t\"ü", "").check_texts(10), Ok(()));
+        for text in ["\0", "a\u{1b}"] {
+            assert_eq!(with(text, "").check_texts(10), Err(TextError::ControlCharacter));
+            assert_eq!(with("", text).check_texts(10), Err(TextError::ControlCharacter));
+        }
     }
 
     #[test]
