@@ -14,6 +14,7 @@ use serde::Deserialize;
 
 use crate::cli::ServeArgs;
 use crate::keys::ADMISSION_KEY;
+use crate::proxies::{Network, TrustedProxies};
 
 /// Port for HTTP and media unless another is given.
 const DEFAULT_PORT: u16 = 7880;
@@ -43,6 +44,8 @@ pub struct Config {
     pub workers: Option<usize>,
     /// The address clients connect to, where it is not the one they see (`wss://meet.example.org`).
     pub url: Option<String>,
+    /// Addresses or networks of reverse proxies, whose `X-Forwarded-For` tells whose request it is.
+    pub trusted_proxies: Vec<String>,
     /// Addresses clients send media to, instead of those of the interfaces (a server behind NAT).
     pub candidates: Vec<IpAddr>,
     /// Where the counters are served.
@@ -69,7 +72,7 @@ pub struct LimitsConfig {
     pub tracks: usize,
     /// TCP connections in all; each costs a file and up to some 100 kB.
     pub connections: usize,
-    /// TCP connections from one address: a class of 40 behind one NAT uses about 300.
+    /// TCP connections from one address (IPv6: one /64), trusted proxies excepted: a class of 40 behind one NAT uses about 300.
     pub connections_per_address: usize,
 }
 
@@ -97,7 +100,9 @@ pub struct Settings {
     /// Threads for media.
     pub workers: usize,
     /// The address clients connect to, where it is not the one they see.
-    pub url: Option<String>,
+    pub url: Option<ServerUrl>,
+    /// Reverse proxies.
+    pub proxies: TrustedProxies,
     /// Addresses clients send media to, instead of those of the interfaces.
     pub candidates: Vec<IpAddr>,
     /// Where the counters are served.
@@ -110,6 +115,42 @@ pub struct Settings {
     pub limits: LimitsConfig,
     /// How long others may take.
     pub patience: Patience,
+}
+
+/// The WebSocket address that clients connect to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerUrl {
+    text: String,
+    /// Scheme, host and port.
+    origin: String,
+}
+
+impl ServerUrl {
+    /// Reads `ws://` or `wss://` with a host, perhaps a port and a path; `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (scheme, rest) = text.split_once("://").filter(|(scheme, _)| matches!(*scheme, "ws" | "wss"))?;
+        let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let is_path = path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte));
+        (is_host(host) && is_path)
+            .then(|| Self { text: text.to_owned(), origin: format!("{scheme}://{host}") })
+    }
+
+    /// The address as clients get it.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The origins that a page needs for it: of the WebSocket, and of its twin over HTTP.
+    pub fn origins(&self) -> [String; 2] {
+        [self.origin.clone(), self.origin.replacen("ws", "http", 1)]
+    }
+}
+
+/// Whether a text is nothing but a host and perhaps a port.
+pub(crate) fn is_host(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= 260
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte))
 }
 
 /// How long others may take before the server stops waiting for them. Not configurable: clients are told
@@ -213,8 +254,11 @@ impl Config {
         if config.keys.contains_key(ADMISSION_KEY) {
             return wrong("the API key id \"konklave\" is the server's own");
         }
-        if config.url.as_ref().is_some_and(|url| !url.starts_with("ws://") && !url.starts_with("wss://")) {
-            return wrong("url has to begin with ws:// or wss://");
+        if config.url.as_deref().is_some_and(|url| ServerUrl::parse(url).is_none()) {
+            return wrong("url has to be ws:// or wss://, a host, perhaps a port and a path");
+        }
+        if config.trusted_proxies.iter().any(|text| text.parse::<Network>().is_err()) {
+            return wrong("trusted_proxies has to be a list of addresses and networks, such as 10.0.0.0/8");
         }
         Ok(config)
     }
@@ -269,7 +313,10 @@ impl Settings {
             media,
             port: args.port.or(config.port).unwrap_or(DEFAULT_PORT),
             workers: config.workers.unwrap_or(cores).clamp(1, MAX_WORKERS),
-            url: config.url,
+            url: config.url.as_deref().and_then(ServerUrl::parse),
+            proxies: TrustedProxies::new(
+                config.trusted_proxies.iter().filter_map(|text| text.parse().ok()).collect(),
+            ),
             candidates: config.candidates,
             metrics: config.metrics.unwrap_or(DEFAULT_METRICS),
             metrics_anywhere: args.dev || config.metrics.is_none(),
@@ -338,6 +385,9 @@ mod tests {
             "[keys]\nid = \"\"",
             "[keys]\nkonklave = \"a secret of at least 32 characters\"",
             "url = \"meet.example.org\"",
+            "url = \"wss://meet.example.org; script-src *\"",
+            "url = \"https://meet.example.org\"",
+            "trusted_proxies = [\"proxy.example.org\"]",
         ] {
             assert!(matches!(parse(text), Err(ConfigError::Value { .. })), "{text}");
         }
@@ -356,15 +406,31 @@ mod tests {
     }
 
     #[test]
+    fn the_address_for_clients_names_its_origins() {
+        let url = ServerUrl::parse("wss://media.example.org:8443/meet").expect("it is right");
+        assert_eq!(url.as_str(), "wss://media.example.org:8443/meet");
+        assert_eq!(url.origins(), ["wss://media.example.org:8443", "https://media.example.org:8443"]);
+        assert_eq!(
+            ServerUrl::parse("ws://[::1]:7880").expect("it is right").origins()[1],
+            "http://[::1]:7880"
+        );
+    }
+
+    #[test]
     fn development_is_never_served_to_the_network() {
         let file = parse("bind = \"0.0.0.0\"").expect("it is right");
         let dev = ServeArgs { dev: true, ..Default::default() };
         let settings = Settings::resolve(file, &dev).expect("the file's address does not count");
         assert!(settings.http.iter().all(IpAddr::is_loopback), "{:?}", settings.http);
-        for (address, refused) in [("0.0.0.0", true), ("192.0.2.7", true), ("::", true), ("127.0.0.2", false)] {
+        for (address, refused) in [("0.0.0.0", true), ("192.0.2.7", true), ("::", true), ("127.0.0.2", false)]
+        {
             let args = ServeArgs { bind: address.parse().ok(), ..dev.clone() };
             let error = Settings::resolve(Config::default(), &args).err();
-            assert_eq!(matches!(error, Some(ConfigError::OpenDevelopment(_))), refused, "{address}: {error:?}");
+            assert_eq!(
+                matches!(error, Some(ConfigError::OpenDevelopment(_))),
+                refused,
+                "{address}: {error:?}"
+            );
         }
     }
 

@@ -14,10 +14,11 @@ mod keys;
 pub mod logging;
 pub mod metrics;
 pub mod openapi;
+pub mod proxies;
 mod random;
 mod serve;
 mod signal;
 mod worker;
 
-pub use serve::{Server, StartError};
+pub use serve::{Server, StartError, WorkerDied};
 pub use worker::WorkerError;

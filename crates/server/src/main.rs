@@ -36,10 +36,13 @@ fn serve(args: &ServeArgs) -> Result<(), Box<dyn std::error::Error>> {
         let mut out = std::io::stdout();
         writeln!(out, "Konklave is ready at {}", server.url())?;
         out.flush()?;
-        stop_signal().await?;
+        let ended = tokio::select! {
+            signal = stop_signal() => signal.map_err(Into::into),
+            died = server.broken() => Err(died.into()),
+        };
         tracing::info!("stopping");
         server.shutdown().await;
-        Ok(())
+        ended
     })
 }
 

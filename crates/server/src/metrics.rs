@@ -41,6 +41,7 @@ struct Inner {
     handover_dropped: Counter,
     send_calls: Counter,
     core_panics: Counter,
+    worker_deaths: Counter,
 }
 
 /// Traffic of one worker since it last reported.
@@ -113,6 +114,11 @@ impl Metrics {
                 "core_panics",
                 "Times a worker had to start over with an empty core",
             ),
+            worker_deaths: counter(
+                registry,
+                "worker_deaths",
+                "Workers that died, after which the process ends",
+            ),
             registry: Registry::default(),
         };
         let registry = std::mem::take(registry);
@@ -142,6 +148,11 @@ impl Metrics {
     /// A core was lost.
     pub fn core_panicked(&self) {
         self.inner.core_panics.inc();
+    }
+
+    /// A worker died.
+    pub fn worker_died(&self) {
+        self.inner.worker_deaths.inc();
     }
 
     /// A signalling connection opened; it closes when the value is dropped.

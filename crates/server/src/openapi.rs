@@ -1,7 +1,7 @@
 //! The description of the HTTP API, made from its types.
 
 use protocol::api::{JoinRequest, JoinResponse, Mode};
-use protocol::problem::Problem;
+use protocol::problem::{Code, Problem};
 use utoipa::OpenApi;
 
 #[derive(OpenApi)]
@@ -13,7 +13,7 @@ use utoipa::OpenApi;
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     paths(crate::http::join::join),
-    components(schemas(JoinRequest, JoinResponse, Mode, Problem))
+    components(schemas(JoinRequest, JoinResponse, Mode, Problem, Code))
 )]
 struct Description;
 

@@ -17,6 +17,7 @@ use crate::door::Door;
 use crate::http::{self, ConnectionLimits, State};
 use crate::keys;
 use crate::metrics::Metrics;
+use crate::proxies::TrustedProxies;
 use crate::worker::{WorkerError, Workers};
 
 /// How often the door forgets addresses.
@@ -49,6 +50,11 @@ pub enum StartError {
         source: std::io::Error,
     },
 }
+
+/// A media worker died; only a new process brings its rooms back.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("a media worker died")]
+pub struct WorkerDied;
 
 /// A running server. Dropping it ends it at once; [`Server::shutdown`] says goodbye first.
 #[derive(Debug)]
@@ -93,8 +99,7 @@ impl Server {
         let state = Arc::new(State {
             keys: Arc::new(keys),
             url: settings.url,
-            metadata_bytes: core.limits.metadata_bytes,
-            participants: core.limits.participants,
+            limits: core.limits.clone(),
             patience: settings.patience,
             workers: Arc::clone(&workers),
             directory: Arc::clone(&directory),
@@ -105,7 +110,8 @@ impl Server {
         let limits = ConnectionLimits::new(
             settings.limits.connections,
             settings.limits.connections_per_address,
-            settings.patience.head,
+            settings.patience,
+            settings.proxies,
         );
         let router = http::router(state);
         let mut tasks = JoinSet::new();
@@ -124,7 +130,7 @@ impl Server {
         tasks.spawn(http::serve(
             metrics_listener,
             http::metrics_router(metrics.clone(), Arc::clone(&directory)),
-            ConnectionLimits::new(64, 64, settings.patience.head),
+            ConnectionLimits::new(64, 64, settings.patience, TrustedProxies::default()),
             metrics.clone(),
             stopped.clone(),
         ));
@@ -160,6 +166,13 @@ impl Server {
     /// Which rooms run.
     pub fn directory(&self) -> &Directory {
         &self.directory
+    }
+
+    /// Returns when a worker has died, with what to say about it: part of the rooms is out of reach then, and
+    /// the process has to be started anew. As long as all is well it does not return.
+    pub async fn broken(&self) -> WorkerDied {
+        self.workers.died().await;
+        WorkerDied
     }
 
     /// Tells every client that the server stops, waits until they are gone (3 seconds at most), and ends.

@@ -4,6 +4,7 @@ mod support;
 
 use aws_lc_rs::hmac;
 use protocol::token::ApiKeys;
+use server::config::{Config, ServerUrl, Settings};
 use support::{TestServer, claims, eventually, settings, sign, unix_now};
 
 const IDENTITY: &str = "0123456789abcdefghjkmnpqrs";
@@ -165,10 +166,15 @@ async fn the_address_to_connect_to_is_the_one_the_client_sees() {
     assert_eq!(ask(&[("host", "meet.example.org:7880")]).await, "ws://meet.example.org:7880");
     let behind_tls = [("host", "meet.example.org"), ("origin", "https://meet.example.org")];
     assert_eq!(ask(&behind_tls).await, "wss://meet.example.org");
+    let proxied = [("host", "127.0.0.1:7880"), ("origin", "https://meet.example.org")];
+    assert_eq!(ask(&proxied).await, "wss://meet.example.org", "a proxy that asks under its own name");
+    let odd = [("host", "meet.example.org"), ("origin", "https://a b\"<script>")];
+    assert_eq!(ask(&odd).await, "ws://meet.example.org");
+    assert_eq!(ask(&[("host", "meet.example.org"), ("origin", "null")]).await, "ws://meet.example.org");
     assert_eq!(ask(&[("host", "a b\"<script>")]).await, "ws://localhost");
 
     let mut settings = settings();
-    settings.url = Some("wss://configured.example".into());
+    settings.url = ServerUrl::parse("wss://configured.example");
     let server = TestServer::start_with(settings).await;
     assert_eq!(server.join("r", "{}").await.json()["url"], "wss://configured.example");
 }
@@ -205,5 +211,59 @@ async fn a_class_gets_in_after_a_restart_that_made_its_tokens_useless() {
             assert!(status == 401 && body.contains(code), "{status} {body}");
         }
         assert_eq!(server.join("class", "{}").await.status, 200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_a_trusted_proxy_each_client_has_its_own_allowance() {
+    let tries = async |server: &TestServer, client: &str| {
+        let headers = [("content-type", "application/json"), ("x-forwarded-for", client)];
+        let mut admitted = 0;
+        for _ in 0..70 {
+            admitted +=
+                u32::from(server.http("POST", "/api/v1/rooms/r/join", &headers, "{}").await.status == 200);
+        }
+        admitted
+    };
+    let config =
+        Config { workers: Some(1), trusted_proxies: vec!["127.0.0.0/8".into()], ..Default::default() };
+    let args = server::cli::ServeArgs { dev: true, port: Some(0), ..Default::default() };
+    let trusting = Settings::resolve(config, &args).expect("it makes sense");
+    let server = TestServer::start_with(trusting).await;
+    assert!(tries(&server, "192.0.2.1").await < 70, "one client is limited");
+    assert!(tries(&server, "192.0.2.1, 192.0.2.2").await >= 60, "another is not");
+    let server = TestServer::start().await;
+    tries(&server, "192.0.2.1").await;
+    assert!(tries(&server, "192.0.2.2").await < 20, "a stranger's word does not count");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_from_join_does_not_allow_reconnecting_without_end() {
+    let server = TestServer::start().await;
+    let body = format!(r#"{{"identity":"{IDENTITY}"}}"#);
+    let token = server.join("r", &body).await.json()["token"].as_str().expect("a token").to_owned();
+    let mut refused = 0;
+    for _ in 0..15 {
+        match server.connect(&token, "").await {
+            Ok(mut signal) => {
+                signal
+                    .until(|message| {
+                        matches!(message, protocol::livekit::signal_response::Message::Join(_)).then_some(())
+                    })
+                    .await
+            }
+            Err((status, body)) => {
+                assert!(status == 429 && body.contains("connects-too-often"), "{status} {body}");
+                refused += 1;
+            }
+        }
+    }
+    assert!((1..=5).contains(&refused), "{refused} of 15");
+    let answer = server.get(&format!("/rtc/v1/validate?access_token={token}")).await;
+    assert_eq!(answer.problem(), (429, "connects-too-often".into()), "browsers learn the reason here");
+    assert!(answer.header("retry-after").is_some());
+    assert_eq!(server.rejected("rtc", "connects-too-often").await, f64::from(refused + 1));
+    for _ in 0..15 {
+        server.joined("r", "program").await;
     }
 }

@@ -79,7 +79,7 @@ async fn each_wrong_token_is_refused_with_its_reason() {
 async fn an_inflated_join_request_is_refused_before_it_is_read() {
     let server = TestServer::start().await;
     let bomb = JoinRequest { metadata: "a".repeat(8 << 20), ..Default::default() };
-    let parameter = join_request::encode(&bomb);
+    let parameter = join_request::encode(&bomb, true);
     assert!(parameter.len() < 60_000, "it travels small");
     let (status, body) = server
         .connect(&token("r", "ada"), &format!("&join_request={parameter}"))
@@ -117,7 +117,9 @@ async fn both_kinds_of_ping_are_answered() {
 async fn a_wish_to_resume_is_answered_by_asking_for_a_new_connection() {
     let server = TestServer::start().await;
     let resume = JoinRequest { reconnect: true, participant_sid: "PA_x".into(), ..Default::default() };
-    for parameters in [format!("&join_request={}", join_request::encode(&resume)), "&reconnect=1".into()] {
+    for parameters in
+        [format!("&join_request={}", join_request::encode(&resume, true)), "&reconnect=1".into()]
+    {
         let mut signal = server.connect(&token("r", "ada"), &parameters).await.expect("the token is good");
         let Ok(Response::Leave(leave)) = signal.next().await else { panic!("the first word is leave") };
         assert_eq!(leave.action, i32::from(leave_request::Action::Reconnect));
@@ -146,6 +148,91 @@ async fn bad_frames_end_the_connection_that_sent_them_and_no_other() {
         eventually(code, async || server.rejected("signal", code).await >= 1.0).await;
     }
     witness.ping().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offer_over_the_bound_ends_the_connection_that_sent_it() {
+    let server = TestServer::start().await;
+    let (mut witness, _) = server.joined("r", "witness").await;
+    let (mut mallory, _) = server.joined("r", "mallory").await;
+    let bytes = sfu::config::Limits::default().sdp_bytes + 1;
+    let offer = livekit::SessionDescription { sdp: "a".repeat(bytes), id: 1, ..Default::default() };
+    mallory.send(Request::Offer(offer)).await;
+    assert_eq!(mallory.closed().await.0, 1009);
+    eventually("it is counted", async || {
+        server.rejected("signal", "oversized-offer").await
+            + server.rejected("signal", "oversized-frame").await
+            >= 1.0
+    })
+    .await;
+    witness.ping().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metadata_that_no_token_can_carry_is_refused() {
+    let server = TestServer::start().await;
+    let mut claims = claims("r", "ada");
+    claims.video.can_update_own_metadata = Some(true);
+    let token = sign(&claims);
+    let too_large = JoinRequest {
+        metadata: "m".repeat(sfu::config::Limits::default().metadata_bytes),
+        participant_attributes: [("k".into(), "v".into())].into(),
+        ..Default::default()
+    };
+    let malformed = JoinRequest { metadata: "\u{1}".into(), ..Default::default() };
+    for (request, code) in [(too_large, "metadata-too-large"), (malformed, "metadata-malformed")] {
+        let parameter = join_request::encode(&request, true);
+        let (status, body) =
+            server.connect(&token, &format!("&join_request={parameter}")).await.err().expect("refused");
+        assert!(status == 400 && body.contains(code), "{status} {body}");
+        assert_eq!(server.rejected("rtc", code).await, 1.0);
+    }
+    let mut ada = server.connect(&token, "").await.expect("the token is good");
+    ada.until(|message| matches!(message, Response::Join(_)).then_some(())).await;
+    let update = livekit::UpdateParticipantMetadata {
+        attributes: [("k".into(), "\0".into())].into(),
+        request_id: 7,
+        ..Default::default()
+    };
+    ada.send(Request::UpdateMetadata(update)).await;
+    let response = ada
+        .until(|message| match message {
+            Response::RequestResponse(response) => Some(response),
+            _ => None,
+        })
+        .await;
+    assert_eq!(response.request_id, 7);
+    assert_eq!(response.reason(), livekit::request_response::Reason::InvalidRequest);
+    assert_eq!(server.rejected("signal", "metadata-malformed").await, 1.0);
+}
+
+/// Whatever a participant says of itself, its refreshed token opens the door again, in the query too, where
+/// browsers have to put it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_largest_claims_fit_a_refreshed_token() {
+    let mut settings = settings();
+    settings.patience.refresh = Duration::from_millis(300);
+    let server = TestServer::start_with(settings).await;
+    let mut claims = claims(&"\u{1}".repeat(256), &"\u{2}".repeat(256));
+    claims.name = "\"".repeat(256);
+    claims.video.can_update_own_metadata = Some(true);
+    // Short attributes cost most: six characters of JSON around each.
+    let limit = sfu::config::Limits::default().metadata_bytes;
+    let letters = || (b' '..=b'~').map(char::from);
+    let mut keys = letters().flat_map(|one| letters().map(move |two| format!("{one}{two}")));
+    let attributes = (0..limit / 3).filter_map(|_| Some((keys.next()?, "\"".to_owned()))).collect();
+    let request = JoinRequest { participant_attributes: attributes, ..Default::default() };
+    let parameter = format!("&join_request={}", join_request::encode(&request, true));
+    let mut ada = server.connect(&sign(&claims), &parameter).await.expect("it is within the bounds");
+    let token = ada
+        .until(|message| match message {
+            Response::RefreshToken(token) => Some(token),
+            _ => None,
+        })
+        .await;
+    assert!(token.len() > 30_000, "{} bytes are the worst case", token.len());
+    let answer = server.get(&format!("/rtc/v1/validate?access_token={token}{parameter}")).await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, "success"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -322,7 +409,7 @@ async fn a_join_request_brings_metadata_only_where_the_token_allows() {
         client_info: Some(livekit::ClientInfo { address: "203.0.113.5".into(), ..Default::default() }),
         ..Default::default()
     };
-    let parameter = format!("&join_request={}", join_request::encode(&request));
+    let parameter = format!("&join_request={}", join_request::encode(&request, true));
     for (allowed, metadata) in [(false, ""), (true, "brought along")] {
         let mut claims = claims("r", "ada");
         claims.video.can_update_own_metadata = Some(allowed);

@@ -20,6 +20,62 @@ async fn every_answer_carries_the_strict_headers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_page_may_connect_to_the_configured_address() {
+    let mut settings = support::settings();
+    settings.url = server::config::ServerUrl::parse("wss://media.example.org/meet");
+    let server = TestServer::start_with(settings).await;
+    let answer = server.get("/").await;
+    let policy = answer.header("content-security-policy").expect("a policy");
+    let connect = policy.split("; ").find(|part| part.starts_with("connect-src ")).expect("it is there");
+    assert_eq!(connect, "connect-src 'self' wss://media.example.org https://media.example.org");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_served_is_counted() {
+    let server = TestServer::start().await;
+    for (method, path, layer, code) in [
+        ("GET", "/_/missing.js", "http", "not-found"),
+        ("POST", "/some-room", "http", "method-not-allowed"),
+        ("GET", "/api/v1/rooms/r/join", "http", "method-not-allowed"),
+        ("GET", "/rtc", "rtc", "single-peer-connection-only"),
+        ("GET", "/rtc/validate", "rtc", "single-peer-connection-only"),
+    ] {
+        let before = server.rejected(layer, code).await;
+        assert_eq!(server.http(method, path, &[], "").await.problem().1, code);
+        assert_eq!(server.rejected(layer, code).await, before + 1.0, "{method} {path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_is_too_large_is_not_merely_malformed() {
+    let server = TestServer::start().await;
+    let long = "x".repeat(70_000);
+    assert_eq!(server.get(&format!("/{long}")).await.status, 414);
+    assert_eq!(server.http("GET", "/", &[("a", &long), ("b", &long), ("c", &long)], "").await.status, 431);
+    assert_eq!(server.rejected("http", "head-too-large").await, 2.0);
+    support::raw(server.address, b"nonsense\r\n\r\n").await;
+    assert_eq!(server.rejected("http", "malformed-http").await, 1.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_asks_and_never_reads_loses_its_connection() {
+    use tokio::io::AsyncWriteExt;
+    let mut settings = support::settings();
+    settings.patience.write = std::time::Duration::from_millis(300);
+    let server = TestServer::start_with(settings).await;
+    let mut stream = tokio::net::TcpStream::connect(server.address).await.expect("it listens");
+    let asking = tokio::spawn(async move {
+        // Until the connection is gone; the server stops reading when its answers are stuck.
+        while stream.write_all(b"GET /api/v1/openapi.json HTTP/1.1\r\nhost: x\r\n\r\n").await.is_ok() {}
+    });
+    support::eventually("the connection is given up", async || {
+        server.rejected("http", "write-timeout").await == 1.0
+    })
+    .await;
+    asking.await.expect("writing fails");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_room_s_address_is_the_page_and_never_a_redirect() {
     let server = TestServer::start().await;
     let page = server.get("/").await;

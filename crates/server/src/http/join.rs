@@ -13,6 +13,7 @@ use protocol::problem::{Code, Problem};
 use protocol::room_name;
 use protocol::token::{Claims, VideoGrants};
 
+use crate::config::is_host;
 use crate::http::{Peer, State, counted, failure, too_often};
 use crate::keys::ADMISSION_KEY;
 use crate::openapi;
@@ -40,6 +41,13 @@ const BACKDATED_SECONDS: u64 = 10;
     request_body = JoinRequest,
     responses(
         (status = 200, description = "The participant may connect.", body = JoinResponse),
+        (
+            status = 429,
+            description = "Refused: too many tries from this address.",
+            body = Problem,
+            content_type = "application/problem+json",
+            headers(("Retry-After" = u64, description = "Seconds after which to try again.")),
+        ),
         (status = "default", description = "Refused.", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -51,7 +59,7 @@ pub(crate) async fn join(
     body: Body,
 ) -> Response {
     if let Err(shut) = state.door.knock(Instant::now(), *peer.0.expose()) {
-        return too_often(&state, LAYER, shut);
+        return too_often(&state, LAYER, Code::RateLimited, shut);
     }
     match admit(&state, room.ok().map(|Path(room)| room), &headers, body).await {
         Ok(admitted) => {
@@ -91,7 +99,7 @@ async fn admit(
         return Err(refused(Code::IdentityTaken));
     }
     // The core decides; this says it before a client has opened its camera.
-    if presence.participants >= state.participants {
+    if presence.participants >= state.limits.participants {
         return Err(refused(Code::Full));
     }
     let now = unix_seconds();
@@ -137,25 +145,21 @@ async fn read_body(headers: &HeaderMap, body: Body) -> Result<JoinRequest, Code>
     serde_json::from_slice(&bytes).map_err(|_| Code::MalformedRequest)
 }
 
-/// The WebSocket address as this client sees the server. `Origin` tells whether the page came over TLS,
-/// which a proxy may have ended.
+/// The WebSocket address as this client sees the server: that of the page it comes from, since a proxy may
+/// have ended TLS and asked under another name, or for a client that is no page the host it asked.
 fn url(state: &State, headers: &HeaderMap) -> String {
     if let Some(url) = &state.url {
-        return url.clone();
+        return url.as_str().to_owned();
     }
     let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    let host = text(header::HOST).filter(|host| is_host(host)).unwrap_or("localhost");
-    let secure = text(header::ORIGIN)
-        .and_then(|origin| origin.strip_prefix("https://"))
-        .is_some_and(|origin_host| origin_host.eq_ignore_ascii_case(host));
-    format!("{}://{host}", if secure { "wss" } else { "ws" })
-}
-
-/// Whether a `Host` header is nothing but a host and a port.
-fn is_host(host: &str) -> bool {
-    !host.is_empty()
-        && host.len() <= 260
-        && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte))
+    let page = text(header::ORIGIN).and_then(|origin| match origin.split_once("://")? {
+        ("https", host) if is_host(host) => Some(("wss", host)),
+        ("http", host) if is_host(host) => Some(("ws", host)),
+        _ => None,
+    });
+    let (scheme, host) = page
+        .unwrap_or_else(|| ("ws", text(header::HOST).filter(|host| is_host(host)).unwrap_or("localhost")));
+    format!("{scheme}://{host}")
 }
 
 /// The description of this API.

@@ -4,6 +4,7 @@ mod headers;
 pub(crate) mod join;
 mod listen;
 mod metrics;
+mod patient;
 mod rtc;
 mod web;
 
@@ -12,16 +13,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{Request, State as FromState};
 use axum::http::{HeaderValue, Method, StatusCode, header};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, get, on, post};
 use pii::Pii;
 use protocol::problem::{Code, MEDIA_TYPE, Problem};
 use protocol::token::ApiKeys;
 
-use crate::config::Patience;
+use crate::config::{Patience, ServerUrl};
 use crate::directory::Directory;
 use crate::door::{Door, Shut};
 use crate::metrics::Metrics;
@@ -30,14 +31,16 @@ use crate::worker::Workers;
 pub(crate) use listen::{ConnectionLimits, serve};
 pub(crate) use metrics::router as metrics_router;
 
+/// Layer of the counter of refusals that concern no single endpoint.
+const LAYER: &str = "http";
+
 /// What the handlers share.
 pub(crate) struct State {
     pub(crate) keys: Arc<ApiKeys>,
     /// The configured WebSocket address, if there is one.
-    pub(crate) url: Option<String>,
-    pub(crate) metadata_bytes: usize,
-    /// Participants a room may hold.
-    pub(crate) participants: usize,
+    pub(crate) url: Option<ServerUrl>,
+    /// The core's bounds.
+    pub(crate) limits: sfu::config::Limits,
     pub(crate) patience: Patience,
     pub(crate) workers: Arc<Workers>,
     pub(crate) directory: Arc<Directory>,
@@ -45,25 +48,26 @@ pub(crate) struct State {
     pub(crate) metrics: Metrics,
 }
 
-/// The address of the client, put into each request by the listener.
+/// The address of the client, as its connection or a trusted proxy tells it; put into each request by the
+/// listener.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer(pub(crate) Pii<IpAddr>);
 
 /// Every address of the server.
 pub(crate) fn router(state: Arc<State>) -> Router {
-    let no_v0 = || async { refusal(&Problem::new(Code::SinglePeerConnectionOnly)) };
+    let strict = headers::Strict::new(state.url.as_ref());
     Router::new()
         .route("/api/v1/rooms/{room}/join", post(join::join))
         .route("/api/v1/openapi.json", get(join::openapi))
         .route("/rtc/v1", get(rtc::connect))
         .route("/rtc/v1/validate", get(rtc::validate).options(preflight))
-        .route("/rtc", get(no_v0))
-        .route("/rtc/validate", get(no_v0).options(preflight))
+        .route("/rtc", get(rtc::two_peer_connections))
+        .route("/rtc/validate", get(rtc::two_peer_connections).options(preflight))
         // LiveKit's clients ask for this address to warm up the connection.
         .route("/", on(MethodFilter::GET.or(MethodFilter::HEAD), web::page))
         .fallback(web::other)
-        .method_not_allowed_fallback(|| async { refusal(&Problem::new(Code::MethodNotAllowed)) })
-        .layer(from_fn(headers::strict))
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(strict, headers::strict))
         .layer(from_fn(cross_origin))
         .with_state(state)
 }
@@ -80,6 +84,15 @@ async fn cross_origin(request: Request, next: Next) -> Response {
         headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("authorization"));
     }
     response
+}
+
+async fn method_not_allowed(FromState(state): FromState<Arc<State>>) -> Response {
+    no_such_thing(&state, Code::MethodNotAllowed)
+}
+
+/// The refusal of something that is not served at all.
+fn no_such_thing(state: &State, code: Code) -> Response {
+    counted(state, LAYER, &Problem::new(code), code)
 }
 
 async fn preflight() -> StatusCode {
@@ -103,9 +116,9 @@ fn counted(state: &State, layer: &'static str, problem: &Problem, code: Code) ->
     refusal(problem)
 }
 
-/// The refusal of an address that tried too often.
-fn too_often(state: &State, layer: &'static str, shut: Shut) -> Response {
-    let mut response = counted(state, layer, &Problem::new(Code::RateLimited), Code::RateLimited);
+/// The refusal of somebody who comes too often.
+fn too_often(state: &State, layer: &'static str, code: Code, shut: Shut) -> Response {
+    let mut response = counted(state, layer, &Problem::new(code), code);
     let seconds = shut.retry_after.as_secs_f64().ceil().max(1.0) as u64;
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     response

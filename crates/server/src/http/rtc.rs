@@ -3,6 +3,7 @@
 //! The query holds the token: it is never logged and never repeated in an answer.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Extension;
 use axum::extract::ws::WebSocketUpgrade;
@@ -15,7 +16,8 @@ use protocol::{join_request, livekit};
 use serde::Deserialize;
 
 use crate::http::listen::KeepSlot;
-use crate::http::{Peer, State, counted, failure};
+use crate::http::{Peer, State, counted, failure, too_often};
+use crate::keys::ADMISSION_KEY;
 use crate::signal::{self, Admission, MAX_FRAME_BYTES, Surroundings};
 
 /// Layer of the counter of refusals.
@@ -58,6 +60,12 @@ pub(super) async fn connect(
         let code = Code::UpgradeRequired;
         return counted(&state, LAYER, &Problem::new(code), code);
     };
+    // Tokens of configured keys are made by programs that know what they do (load, recordings, tests).
+    if admission.claims.iss == ADMISSION_KEY
+        && let Err(shut) = state.door.enter(Instant::now(), &admission.room, &admission.identity)
+    {
+        return too_often(&state, LAYER, Code::ConnectsTooOften, shut);
+    }
     let Some(worker) = state.workers.of_room(&admission.room).cloned() else {
         let code = Code::Overloaded;
         return counted(&state, LAYER, &Problem::new(code), code);
@@ -66,7 +74,7 @@ pub(super) async fn connect(
         worker,
         keys: Arc::clone(&state.keys),
         metrics: state.metrics.clone(),
-        metadata_bytes: state.metadata_bytes,
+        limits: state.limits.clone(),
         patience: state.patience,
     };
     upgrade
@@ -89,10 +97,22 @@ pub(super) async fn validate(
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    match admit(&state, &uri, &headers) {
-        Ok(_) => "success".into_response(),
-        Err(code) => failure(&state, LAYER, peer, &Problem::new(code), code),
+    let admission = match admit(&state, &uri, &headers) {
+        Ok(admission) => admission,
+        Err(code) => return failure(&state, LAYER, peer, &Problem::new(code), code),
+    };
+    if admission.claims.iss == ADMISSION_KEY
+        && let Err(shut) = state.door.may_enter(Instant::now(), &admission.room, &admission.identity)
+    {
+        return too_often(&state, LAYER, Code::ConnectsTooOften, shut);
     }
+    "success".into_response()
+}
+
+/// The older protocol with two peer connections, which this server does not speak.
+pub(super) async fn two_peer_connections(FromState(state): FromState<Arc<State>>) -> Response {
+    let code = Code::SinglePeerConnectionOnly;
+    counted(&state, LAYER, &Problem::new(code), code)
 }
 
 fn admit(state: &State, uri: &Uri, headers: &HeaderMap) -> Result<Admission, Code> {
@@ -102,7 +122,7 @@ fn admit(state: &State, uri: &Uri, headers: &HeaderMap) -> Result<Admission, Cod
     } else {
         &parameters.access_token
     };
-    let claims =
+    let mut claims =
         state.keys.verify(token, signal::unix_seconds()).map_err(protocol::token::TokenError::code)?;
     let (room, identity) = claims.admission().map_err(protocol::token::TokenError::code)?;
     if !parameters.room.is_empty() && parameters.room != room.expose() {
@@ -121,6 +141,16 @@ fn admit(state: &State, uri: &Uri, headers: &HeaderMap) -> Result<Admission, Cod
         join_request::decode(&parameters.join_request).map_err(join_request::JoinRequestError::code)?
     };
     request.reconnect |= parameters.reconnect == "1";
+    if request.publisher_offer.as_ref().is_some_and(|offer| offer.sdp.len() > state.limits.sdp_bytes) {
+        return Err(Code::JoinRequestTooLarge);
+    }
+    if claims.permission().can_update_metadata {
+        if !request.metadata.is_empty() {
+            claims.metadata = std::mem::take(&mut request.metadata);
+        }
+        claims.attributes.extend(std::mem::take(&mut request.participant_attributes));
+    }
+    claims.check_texts(state.limits.metadata_bytes).map_err(protocol::token::TextError::code)?;
     Ok(Admission { claims, room, identity, request })
 }
 

@@ -1,13 +1,16 @@
 //! The web client, embedded and compressed at build time. Every address that may be a room is the page
 //! itself: with 200, never by a redirect, which would carry a link's fragment to its target.
 
+use std::sync::Arc;
+
+use axum::extract::State as FromState;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use protocol::problem::{Code, Problem};
+use protocol::problem::Code;
 use protocol::room_name;
 use rust_embed::RustEmbed;
 
-use crate::http::refusal;
+use crate::http::{State, no_such_thing};
 
 #[derive(RustEmbed)]
 #[folder = "$OUT_DIR/web"]
@@ -31,9 +34,14 @@ pub(super) async fn page(headers: HeaderMap) -> Response {
 }
 
 /// Everything that is no route of its own: files, rooms, or nothing.
-pub(super) async fn other(method: Method, uri: Uri, headers: HeaderMap) -> Response {
+pub(super) async fn other(
+    FromState(state): FromState<Arc<State>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
     if method != Method::GET && method != Method::HEAD {
-        return refusal(&Problem::new(Code::MethodNotAllowed));
+        return no_such_thing(&state, Code::MethodNotAllowed);
     }
     let path = uri.path();
     let file = path.trim_start_matches('/');
@@ -44,7 +52,7 @@ pub(super) async fn other(method: Method, uri: Uri, headers: HeaderMap) -> Respo
     }
     match decoded(file) {
         Some(room) if !path.starts_with(HASHED) && room_name::normalise(&room).is_ok() => index(&headers),
-        _ => refusal(&Problem::new(Code::NotFound)),
+        _ => no_such_thing(&state, Code::NotFound),
     }
 }
 

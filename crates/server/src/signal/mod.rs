@@ -3,6 +3,7 @@
 //! silent or refuse to read.
 
 mod bucket;
+pub(crate) mod queue;
 mod requests;
 mod responses;
 
@@ -17,21 +18,17 @@ use protocol::prost::Message as _;
 use protocol::token::{ApiKeys, Claims};
 use sfu::command::{Join, SessionCommand};
 use sfu::event::SessionEvent;
-use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, timeout};
 
 use crate::config::Patience;
 use crate::metrics::Metrics;
 use crate::signal::bucket::Bucket;
+use crate::signal::queue::EventReceiver;
 use crate::signal::requests::Request;
 use crate::worker::{ToWorker, WorkerHandle};
 
 /// Bytes of a frame or message of a client; the largest are offers with hundreds of sections.
 pub(crate) const MAX_FRAME_BYTES: usize = 1 << 20;
-
-/// Events that wait for a client to read them; a client that falls further behind is dropped. A room of
-/// 200 that fills within a second is about as many.
-const EVENT_QUEUE: usize = 512;
 
 /// How often clients are asked to ping.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
@@ -55,8 +52,8 @@ pub(crate) struct Surroundings {
     pub(crate) worker: WorkerHandle,
     pub(crate) keys: std::sync::Arc<ApiKeys>,
     pub(crate) metrics: Metrics,
-    /// Bytes of metadata and attributes a client may bring along.
-    pub(crate) metadata_bytes: usize,
+    /// The core's bounds.
+    pub(crate) limits: sfu::config::Limits,
     pub(crate) patience: Patience,
 }
 
@@ -73,6 +70,8 @@ enum End {
     NotReading,
     /// The client does not read: its queue was full.
     Dropped,
+    /// A message was larger than what may wait for a client at all.
+    WriteBufferFull,
     /// The client broke the protocol.
     Violation { close: u16, code: &'static str, reason: &'static str },
     /// No `join` from the core.
@@ -94,8 +93,8 @@ pub(crate) async fn run(mut socket: WebSocket, admission: Admission, surrounding
         return;
     }
     let id = SessionId(NEXT_SESSION.fetch_add(1, Ordering::Relaxed));
-    let (sender, events) = mpsc::channel(EVENT_QUEUE);
-    let (join, claims) = join(id, admission, surroundings.metadata_bytes);
+    let (sender, events) = queue::channel();
+    let (join, claims) = join(id, admission);
     let joining = ToWorker::Join { join: Box::new(join), events: sender };
     if surroundings.worker.tell(joining).await.is_err() {
         close(&mut socket, close_code::AWAY, "the server is stopping").await;
@@ -109,7 +108,7 @@ pub(crate) async fn run(mut socket: WebSocket, admission: Admission, surrounding
 struct Session {
     id: SessionId,
     socket: WebSocket,
-    events: mpsc::Receiver<SessionEvent>,
+    events: EventReceiver,
     claims: Claims,
     surroundings: Surroundings,
     joined: bool,
@@ -136,7 +135,8 @@ impl Session {
                 }
                 message = self.socket.recv(), if wait.is_none() => {
                     heard = tokio::time::Instant::now();
-                    bucket.take(Instant::now());
+                    let bytes = message.as_ref().and_then(|message| message.as_ref().ok()).map_or(0, length);
+                    bucket.take(Instant::now(), bytes);
                     if let Some(end) = self.hear_client(message).await {
                         return end;
                     }
@@ -194,6 +194,15 @@ impl Session {
                 reason: "the frame is not a SignalRequest",
             });
         };
+        if let Some(livekit::signal_request::Message::Offer(offer)) = &request.message
+            && offer.sdp.len() > self.surroundings.limits.sdp_bytes
+        {
+            return Some(End::Violation {
+                close: close_code::SIZE,
+                code: "oversized-offer",
+                reason: "the session description is larger than allowed",
+            });
+        }
         match requests::read(request) {
             Request::Command(command) => {
                 let leaving = matches!(*command, SessionCommand::Leave(_));
@@ -202,6 +211,10 @@ impl Session {
             }
             Request::Ping(timestamp) => self.write(responses::pong(timestamp, unix_ms())).await.err(),
             Request::PingReq(ping) => self.write(responses::pong_resp(&ping, unix_ms())).await.err(),
+            Request::Malformed(update) => {
+                self.surroundings.metrics.reject("signal", "metadata-malformed");
+                self.write(responses::malformed(update)).await.err()
+            }
             Request::Ignored(code) => {
                 self.surroundings.metrics.reject("signal", code);
                 None
@@ -228,6 +241,7 @@ impl Session {
             End::Client | End::Core | End::Dropped => {}
             End::Silent => metrics.reject("signal", "half-open"),
             End::NotReading => metrics.reject("signal", "not-reading"),
+            End::WriteBufferFull => metrics.reject("signal", "write-buffer-full"),
             End::NoJoin => metrics.reject("signal", "join-timeout"),
             End::Violation { code, .. } => metrics.reject("signal", code),
         }
@@ -237,6 +251,7 @@ impl Session {
             End::Client | End::Core => (close_code::NORMAL, ""),
             End::Silent => (close_code::POLICY, "no sign of life for too long"),
             End::NotReading | End::Dropped => (close_code::POLICY, "messages were not read"),
+            End::WriteBufferFull => (close_code::ERROR, "a message is too large for this connection"),
             End::NoJoin => (close_code::AGAIN, "joining took too long"),
             End::Violation { close, reason, .. } => (close, reason),
         };
@@ -274,8 +289,30 @@ async fn write(
     let message = Message::Binary(Bytes::from(response.encode_to_vec()));
     match timeout(patience, socket.send(message)).await {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(_)) => Err(End::Client),
+        Ok(Err(error)) => Err(unwritten(error)),
         Err(_) => Err(End::NotReading),
+    }
+}
+
+/// What a failed write means.
+fn unwritten(error: axum::Error) -> End {
+    use tokio_tungstenite::tungstenite;
+    let inner = error.into_inner();
+    match inner.downcast_ref::<tungstenite::Error>() {
+        Some(tungstenite::Error::WriteBufferFull(_)) => End::WriteBufferFull,
+        Some(tungstenite::Error::Io(error)) if error.kind() == std::io::ErrorKind::TimedOut => {
+            End::NotReading // the connection lost its patience before the session did
+        }
+        _ => End::Client,
+    }
+}
+
+/// Bytes of a message.
+fn length(message: &Message) -> usize {
+    match message {
+        Message::Binary(bytes) | Message::Ping(bytes) | Message::Pong(bytes) => bytes.len(),
+        Message::Text(text) => text.len(),
+        Message::Close(_) => 0,
     }
 }
 
@@ -286,23 +323,9 @@ async fn close(socket: &mut WebSocket, code: u16, reason: &'static str) {
 }
 
 /// The core's command for a connection, and the claims that its refreshed tokens carry.
-fn join(session: SessionId, admission: Admission, metadata_bytes: usize) -> (Join, Claims) {
-    let Admission { mut claims, room, identity, request } = admission;
+fn join(session: SessionId, admission: Admission) -> (Join, Claims) {
+    let Admission { claims, room, identity, request } = admission;
     let permission = claims.permission();
-    if permission.can_update_metadata {
-        let size = request.metadata.len()
-            + request
-                .participant_attributes
-                .iter()
-                .map(|(key, value)| key.len() + value.len())
-                .sum::<usize>();
-        if size <= metadata_bytes {
-            if !request.metadata.is_empty() {
-                claims.metadata = request.metadata;
-            }
-            claims.attributes.extend(request.participant_attributes);
-        }
-    }
     let mut client = request.client_info.unwrap_or_default();
     client.address.clear(); // the server knows no addresses, not even those a client tells
     let join = Join {
@@ -336,4 +359,21 @@ pub(crate) fn unix_seconds() -> u64 {
 
 fn since_1970() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_tungstenite::tungstenite;
+
+    use super::*;
+
+    #[test]
+    fn a_failed_write_ends_a_connection_by_what_failed() {
+        let full = tungstenite::Error::WriteBufferFull(Box::new(tungstenite::Message::Ping(Bytes::new())));
+        let late = tungstenite::Error::Io(std::io::ErrorKind::TimedOut.into());
+        let gone = tungstenite::Error::Io(std::io::ErrorKind::BrokenPipe.into());
+        for (error, end) in [(full, End::WriteBufferFull), (late, End::NotReading), (gone, End::Client)] {
+            assert_eq!(unwritten(axum::Error::new(error)), end);
+        }
+    }
 }

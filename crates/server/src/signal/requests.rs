@@ -2,7 +2,8 @@
 
 use protocol::ids::TrackSid;
 use protocol::livekit::signal_request::Message;
-use protocol::livekit::{DisconnectReason, Ping, SignalRequest};
+use protocol::livekit::{DisconnectReason, Ping, SignalRequest, UpdateParticipantMetadata};
+use protocol::token::is_text;
 use sfu::command::SessionCommand;
 
 /// What a request asks for.
@@ -14,6 +15,8 @@ pub(super) enum Request {
     Ping(i64),
     /// A sign of life, by message.
     PingReq(Ping),
+    /// Metadata that no token can carry.
+    Malformed(UpdateParticipantMetadata),
     /// Nothing this server does; counted under this code.
     Ignored(&'static str),
 }
@@ -32,6 +35,7 @@ pub(super) fn read(request: SignalRequest) -> Request {
         Message::Subscription(subscription) => SessionCommand::Subscription(subscription),
         Message::TrackSetting(setting) => SessionCommand::TrackSetting(setting),
         Message::SubscriptionPermission(permission) => SessionCommand::SubscriptionPermission(permission),
+        Message::UpdateMetadata(update) if !is_text_only(&update) => return Request::Malformed(update),
         Message::UpdateMetadata(update) => SessionCommand::UpdateMetadata(update),
         Message::UpdateAudioTrack(update) => SessionCommand::UpdateAudioTrack(update),
         Message::UpdateVideoTrack(update) => SessionCommand::UpdateVideoTrack(update),
@@ -53,6 +57,12 @@ pub(super) fn read(request: SignalRequest) -> Request {
         Message::UpdateLayers(_) => return Request::Ignored("update-layers-unsupported"),
     };
     Request::Command(Box::new(command))
+}
+
+fn is_text_only(update: &UpdateParticipantMetadata) -> bool {
+    is_text(&update.name)
+        && is_text(&update.metadata)
+        && update.attributes.iter().all(|(key, value)| is_text(key) && is_text(value))
 }
 
 #[cfg(test)]

@@ -59,6 +59,16 @@ pub(super) fn pong_resp(ping: &livekit::Ping, now_ms: i64) -> SignalResponse {
     wrap(Message::PongResp(livekit::Pong { last_ping_timestamp: ping.timestamp, timestamp: now_ms }))
 }
 
+/// The refusal of metadata that no token can carry.
+pub(super) fn malformed(update: livekit::UpdateParticipantMetadata) -> SignalResponse {
+    wrap(Message::RequestResponse(livekit::RequestResponse {
+        request_id: update.request_id,
+        reason: livekit::request_response::Reason::InvalidRequest.into(),
+        request: Some(livekit::request_response::Request::UpdateMetadata(update)),
+        ..Default::default()
+    }))
+}
+
 /// A fresh token.
 pub(super) fn refresh_token(token: String) -> SignalResponse {
     wrap(Message::RefreshToken(token))

@@ -13,13 +13,13 @@ use sfu::command::{Command, SessionCommand};
 use sfu::config::worker_of_ufrag;
 use sfu::event::{Event, Rejection, SessionEvent};
 use sfu::peer::transport::{is_stun, stun_local_ufrag};
-use tokio::sync::mpsc;
 
 use crate::directory::Directory;
 use crate::metrics::{Metrics, Traffic};
+use crate::signal::queue::EventSender;
 use crate::worker::ToWorker;
 use crate::worker::core::{Core, Lost};
-use crate::worker::handover::{HandoverCounts, Lines, Message};
+use crate::worker::handover::{HandoverCounts, Lines, MAX_DATAGRAM, Message};
 use crate::worker::routes::Routes;
 
 /// Bytes sealed before they are sent without waiting for the end of the tick: what a processor's cache
@@ -39,7 +39,7 @@ pub(super) struct Desk {
     core: Core,
     lines: Lines,
     routes: Routes,
-    sessions: HashMap<SessionId, mpsc::Sender<SessionEvent>>,
+    sessions: HashMap<SessionId, EventSender>,
     /// Sessions dropped because they did not read; the core has to hear of it.
     dropped: Vec<SessionId>,
     /// Addresses for which another worker wants to know the owner, once the core has looked at them.
@@ -82,6 +82,9 @@ impl Desk {
     pub(super) fn received(&mut self, now: Instant, datagram: Received<'_>) {
         self.traffic.received += 1;
         let Received { source, destination, payload } = datagram;
+        if payload.len() > MAX_DATAGRAM {
+            return self.reject("route", "oversized-datagram");
+        }
         match self.way(&source, payload) {
             Way::Here => self.feed(now, source, destination, payload),
             Way::There { worker, wants_route } => {
@@ -103,8 +106,8 @@ impl Desk {
                 self.feed(now, handed.source, handed.destination, handed.payload);
             }),
             Message::Route(worker, address) => {
-                if self.routes.learn(address, worker).is_err() {
-                    self.reject("route", "table-full");
+                for told in self.routes.learn(address, worker) {
+                    self.lines.unroute(told, address);
                 }
             }
             Message::Unroute(worker, address) => self.routes.unlearn(&address, worker),
@@ -263,7 +266,7 @@ struct DeskParts<'a> {
     core: &'a mut Core,
     lines: &'a mut Lines,
     routes: &'a mut Routes,
-    sessions: &'a mut HashMap<SessionId, mpsc::Sender<SessionEvent>>,
+    sessions: &'a mut HashMap<SessionId, EventSender>,
     dropped: &'a mut Vec<SessionId>,
     directory: &'a Directory,
     metrics: &'a Metrics,
@@ -300,10 +303,9 @@ impl Events<'_> {
             Event::Session(session, event) => {
                 let over = matches!(event, SessionEvent::Leave(_));
                 let Some(events) = sessions.get(&session) else { return };
-                if events.try_send(event).is_err() {
-                    // Full: the client does not read. Closed: its connection just ended.
-                    if !events.is_closed() {
-                        reject(Rejection { layer: "signal", code: "slow-client" });
+                if let Err(not_taken) = events.try_send(event) {
+                    if let Some(code) = not_taken.code() {
+                        reject(Rejection { layer: "signal", code });
                     }
                     sessions.remove(&session);
                     if !over {
@@ -342,6 +344,7 @@ mod tests {
     use sfu::command::Join;
 
     use super::*;
+    use crate::signal::queue::{self, EventReceiver};
     use crate::worker::core;
     use crate::worker::handover::switchboard;
 
@@ -368,8 +371,8 @@ mod tests {
         (Desk::new(0, core, lines, Arc::clone(directory), metrics.clone()), socket)
     }
 
-    fn join(session: u64, room: &str) -> (ToWorker, mpsc::Receiver<SessionEvent>) {
-        let (events, received) = mpsc::channel(64);
+    fn join(session: u64, room: &str) -> (ToWorker, EventReceiver) {
+        let (events, received) = queue::channel();
         let join = Join {
             session: SessionId(session),
             room: RoomName::new(room),
@@ -397,7 +400,7 @@ mod tests {
         let (first, mut first_events) = join(1, "one");
         desk.command(now, first);
         desk.settle(now, &mut socket);
-        assert!(matches!(first_events.try_recv(), Ok(SessionEvent::Joined(_))));
+        assert!(matches!(first_events.try_recv(), Some(SessionEvent::Joined(_))));
         assert_eq!(directory.census().participants, 1);
 
         BROKEN.set(true);
@@ -405,7 +408,7 @@ mod tests {
         desk.command(now, second);
         desk.settle(now, &mut socket);
         BROKEN.set(false);
-        let told = std::iter::from_fn(|| first_events.try_recv().ok()).last();
+        let told = std::iter::from_fn(|| first_events.try_recv()).last();
         let Some(SessionEvent::Leave(leave)) = told else { panic!("the client is told: {told:?}") };
         assert_eq!(leave.action, i32::from(livekit::leave_request::Action::Reconnect));
         assert_eq!(directory.census().participants, 0, "and the room is forgotten");
@@ -414,7 +417,21 @@ mod tests {
         let (third, mut third_events) = join(3, "one");
         desk.command(now, third);
         desk.settle(now, &mut socket);
-        assert!(matches!(third_events.try_recv(), Ok(SessionEvent::Joined(_))), "the worker goes on");
+        assert!(matches!(third_events.try_recv(), Some(SessionEvent::Joined(_))), "the worker goes on");
+    }
+
+    #[test]
+    fn a_datagram_that_no_peer_sends_goes_nowhere() {
+        let (metrics, directory) = (Metrics::new(), Arc::new(Directory::default()));
+        let (mut desk, mut socket) = desk(&metrics, &directory);
+        let source = SocketAddr::from(([192, 0, 2, 1], 9));
+        for bytes in [MAX_DATAGRAM, MAX_DATAGRAM + 1, 65_000] {
+            let mut payload = vec![0x80; bytes];
+            desk.received(Instant::now(), Received { source, destination: None, payload: &mut payload });
+        }
+        desk.settle(Instant::now(), &mut socket);
+        desk.finish(&mut socket);
+        assert_eq!(metrics.rejected("route", "oversized-datagram"), 2);
     }
 
     #[test]
@@ -425,7 +442,7 @@ mod tests {
         let (deaf, mut deaf_events) = join(1, "one");
         desk.command(now, deaf);
         desk.settle(now, &mut socket);
-        for session in 2..80 {
+        for session in 2..600 {
             let (other, _events) = join(session, "one");
             desk.command(now, other);
             desk.settle(now, &mut socket);
@@ -439,7 +456,7 @@ mod tests {
             desk.settle(now, &mut socket);
         }
         desk.finish(&mut socket);
-        while deaf_events.try_recv().is_ok() {}
+        while deaf_events.try_recv().is_some() {}
         assert!(deaf_events.is_closed(), "its queue is closed, so that its connection ends");
         assert_eq!(metrics.rejected("signal", "slow-client"), 1);
     }

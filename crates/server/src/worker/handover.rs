@@ -2,6 +2,7 @@
 //! whom. With N workers most flows first land on the wrong one (the kernel hashes addresses), so this is
 //! the normal way in, batched and bounded.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::sync::Arc;
@@ -9,9 +10,15 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use mio::Waker;
 
-/// Batches that wait for a worker; at 64 datagrams of 1200 bytes each about 20 MB at most, which is a
-/// worker that has stood still for a second.
+/// Bytes of a datagram that is handed over; nothing that peers send is larger.
+pub(super) const MAX_DATAGRAM: usize = 2048;
+
+/// Batches that wait for a worker; at 64 datagrams of 1200 bytes each about 20 MB, of [`MAX_DATAGRAM`] 32 MB
+/// at most, which is a worker that has stood still for a second.
 const QUEUE: usize = 256;
+
+/// Words of addresses given up that wait for room in a worker's queue.
+const MAX_UNPOSTED: usize = 4096;
 
 /// Datagrams in one batch: what one receive call brings, without coalescing.
 const BATCH: usize = 64;
@@ -81,6 +88,8 @@ struct Line {
     queue: SyncSender<Message>,
     waker: Arc<Waker>,
     open: Option<Box<Batch>>,
+    /// Addresses given up of which the worker could not be told yet.
+    unposted: HashSet<SocketAddr>,
     unwoken: bool,
 }
 
@@ -104,6 +113,7 @@ pub(super) fn switchboard(wakers: &[Arc<Waker>]) -> (Vec<Receiver<Message>>, Vec
                     queue: queue.clone(),
                     waker: Arc::clone(waker),
                     open: None,
+                    unposted: HashSet::new(),
                     unwoken: false,
                 })
                 .collect(),
@@ -144,15 +154,20 @@ impl Lines {
     /// Tells `to` that an address belongs to this worker; returns whether the word was taken.
     pub(super) fn route(&mut self, to: u8, address: SocketAddr) -> bool {
         let own = self.own;
-        self.lines.get_mut(usize::from(to)).is_some_and(|line| line.post(Message::Route(own, address)))
+        self.lines.get_mut(usize::from(to)).is_some_and(|line| {
+            line.unposted.remove(&address);
+            line.post(Message::Route(own, address))
+        })
     }
 
-    /// Tells `to` that an address no longer belongs to this worker. A lost word leaves a route that leads
-    /// to a worker that does not know the address, until the table makes room.
+    /// Tells `to` that an address no longer belongs to this worker, with the next [`Lines::flush`] that
+    /// finds room. Beyond [`MAX_UNPOSTED`] the word is lost, which leaves a route to a worker that does not
+    /// know the address, until the table there makes room.
     pub(super) fn unroute(&mut self, to: u8, address: SocketAddr) {
-        let own = self.own;
-        if let Some(line) = self.lines.get_mut(usize::from(to)) {
-            line.post(Message::Unroute(own, address));
+        if let Some(line) = self.lines.get_mut(usize::from(to))
+            && line.unposted.len() < MAX_UNPOSTED
+        {
+            line.unposted.insert(address);
         }
     }
 
@@ -160,6 +175,7 @@ impl Lines {
     pub(super) fn flush(&mut self, counts: &mut HandoverCounts) {
         for line in &mut self.lines {
             line.close(counts);
+            line.post_unroutes(self.own);
             if std::mem::take(&mut line.unwoken) {
                 let _ = line.waker.wake();
             }
@@ -175,6 +191,14 @@ impl Line {
             counts.handed_over += datagrams;
         } else {
             counts.dropped += datagrams;
+        }
+    }
+
+    fn post_unroutes(&mut self, own: u8) {
+        for address in std::mem::take(&mut self.unposted) {
+            if !self.post(Message::Unroute(own, address)) {
+                self.unposted.insert(address);
+            }
         }
     }
 
@@ -235,6 +259,36 @@ mod tests {
             });
         }
         assert_eq!((batches, got), (2, (0..100).collect::<Vec<u8>>()));
+    }
+
+    #[test]
+    fn word_of_an_address_given_up_waits_for_room() {
+        let (_polls, wakers) = wakers(2);
+        let (mailboxes, mut lines) = switchboard(&wakers);
+        let mut counts = HandoverCounts::default();
+        for _ in 0..QUEUE {
+            assert!(lines[0].route(1, source()));
+        }
+        lines[0].unroute(1, source());
+        lines[0].flush(&mut counts);
+        let unroutes = || {
+            std::iter::from_fn(|| mailboxes[1].try_recv().ok())
+                .filter(|message| matches!(message, Message::Unroute(0, address) if *address == source()))
+                .count()
+        };
+        assert_eq!(unroutes(), 0, "there was no room");
+        lines[0].flush(&mut counts);
+        assert_eq!(unroutes(), 1);
+        lines[0].flush(&mut counts);
+        assert_eq!(unroutes(), 0, "once is enough");
+        lines[0].unroute(1, source());
+        assert!(lines[0].route(1, source()), "it is ours again before the other end heard");
+        lines[0].flush(&mut counts);
+        assert_eq!(unroutes(), 0);
+        for n in 0..100_000_u32 {
+            lines[0].unroute(1, SocketAddr::from((std::net::Ipv4Addr::from(n), 9)));
+        }
+        assert_eq!(lines[0].lines[1].unposted.len(), MAX_UNPOSTED);
     }
 
     #[test]

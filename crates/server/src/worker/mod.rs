@@ -8,6 +8,7 @@ mod desk;
 mod handover;
 mod routes;
 mod run;
+mod watch;
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -19,14 +20,16 @@ use net::UdpSocket;
 use protocol::ids::{RoomName, SessionId};
 use protocol::livekit::DisconnectReason;
 use sfu::command::{Join, SessionCommand};
-use sfu::event::SessionEvent;
 use tokio::sync::mpsc;
 
 use crate::directory::Directory;
 use crate::metrics::Metrics;
+use crate::signal::queue::EventSender;
 use crate::worker::core::Core;
+use crate::worker::watch::Watch;
 
-/// Commands that wait for a worker; beyond it senders wait. One is a few hundred bytes, an offer some kB.
+/// Commands that wait for a worker; beyond it senders wait. One is a few hundred bytes, an offer some kB; a
+/// session's allowance (`signal::bucket`) is 1.6 MB of them at once and 200 kB/s.
 const COMMAND_QUEUE: usize = 1024;
 
 /// What a worker is told.
@@ -37,7 +40,7 @@ pub(crate) enum ToWorker {
         /// Who and where to.
         join: Box<Join>,
         /// Where the session's events go. When it is full, the session is dropped.
-        events: mpsc::Sender<SessionEvent>,
+        events: EventSender,
     },
     /// A session says something.
     Session(SessionId, SessionCommand),
@@ -86,6 +89,7 @@ pub(crate) struct Workers {
     handles: Vec<WorkerHandle>,
     hasher: RandomState,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    watch: Watch,
 }
 
 impl Workers {
@@ -107,6 +111,7 @@ impl Workers {
         let (mailboxes, lines) = handover::switchboard(&wakers);
         let mut handles = Vec::new();
         let mut threads = Vec::new();
+        let watch = Watch::new(metrics.clone());
         let parts = sockets.into_iter().zip(polls).zip(wakers).zip(mailboxes.into_iter().zip(lines));
         for (index, (((socket, poll), waker), (mailbox, lines))) in parts.enumerate() {
             let index = u8::try_from(index).unwrap_or(u8::MAX);
@@ -115,12 +120,19 @@ impl Workers {
             let core = Core::new(config, Arc::clone(&shared), crate::random::fill);
             let desk = desk::Desk::new(index, core, lines, Arc::clone(directory), metrics.clone());
             let worker = run::Worker::new(poll, socket, commands, mailbox, desk)?;
-            let thread =
-                std::thread::Builder::new().name(format!("media-{index}")).spawn(move || worker.run())?;
+            let watch = watch.clone();
+            let thread = std::thread::Builder::new()
+                .name(format!("media-{index}"))
+                .spawn(move || watch.over(|| worker.run()))?;
             handles.push(WorkerHandle { queue, waker });
             threads.push(thread);
         }
-        Ok(Self { handles, hasher: RandomState::new(), threads: Mutex::new(threads) })
+        Ok(Self { handles, hasher: RandomState::new(), threads: Mutex::new(threads), watch })
+    }
+
+    /// Returns when a worker has died; as long as all live, never.
+    pub(crate) async fn died(&self) {
+        self.watch.died().await;
     }
 
     /// The worker that owns a room. The hash is keyed, so that nobody can aim rooms at one worker.

@@ -15,7 +15,7 @@ pub(super) struct Routes {
     others: HashMap<SocketAddr, u8>,
 }
 
-/// A table is full.
+/// The table of own addresses is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Full;
 
@@ -61,13 +61,18 @@ impl Routes {
             .collect()
     }
 
-    /// Another worker says that an address is its own.
-    pub(super) fn learn(&mut self, address: SocketAddr, worker: u8) -> Result<(), Full> {
-        if self.others.len() >= MAX_ADDRESSES && !self.others.contains_key(&address) {
-            return Err(Full);
+    /// Another worker says that an address is its own, so it is no longer ours; returns the workers that
+    /// have to know. When the table is full another address makes room: the next check that comes from there
+    /// brings word of it again.
+    pub(super) fn learn(&mut self, address: SocketAddr, worker: u8) -> impl Iterator<Item = u8> + use<> {
+        if self.others.len() >= MAX_ADDRESSES
+            && !self.others.contains_key(&address)
+            && let Some(evicted) = self.others.keys().next().copied()
+        {
+            self.others.remove(&evicted);
         }
         self.others.insert(address, worker);
-        Ok(())
+        self.release(&address)
     }
 
     /// Another worker says that an address is no longer its own.
@@ -101,8 +106,8 @@ mod tests {
     #[test]
     fn an_address_that_moved_on_is_not_forgotten_by_its_former_owner_s_word() {
         let mut routes = Routes::default();
-        assert_eq!(routes.learn(address(1), 2), Ok(()));
-        assert_eq!(routes.learn(address(1), 5), Ok(()));
+        assert_eq!(routes.learn(address(1), 2).count(), 0);
+        assert_eq!(routes.learn(address(1), 5).count(), 0);
         routes.unlearn(&address(1), 2);
         assert_eq!(routes.other(&address(1)), Some(5));
         routes.unlearn(&address(1), 5);
@@ -110,16 +115,36 @@ mod tests {
     }
 
     #[test]
+    fn an_address_that_another_worker_has_proved_is_no_longer_ours() {
+        let mut routes = Routes::default();
+        assert_eq!(routes.claim(address(1)), Ok(()));
+        routes.told(&address(1), 7);
+        assert_eq!(
+            routes.learn(address(1), 2).collect::<Vec<_>>(),
+            [7],
+            "who believed it was ours hears of it"
+        );
+        assert!(!routes.owns(&address(1)));
+        assert_eq!(routes.other(&address(1)), Some(2));
+        assert_eq!(routes.claim(address(1)), Ok(()));
+        assert!(
+            routes.owns(&address(1)) && routes.other(&address(1)).is_none(),
+            "until it is proved here again"
+        );
+    }
+
+    #[test]
     fn the_tables_are_bounded() {
         let mut routes = Routes::default();
         for n in 0..MAX_ADDRESSES as u32 {
-            assert_eq!((routes.learn(address(n), 1), routes.claim(address(n))), (Ok(()), Ok(())));
+            assert_eq!(routes.claim(address(n)), Ok(()));
         }
-        for n in 0..MAX_ADDRESSES as u32 {
-            assert_eq!(routes.learn(address(n), 1), Ok(()));
-        }
-        assert_eq!(routes.learn(address(u32::MAX), 1), Err(Full));
         assert_eq!(routes.claim(address(u32::MAX)), Err(Full));
-        assert_eq!(routes.learn(address(0), 2), Ok(()), "a known address may change hands");
+        assert_eq!(routes.claim(address(0)), Ok(()), "a known address stays");
+        for n in 0..2 * MAX_ADDRESSES as u32 {
+            let _ = routes.learn(address(n), 1);
+            assert_eq!(routes.other(&address(n)), Some(1), "what was heard last is known");
+        }
+        assert_eq!(routes.others.len(), MAX_ADDRESSES);
     }
 }
