@@ -90,7 +90,7 @@ impl super::Room {
             let medium = if codec.kind.is_video() { "video" } else { "audio" };
             info.mime_type = format!("{medium}/{}", codec.kind.name());
         }
-        info.simulcast = section.rids.len() > 1;
+        info.simulcast = section.rids.len().max(section.sim_group.len()) > 1;
         info.codecs = vec![livekit::SimulcastCodecInfo {
             mime_type: info.mime_type.clone(),
             mid: info.mid.clone(),
@@ -130,7 +130,7 @@ impl super::Room {
             return;
         };
         let by_layer: &[u32] = if section.sim_group.is_empty() { &section.ssrcs } else { &section.sim_group };
-        if !section.rids.is_empty() || section.sim_group.len() > up_track.layers.len() {
+        if !section.rids.is_empty() {
             return; // told apart by rid
         }
         for (layer, ssrc) in by_layer.iter().take(up_track.layers.len()).enumerate() {

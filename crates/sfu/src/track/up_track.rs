@@ -84,7 +84,8 @@ pub struct UpTrack {
 }
 
 impl UpTrack {
-    /// A track with as many layers as the publisher negotiated rids (one without simulcast).
+    /// A track with as many layers as the publisher negotiated rids, or named in a SIM group (RFC 5888 in
+    /// libwebrtc's older form, lowest first); one without simulcast.
     pub fn new(
         sid: TrackSid,
         publisher: usize,
@@ -96,7 +97,7 @@ impl UpTrack {
             section.rids.iter().take(MAX_LAYERS).map(|rid| UpLayer::new(Some(rid.clone()))).collect();
         layers.sort_by_key(|layer| quality_of_rid(layer.rid.as_deref()));
         if layers.is_empty() {
-            layers.push(UpLayer::new(None));
+            layers.resize_with(section.sim_group.len().clamp(1, MAX_LAYERS), || UpLayer::new(None));
         }
         let mut track = Self {
             sid,
