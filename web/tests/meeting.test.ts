@@ -465,6 +465,7 @@ describe('the connection', () => {
     model.setDraft('spät');
     await model.leave();
     await model.sendDraft();
+    expect(model.view.get().toast?.message.key).toBe('invite.copied');
     expect(ended).toEqual(['left']);
     expect(world.clock.timers).toBe(0);
   });

@@ -17,7 +17,6 @@ import {
   RoomEvent,
   setLogLevel,
   Track,
-  type CreateLocalTracksOptions,
   type LocalTrack,
   type Participant,
   type RemoteTrack,
@@ -62,6 +61,13 @@ const LIVEKIT_KINDS: Record<DeviceKind, MediaDeviceKind> = {
   microphone: 'audioinput',
   camera: 'videoinput',
   speaker: 'audiooutput',
+};
+
+type Input = 'microphone' | 'camera';
+
+const SOURCES: Record<Input, Track.Source> = {
+  microphone: Track.Source.Microphone,
+  camera: Track.Source.Camera,
 };
 
 /** Tells how many tries a reconnection took; the library itself does not. */
@@ -262,10 +268,10 @@ class LiveKitConnection implements RtcConnection {
     // `false`: the library owns the device from here on, so muting the camera switches its light off.
     if (track.kind === 'audio') {
       const local = new LocalAudioTrack(track, { ...AUDIO_CONSTRAINTS, ...deviceId }, false);
-      await this.#publish(local, Track.Source.Microphone);
+      await this.#publish(local, SOURCES.microphone);
     } else {
       const local = new LocalVideoTrack(track, { ...VIDEO_CONSTRAINTS, ...deviceId }, false);
-      await this.#publish(local, Track.Source.Camera);
+      await this.#publish(local, SOURCES.camera);
     }
   }
 
@@ -277,37 +283,30 @@ class LiveKitConnection implements RtcConnection {
     );
   }
 
-  async setMicrophone(on: boolean, deviceId: string | null): Promise<void> {
+  setMicrophone(on: boolean, deviceId: string | null): Promise<void> {
+    return this.#setInput('microphone', on, deviceId);
+  }
+
+  setCamera(on: boolean, deviceId: string | null): Promise<void> {
+    return this.#setInput('camera', on, deviceId);
+  }
+
+  async #setInput(kind: Input, on: boolean, deviceId: string | null): Promise<void> {
+    const { state, localParticipant: me } = this.room;
     const options = deviceId ? { deviceId } : undefined;
-    const me = this.room.localParticipant;
-    if (on && this.#unpublished(Track.Source.Microphone)) {
-      await this.#open('microphone', Track.Source.Microphone, { audio: options ?? true });
+    // While the connection is away, what is published moves to the next one: the library then knows better.
+    if (on && state === ConnectionState.Connected && !me.getTrackPublication(SOURCES[kind])) {
+      // In two steps, so that a device that opens after the end of the meeting is closed at once.
+      const wanted = options ?? true;
+      const opening = me.createTracks(kind === 'microphone' ? { audio: wanted } : { video: wanted });
+      const [track] = await ofDevice(kind, opening);
+      if (!track) throw new DeviceError(kind, 'missing');
+      await this.#publish(track, SOURCES[kind]);
+    } else if (kind === 'microphone') {
+      await ofDevice(kind, me.setMicrophoneEnabled(on, options));
     } else {
-      await ofDevice('microphone', me.setMicrophoneEnabled(on, options));
+      await ofDevice(kind, me.setCameraEnabled(on, options));
     }
-  }
-
-  async setCamera(on: boolean, deviceId: string | null): Promise<void> {
-    const options = deviceId ? { deviceId } : undefined;
-    const me = this.room.localParticipant;
-    if (on && this.#unpublished(Track.Source.Camera)) {
-      await this.#open('camera', Track.Source.Camera, { video: options ?? true });
-    } else {
-      await ofDevice('camera', me.setCameraEnabled(on, options));
-    }
-  }
-
-  /** While the connection is away, what is published moves to the next one: the library then knows better. */
-  #unpublished(source: Track.Source): boolean {
-    const { state, localParticipant } = this.room;
-    return state === ConnectionState.Connected && !localParticipant.getTrackPublication(source);
-  }
-
-  /** In two steps, so that a device that opens after the end of the meeting is closed at once. */
-  async #open(kind: 'microphone' | 'camera', source: Track.Source, options: CreateLocalTracksOptions) {
-    const [track] = await ofDevice(kind, this.room.localParticipant.createTracks(options));
-    if (!track) throw new DeviceError(kind, 'missing');
-    await this.#publish(track, source);
   }
 
   async setScreen(on: boolean): Promise<void> {
