@@ -9,6 +9,7 @@ import { TabIdentity } from '../src/state/identity';
 import { MeetingModel } from '../src/state/meeting';
 import { PreJoinModel } from '../src/state/prejoin';
 import { entranceOf, leaves } from '../src/ui/focus';
+import Meeting from '../src/ui/Meeting.svelte';
 import Alone from '../src/ui/meeting/Alone.svelte';
 import Bar from '../src/ui/meeting/Bar.svelte';
 import Top from '../src/ui/meeting/Top.svelte';
@@ -57,6 +58,18 @@ beforeEach(async () => {
     },
     nothing,
   );
+});
+
+describe('the invitation of somebody alone', () => {
+  it('gives way while the connection is away, when nobody knows who is there', () => {
+    vi.stubGlobal('innerWidth', 1440);
+    vi.stubGlobal('innerHeight', 900);
+    expect(markup(Meeting, { model })).toContain('alone-copy-invite');
+    connection.break();
+    const html = markup(Meeting, { model });
+    expect(html).not.toContain('alone-copy-invite');
+    expect(tag(html, 'connection-state')).toContain('data-state="reconnecting"');
+  });
 });
 
 describe('controls', () => {
