@@ -1,4 +1,4 @@
-//! Names of link rooms: what may be one, and how two spellings of a name are the same room (DESIGN §7).
+//! Names of link rooms: what may be one, and how two spellings of a name are the same room.
 //!
 //! Normalisation is Unicode NFC, full case folding (Unicode §3.13, toCasefold) and NFC again, so that a
 //! link read aloud or typed on a phone leads to the room that was meant. Names inside tokens of the

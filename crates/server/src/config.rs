@@ -361,6 +361,24 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_is_a_file_with_every_key() {
+        let document = include_str!("../../../docs/configuration.md");
+        let file =
+            document.split("```").nth(1).and_then(|block| block.strip_prefix("toml")).expect("an example");
+        let config = parse(file).expect("the example is right");
+        Settings::resolve(config, &ServeArgs::default()).expect("and makes sense");
+        for table in ["", "[limits]\n"] {
+            let known = parse(&format!("{table}unknown = 1")).expect_err("no such key").to_string();
+            for key in known.split('`').skip(3).step_by(2) {
+                assert!(
+                    file.contains(&format!("\n{key} = ")) || file.contains(&format!("\n[{key}]")),
+                    "{key}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn an_unknown_key_is_an_error_with_its_line() {
         let error = parse("port = 1\n\n[limits]\nparticipnats = 3\n").expect_err("there is a typo");
         assert!(matches!(&error, ConfigError::Syntax { line: 4, .. }), "{error}");

@@ -243,3 +243,46 @@ async fn sweep(door: Arc<Door>, mut stopped: watch::Receiver<bool>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// What the log holds after `serve` has run on this thread, at the default level.
+    async fn logged(serve: impl Future<Output = ()>) -> String {
+        struct Log(Arc<Mutex<Vec<u8>>>);
+        impl std::io::Write for Log {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.0.lock().expect("nobody panicked").extend_from_slice(bytes);
+                Ok(bytes.len())
+            }
+
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let writer = Arc::clone(&log);
+        let subscriber = crate::logging::subscriber(0, move || Log(Arc::clone(&writer)));
+        let guard = tracing::subscriber::set_default(subscriber);
+        serve.await;
+        drop(guard);
+        String::from_utf8(log.lock().expect("nobody panicked").clone()).expect("text")
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn counters_on_another_port_than_usual_are_announced() {
+        let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let holder = TcpListener::bind(loopback).await.expect("loopback");
+        let taken = holder.local_addr().expect("it is bound");
+        assert!(metrics_listener(taken, false).await.is_err(), "a configured port has to be free");
+        let log = logged(async {
+            let other = metrics_listener(taken, true).await.expect("any port will do");
+            assert_ne!(other.local_addr().expect("it is bound"), taken);
+        })
+        .await;
+        assert!(log.contains("WARN") && log.contains("another port"), "{log}");
+    }
+}

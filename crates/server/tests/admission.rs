@@ -76,6 +76,7 @@ async fn a_present_identity_is_taken_until_it_leaves() {
 
     let answer = server.join("r", &body).await;
     assert_eq!(answer.problem(), (409, "identity-taken".into()));
+    assert!(answer.json().get("nonce").is_none(), "there is nothing yet that could prove an identity");
     assert_eq!(server.join("other", &body).await.status, 200, "another room");
 
     let leave = protocol::livekit::LeaveRequest::default();

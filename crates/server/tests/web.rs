@@ -156,6 +156,9 @@ async fn the_description_of_the_api_is_the_committed_one() {
     assert!(description["openapi"].as_str().is_some_and(|version| version.starts_with("3.1")));
     let join = &description["paths"]["/api/v1/rooms/{room}/join"]["post"];
     assert_eq!(join["operationId"], "join_room");
+    assert!(join["responses"]["429"]["headers"]["Retry-After"].is_object());
+    let codes: Vec<_> = protocol::problem::Code::ALL.iter().map(|code| code.as_str()).collect();
+    assert_eq!(description["components"]["schemas"]["Code"]["enum"], serde_json::json!(codes));
     // Every reference leads somewhere.
     let text = &served.body;
     for reference in text.split("\"$ref\": \"").skip(1).filter_map(|rest| rest.split('"').next()) {

@@ -99,6 +99,23 @@ impl Drop for Slot {
     }
 }
 
+/// Keeps the log from being flooded with the same complaint.
+#[derive(Default)]
+struct Complaints {
+    last: Option<Instant>,
+}
+
+impl Complaints {
+    /// Whether to complain at `now`.
+    fn due(&mut self, now: Instant) -> bool {
+        let due = self.last.is_none_or(|last| now.saturating_duration_since(last) >= COMPLAINT_PAUSE);
+        if due {
+            self.last = Some(now);
+        }
+        due
+    }
+}
+
 /// Serves a listener until `stop` turns true; connections that are open then are left to their ends.
 pub(crate) async fn serve(
     listener: TcpListener,
@@ -107,7 +124,7 @@ pub(crate) async fn serve(
     metrics: Metrics,
     mut stop: watch::Receiver<bool>,
 ) {
-    let mut complained: Option<Instant> = None;
+    let mut complaints = Complaints::default();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -128,8 +145,7 @@ pub(crate) async fn serve(
                 if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
                 {
                     metrics.reject("tcp", "accept-failed");
-                    if complained.is_none_or(|at| at.elapsed() >= COMPLAINT_PAUSE) {
-                        complained = Some(Instant::now());
+                    if complaints.due(Instant::now()) {
                         tracing::warn!(%error, "cannot accept connections; said once a minute");
                     }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -215,6 +231,13 @@ mod tests {
         assert!(at(3).is_none(), "three in all");
         drop(first);
         assert!(at(3).is_some());
+    }
+
+    #[test]
+    fn a_lasting_complaint_is_made_once_a_minute() {
+        let (mut complaints, start) = (Complaints::default(), Instant::now());
+        let made = (0..2_400).filter(|n| complaints.due(start + ACCEPT_PAUSE * *n)).count();
+        assert_eq!(made, 2, "in two minutes");
     }
 
     #[test]
