@@ -36,7 +36,8 @@ pub struct Limits {
     /// Bytes of a data packet.
     pub data_bytes: usize,
     /// Bytes of a participant's metadata and all its attributes together. They are told to everybody in
-    /// the room, and must fit a token (48 KiB) however JSON escapes them.
+    /// the room, and must fit a token (48 KiB) as JSON; signalling refuses control characters, which JSON
+    /// writes with six each.
     pub metadata_bytes: usize,
 }
 

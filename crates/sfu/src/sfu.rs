@@ -237,9 +237,8 @@ impl Sfu {
                     self.by_ufrag.remove(&ufrag);
                 }
                 RouteChange::AddAddress(address, participant) => {
-                    if self.by_address.insert(address, (room, participant)) != Some((room, participant)) {
-                        self.events.push_back(Event::Route(address));
-                    }
+                    self.by_address.insert(address, (room, participant));
+                    self.events.push_back(Event::Route(address));
                 }
                 RouteChange::RemoveAddress(address, participant) => {
                     // Somebody else may have proved the address since.
