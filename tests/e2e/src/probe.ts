@@ -213,16 +213,12 @@ export function installProbe(): void {
       throw new Error(`nothing to watch: ${videoSelector}, ${audioSelector ?? 'microphone'}`);
 
     let bright = true;
-    let presented = 0;
     const onFrame: VideoFrameRequestCallback = (_, metadata) => {
       const data = pixels(video, 16, 9);
       let sum = 0;
       for (let index = 1; index < data.length; index += 4) sum += data[index]!;
       const now = sum / (data.length / 4) > 100;
-      // A flash whose first frame this page missed came earlier than it seems, and says nothing.
-      const isWhole = metadata.presentedFrames === presented + 1;
-      if (now && !bright && isWhole) onsets.flashes.push(metadata.expectedDisplayTime);
-      presented = metadata.presentedFrames;
+      if (now && !bright) onsets.flashes.push(metadata.expectedDisplayTime);
       bright = now;
       video.requestVideoFrameCallback(onFrame);
     };

@@ -6,7 +6,7 @@ import type { Window } from './window.ts';
 /** Flash and beep come once a second, so an offset is known up to whole seconds: −500 to 500 ms. */
 const PERIOD = 1000;
 /** A frame lasts 33 ms and two clocks are compared, so one pair says little; the median of these many says enough. */
-const PAIRS = 9;
+const PAIRS = 7;
 
 /** Folds a difference in time into half a period to each side. */
 export function fold(ms: number): number {
