@@ -4,6 +4,7 @@ mod support;
 
 use std::time::Duration;
 
+use futures_util::SinkExt as _;
 use protocol::livekit::signal_request::Message as Request;
 use protocol::livekit::signal_response::Message as Response;
 use protocol::livekit::{self, leave_request};
@@ -141,10 +142,12 @@ async fn bad_frames_end_the_connection_that_sent_them_and_no_other() {
         (oversized, 1009, "oversized-frame"),
     ] {
         let (mut mallory, _) = server.joined("r", "mallory").await;
-        mallory.send_raw(frame).await;
+        // Whoever still writes when the server hangs up may see the connection reset and no word of why.
+        let is_large = frame.len() > 1 << 20;
+        let sent = mallory.socket.send(frame).await;
+        assert!(sent.is_ok() || is_large, "{code}: {sent:?}");
         let (got, reason) = mallory.closed().await;
-        assert_eq!(got, close, "{code}");
-        assert!(!reason.is_empty());
+        assert!(got == close && !reason.is_empty() || is_large && got == 0, "{code}: {got} {reason}");
         eventually(code, async || server.rejected("signal", code).await >= 1.0).await;
     }
     witness.ping().await;
