@@ -7,6 +7,7 @@ import { preferredLanguage, setLanguage } from './i18n';
 import { browserDevices, liveKitRtc } from './rtc';
 import { AppModel } from './state/app';
 import App from './ui/App.svelte';
+import { showTheme } from './ui/theme';
 import './ui/styles/tokens.css';
 import './ui/styles/base.css';
 import './ui/styles/tints.css';
@@ -15,5 +16,6 @@ await setLanguage(preferredLanguage());
 
 const devices = browserDevices();
 const app = new AppModel(browserPorts({ api: apiClient(), rtc: liveKitRtc(), devices }));
+app.options.view.subscribe(({ theme }) => showTheme(theme));
 const target = document.getElementById('app');
 if (target) mount(App, { target, props: { app, canChooseSpeaker: devices.canChooseSpeaker() } });

@@ -135,18 +135,21 @@ describe('pre-join', () => {
 });
 
 describe('the focus', () => {
-  /** A box in which these selectors find something. */
-  function box(...found: string[]): HTMLElement {
+  /** A box that begins with `first`. */
+  function box(first: unknown = null): HTMLElement {
     return {
-      querySelector: (selector: string) => (found.includes(selector) ? selector : null),
+      querySelector: () => first,
       contains: (node: unknown) => node === 'inside',
     } as never;
   }
 
-  it('goes to what is chosen, else to what can be used, else to the box', () => {
-    const usable = 'button, input, select';
-    expect(entranceOf(box('input:checked', usable))).toBe('input:checked');
-    expect(entranceOf(box(usable))).toBe(usable);
+  it('goes to what can be used first, in a group to what is chosen, else to the box', () => {
+    const button = { closest: () => null };
+    expect(entranceOf(box(button))).toBe(button);
+    const inGroup = (chosen: unknown) => ({ closest: () => ({ querySelector: () => chosen }) });
+    expect(entranceOf(box(inGroup('chosen')))).toBe('chosen');
+    const nothingChosen = inGroup(null);
+    expect(entranceOf(box(nothingChosen))).toBe(nothingChosen);
     const empty = box();
     expect(entranceOf(empty)).toBe(empty);
   });

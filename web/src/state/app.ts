@@ -6,6 +6,7 @@ import { admit, type Admitted } from './admission';
 import { TabIdentity } from './identity';
 import { MeetingModel } from './meeting';
 import type { Refusal } from './messages';
+import { Options } from './options';
 import type { Ports } from './ports';
 import { PreJoinModel, type Joined, type JoinSettings } from './prejoin';
 import { disconnectRefusal, joinRefusal, roomRefusal } from './refusals';
@@ -23,6 +24,7 @@ export type Screen =
 
 export class AppModel {
   readonly screen: Store<Screen>;
+  readonly options: Options;
   #identities: TabIdentity;
   #settings: JoinSettings | null = null;
   /** The address that the present screen stands for. */
@@ -30,6 +32,7 @@ export class AppModel {
 
   constructor(private readonly ports: Ports) {
     this.#identities = new TabIdentity(ports);
+    this.options = new Options(ports.local);
     this.screen = new Store<Screen>(this.#fromAddress(false));
     ports.address.onChange(() => this.#addressChanged());
   }
@@ -103,7 +106,8 @@ export class AppModel {
 
   #joined({ admitted, settings, tracks }: Joined): void {
     this.#settings = settings;
-    const model = new MeetingModel(this.ports, admitted, settings, (cause) => this.#ended(model, cause));
+    const ended = (cause: DisconnectCause) => this.#ended(model, cause);
+    const model = new MeetingModel(this.ports, admitted, settings, ended, this.options);
     this.#show({ kind: 'meeting', model });
     void model.enter(tracks);
   }

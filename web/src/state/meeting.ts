@@ -30,6 +30,7 @@ import {
   type ChatLog,
 } from './chat';
 import type { Message, Refusal } from './messages';
+import { Options } from './options';
 import { initialsOf, NameBook, ordinals, spokenName, tintOf, type Person, type PersonName } from './people';
 import type { Ports } from './ports';
 import { Preferences } from './preferences';
@@ -110,6 +111,7 @@ export class MeetingModel {
     admitted: Admitted,
     settings: JoinSettings,
     private readonly onEnd: (cause: DisconnectCause) => void,
+    readonly options: Options = new Options(ports.local),
   ) {
     this.settings = settings;
     this.#connection = admitted.connection;

@@ -1,12 +1,9 @@
 /** Where the keyboard's focus goes. */
 
-/** What has the focus when a box opens: the chosen one, else the first that can be used, else the box. */
+/** What has the focus when a box opens: what can be used first, or what is chosen in its group; else the box. */
 export function entranceOf(box: HTMLElement): HTMLElement {
-  return (
-    box.querySelector<HTMLElement>('input:checked') ??
-    box.querySelector<HTMLElement>('button, input, select') ??
-    box
-  );
+  const first = box.querySelector<HTMLElement>('button, input, select');
+  return first?.closest('fieldset')?.querySelector<HTMLElement>('input:checked') ?? first ?? box;
 }
 
 /** Whether the focus moved out of a box; not when the whole page lost it. */
