@@ -62,7 +62,7 @@ async function copy(text: string): Promise<boolean> {
   }
 }
 
-export function browserPorts(parts: Pick<Ports, 'api' | 'rtc' | 'devices'>): Ports {
+export function browserPorts(parts: Pick<Ports, 'api' | 'rtc' | 'devices' | 'sounds'>): Ports {
   return {
     ...parts,
     clock: {

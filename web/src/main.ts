@@ -4,7 +4,7 @@ import { mount } from 'svelte';
 import { apiClient } from './api/client';
 import { browserPorts } from './browser';
 import { preferredLanguage, setLanguage } from './i18n';
-import { browserDevices, liveKitRtc } from './rtc';
+import { browserDevices, browserSounds, liveKitRtc } from './rtc';
 import { AppModel } from './state/app';
 import App from './ui/App.svelte';
 import { showTheme } from './ui/theme';
@@ -15,7 +15,9 @@ import './ui/styles/tints.css';
 await setLanguage(preferredLanguage());
 
 const devices = browserDevices();
-const app = new AppModel(browserPorts({ api: apiClient(), rtc: liveKitRtc(), devices }));
+const app = new AppModel(
+  browserPorts({ api: apiClient(), rtc: liveKitRtc(), devices, sounds: browserSounds() }),
+);
 app.options.view.subscribe(({ theme }) => showTheme(theme));
 const target = document.getElementById('app');
 if (target) mount(App, { target, props: { app, canChooseSpeaker: devices.canChooseSpeaker() } });

@@ -5,6 +5,7 @@ import { translator } from '../src/i18n';
 import { DeviceError, type DisconnectCause, type VideoHandle } from '../src/rtc/types';
 import { encodeChat } from '../src/state/chat';
 import { MeetingModel } from '../src/state/meeting';
+import { Options } from '../src/state/options';
 import { initialsOf } from '../src/state/people';
 import type { JoinSettings } from '../src/state/prejoin';
 import { labelOf, nameOf } from '../src/ui/words';
@@ -166,6 +167,52 @@ describe('people', () => {
     connection.now(miriam);
     world.clock.pass(3000);
     expect(said).toEqual(['announce.joined Miriam', 'announce.left Deniz']);
+  });
+});
+
+describe('sounds', () => {
+  it('are heard when somebody comes and when somebody leaves, never for oneself or who was here first', async () => {
+    const [deniz, miriam] = [await person('b', 'Deniz'), await person('c', 'Miriam')];
+    connection.others = [deniz];
+    await meet();
+    await until(() => !names().includes('opening'));
+    expect(world.heard).toEqual([]);
+    connection.now(deniz, miriam);
+    await until(() => !names().includes('opening'));
+    connection.now(miriam);
+    expect(world.heard).toEqual(['joined', 'left']);
+  });
+
+  it('are one where ten come at once', async () => {
+    await meet();
+    const ten = Array.from({ length: 10 }, (_, i) => person(`p${i}`, `Person ${i}`));
+    connection.now(...(await Promise.all(ten)));
+    await until(() => !names().includes('opening'));
+    expect(world.heard).toEqual(['joined']);
+  });
+
+  it('tell of a message while the chat is closed, on the chosen speaker', async () => {
+    connection.others = [await person('b', 'Deniz')];
+    await meet();
+    await model.choose('speaker', 'headset');
+    connection.emit('data', encodeChat('1', 'Hallo', 1), 'b', 'k');
+    await until(() => model.view.get().chat.messages.length === 1);
+    model.togglePanel('chat');
+    world.clock.pass(60_000);
+    connection.emit('data', encodeChat('2', 'Noch da?', 1), 'b', 'k');
+    await until(() => model.view.get().chat.messages.length === 2);
+    model.setDraft('Ja');
+    await model.sendDraft();
+    expect(world.heard).toEqual(['message headset']);
+  });
+
+  it('are off by choice, which is remembered', async () => {
+    await meet();
+    model.options.setSounds(false);
+    connection.now(await person('b', 'Deniz'));
+    await until(() => !names().includes('opening'));
+    expect(world.heard).toEqual([]);
+    expect(new Options(world.ports.local).view.get().sounds).toBe(false);
   });
 });
 

@@ -3,6 +3,7 @@
 import type { Rtc } from './types';
 
 export { browserDevices } from './devices';
+export { browserSounds } from './sounds';
 
 export function liveKitRtc(): Rtc {
   const start = () => import('./livekit');

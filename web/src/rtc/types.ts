@@ -73,6 +73,14 @@ export interface CapturedTrack {
   onEnded(listener: () => void): Unsubscribe;
 }
 
+/** What is heard when something happens that one might not see. */
+export type Chime = 'joined' | 'left' | 'message';
+
+export interface Sounds {
+  /** On the speaker of that id, `''` for the system's. Where the browser holds sound back, nothing is heard. */
+  play(chime: Chime, speaker: string): void;
+}
+
 /** Devices outside of a meeting. */
 export interface Devices {
   /** `null` when the browser and the page's origin allow media at all. */

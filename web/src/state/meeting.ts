@@ -7,6 +7,7 @@ import { fragmentOf } from '../crypto/link';
 import {
   DeviceError,
   type CapturedTrack,
+  type Chime,
   type Device,
   type DeviceKind,
   type DisconnectCause,
@@ -29,6 +30,7 @@ import {
   TOPIC,
   type ChatLog,
 } from './chat';
+import { Chimes } from './chimes';
 import type { Message, Refusal } from './messages';
 import { Options } from './options';
 import { initialsOf, NameBook, ordinals, spokenName, tintOf, type Person, type PersonName } from './people';
@@ -93,6 +95,7 @@ export class MeetingModel {
   #connection: RtcConnection;
   #names: NameBook;
   #speakers = new SpeakerMarks();
+  #chimes: Chimes;
   #preferences: Preferences;
   /** Who is known to be here, with the name to announce when they leave; `null` until it is opened. */
   #present = new Map<string, string | null>();
@@ -118,6 +121,7 @@ export class MeetingModel {
     this.#names = new NameBook(admitted.sealer, () => this.#sync());
     this.#preferences = new Preferences(ports.local);
     this.announcer = new Announcer(ports.clock);
+    this.#chimes = new Chimes(ports.clock, ports.sounds, () => options.view.get().sounds);
     this.invitation = ports.address.origin + pathOfRoom(settings.room) + fragmentOf(settings.secret);
     this.view = new Store<MeetingState>({
       room: settings.room,
@@ -278,13 +282,21 @@ export class MeetingModel {
       if (here.has(identity)) continue;
       this.#present.delete(identity);
       this.announcer.left(name ?? this.#spoken({ kind: 'opening' }));
+      this.#ring('left');
     }
     for (const person of people) {
       if (person.isLocal || person.name.kind === 'opening') continue;
       const label = this.#spoken(person.name, person.ordinal);
-      if (!this.#present.has(person.identity)) this.announcer.joined(label);
+      if (!this.#present.has(person.identity)) {
+        this.announcer.joined(label);
+        this.#ring('joined');
+      }
       this.#present.set(person.identity, label);
     }
+  }
+
+  #ring(chime: Chime): void {
+    this.#chimes.ring(chime, this.view.get().selected.speaker);
   }
 
   /** The newest shared screen of somebody else. */
@@ -397,6 +409,7 @@ export class MeetingModel {
       const person = this.view.get().people.find((one) => one.identity === from);
       const name = person ? this.#spoken(person.name, person.ordinal) : this.#spoken(author);
       this.announcer.say({ key: 'announce.chat', args: { name } });
+      this.#ring('message');
     }
   }
 

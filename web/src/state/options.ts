@@ -8,20 +8,32 @@ export type Theme = (typeof THEMES)[number];
 
 export interface OptionsState {
   theme: Theme;
+  /** Whether one hears who comes and goes, and messages. */
+  sounds: boolean;
 }
 
 const THEME = 'konklave.theme';
+const SOUNDS = 'konklave.sounds';
+const OFF = 'off';
 
 export class Options {
   readonly view: Store<OptionsState>;
 
   constructor(private readonly local: Memory) {
     const theme = local.get(THEME);
-    this.view = new Store<OptionsState>({ theme: THEMES.find((known) => known === theme) ?? 'system' });
+    this.view = new Store<OptionsState>({
+      theme: THEMES.find((known) => known === theme) ?? 'system',
+      sounds: local.get(SOUNDS) !== OFF,
+    });
   }
 
   setTheme(theme: Theme): void {
     this.local.set(THEME, theme === 'system' ? null : theme);
     this.view.patch({ theme });
+  }
+
+  setSounds(sounds: boolean): void {
+    this.local.set(SOUNDS, sounds ? null : OFF);
+    this.view.patch({ sounds });
   }
 }

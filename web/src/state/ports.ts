@@ -4,7 +4,7 @@ import type { Api } from '../api/client';
 import type { RandomBytes } from '../crypto/link';
 import type { NameSealer } from '../crypto/name';
 import type { Message } from './messages';
-import type { Devices, Rtc } from '../rtc/types';
+import type { Devices, Rtc, Sounds } from '../rtc/types';
 
 export interface Clock {
   /** Milliseconds since the epoch. */
@@ -35,6 +35,7 @@ export interface Ports {
   api: Api;
   rtc: Rtc;
   devices: Devices;
+  sounds: Sounds;
   clock: Clock;
   random: RandomBytes;
   address: Address;

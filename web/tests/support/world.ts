@@ -223,6 +223,9 @@ export class World {
   opened: FakeTrack[] = [];
   deviceErrors: { microphone?: DeviceError; camera?: DeviceError } = {};
 
+  /** Sounds that were heard, with the speaker where one was chosen. */
+  heard: string[] = [];
+
   path = '/';
   fragment = '';
   claimed = new Set<string>();
@@ -303,6 +306,7 @@ export class World {
         return { microphone: open('microphone', microphone), camera: open('camera', camera) };
       },
     },
+    sounds: { play: (chime, speaker) => void this.heard.push(speaker ? `${chime} ${speaker}` : chime) },
     clock: this.clock,
     random,
     address: {

@@ -55,6 +55,7 @@ export const ICONS = {
   share: [{ d: box(3, 4, 18, 13, 2.5) }, { d: 'M12 13.5V8M9.5 10 12 7.5l2.5 2.5M8.5 20.5h7' }],
   sliders: [{ d: 'M4 7h10M18 7h2M4 17h2M10 17h10' }, { d: circle(16, 7, 2) }, { d: circle(8, 17, 2) }],
   sound: [{ d: 'M4 9.5v5h3.5l4.5 4v-13l-4.5 4zM15.5 9a4.2 4.2 0 0 1 0 6M18 6.5a8 8 0 0 1 0 11' }],
+  'sound-off': [{ d: 'M4 9.5v5h3.5l4.5 4v-13l-4.5 4zM16 9.5l5 5M21 9.5l-5 5' }],
   up: [{ d: 'M7 14l5-5 5 5' }],
 } satisfies Record<string, Shape[]>;
 
