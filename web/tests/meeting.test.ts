@@ -260,6 +260,47 @@ describe('own devices', () => {
     expect(model.settings.microphone.on).toBe(false);
   });
 
+  it('let somebody muted speak for as long as a key is held', async () => {
+    await meet();
+    await model.holdToTalk(true);
+    expect(model.view.get().microphone.on).toBe(true);
+    await model.holdToTalk(false);
+    expect(model.view.get().microphone).toEqual({ on: false, pending: false });
+    expect(model.settings.microphone.on).toBe(false);
+  });
+
+  it('are mute again when the key was let go before the microphone was open', async () => {
+    await meet();
+    const opening = model.holdToTalk(true);
+    await model.holdToTalk(false);
+    await opening;
+    expect(model.view.get().microphone).toEqual({ on: false, pending: false });
+  });
+
+  it('stay on when they were on, whatever is held', async () => {
+    await meet();
+    await model.toggleMicrophone();
+    await model.holdToTalk(true);
+    await model.holdToTalk(false);
+    expect(model.view.get().microphone.on).toBe(true);
+  });
+
+  it('that are switched while the key is held stay as they were switched', async () => {
+    await meet();
+    await model.holdToTalk(true);
+    await model.toggleMicrophone();
+    await model.toggleMicrophone();
+    await model.holdToTalk(false);
+    expect(model.view.get().microphone.on).toBe(true);
+  });
+
+  it('held open only by a key are closed when one joins again', async () => {
+    await meet();
+    await model.holdToTalk(true);
+    connection.emit('disconnected', 'lost');
+    expect(model.settings.microphone.on).toBe(false);
+  });
+
   it('say in words what is wrong', async () => {
     await meet();
     connection.failWith = new DeviceError('camera', 'busy');
@@ -392,6 +433,27 @@ describe('the chat', () => {
       draft: 'Hallo',
       toast: { message: { key: 'chat.not-sent' } },
     });
+  });
+});
+
+describe('a toast', () => {
+  it('goes by itself, but not while somebody is at it', async () => {
+    await meet();
+    await model.copyInvitation();
+    model.holdToast();
+    world.clock.pass(60_000);
+    expect(model.view.get().toast).not.toBeNull();
+    model.releaseToast();
+    world.clock.pass(4999);
+    expect(model.view.get().toast).not.toBeNull();
+    world.clock.pass(1);
+    expect(model.view.get().toast).toBeNull();
+  });
+
+  it('that is gone does not come back', async () => {
+    await meet();
+    model.releaseToast();
+    expect(world.clock.timers).toBe(0);
   });
 });
 

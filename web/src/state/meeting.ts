@@ -107,6 +107,8 @@ export class MeetingModel {
   /** Cancel the timers that are set. */
   #timers: { speakers?: () => void; toast?: () => void; welcome?: () => void } = {};
   #sent = 0;
+  /** The microphone is on, or about to be, for as long as a key is held. */
+  #talking = false;
   #closed = false;
 
   constructor(
@@ -323,7 +325,29 @@ export class MeetingModel {
 
   async #toggle(kind: Input): Promise<void> {
     const state = this.view.get()[kind];
-    if (!state.pending) await this.#switch(kind, !state.on);
+    if (state.pending) return;
+    // Whoever switches while holding the key wants it to stay so.
+    if (kind === 'microphone') this.#talking = false;
+    await this.#switch(kind, !state.on);
+  }
+
+  /** Somebody muted is heard while they hold a key; who is not muted changes nothing by it. */
+  async holdToTalk(held: boolean): Promise<void> {
+    const { on, pending } = this.view.get().microphone;
+    if (held) {
+      if (this.#talking || on || pending) return;
+      this.#talking = true;
+      await this.#switch('microphone', true);
+      if (!this.#talking) await this.#mute();
+    } else if (this.#talking) {
+      this.#talking = false;
+      // Still opening: it is muted as soon as it is open.
+      if (!pending) await this.#mute();
+    }
+  }
+
+  async #mute(): Promise<void> {
+    if (this.view.get().microphone.on) await this.#switch('microphone', false);
   }
 
   async #switch(kind: Input, on: boolean): Promise<void> {
@@ -476,6 +500,15 @@ export class MeetingModel {
     this.#after('toast', TOAST_MS, () => this.dismissToast());
   }
 
+  /** A toast stays while somebody is at it. */
+  holdToast(): void {
+    this.#timers.toast?.();
+  }
+
+  releaseToast(): void {
+    if (this.view.get().toast) this.#after('toast', TOAST_MS, () => this.dismissToast());
+  }
+
   dismissToast(): void {
     this.#timers.toast?.();
     this.view.patch({ toast: null });
@@ -516,6 +549,8 @@ export class MeetingModel {
   #end(cause: DisconnectCause): void {
     if (this.#closed) return;
     this.#closed = true;
+    // Joining again does not open a microphone that was only held open.
+    if (this.#talking) this.settings.microphone.on = false;
     for (const end of this.#ends.splice(0)) end();
     for (const cancel of Object.values(this.#timers)) cancel();
     this.announcer.stop();

@@ -10,10 +10,13 @@ export interface OptionsState {
   theme: Theme;
   /** Whether one hears who comes and goes, and messages. */
   sounds: boolean;
+  /** Whether single keys do something in the meeting. */
+  shortcuts: boolean;
 }
 
 const THEME = 'konklave.theme';
 const SOUNDS = 'konklave.sounds';
+const SHORTCUTS = 'konklave.shortcuts';
 const OFF = 'off';
 
 export class Options {
@@ -24,6 +27,7 @@ export class Options {
     this.view = new Store<OptionsState>({
       theme: THEMES.find((known) => known === theme) ?? 'system',
       sounds: local.get(SOUNDS) !== OFF,
+      shortcuts: local.get(SHORTCUTS) !== OFF,
     });
   }
 
@@ -35,5 +39,10 @@ export class Options {
   setSounds(sounds: boolean): void {
     this.local.set(SOUNDS, sounds ? null : OFF);
     this.view.patch({ sounds });
+  }
+
+  setShortcuts(shortcuts: boolean): void {
+    this.local.set(SHORTCUTS, shortcuts ? null : OFF);
+    this.view.patch({ shortcuts });
   }
 }

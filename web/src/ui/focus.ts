@@ -6,6 +6,12 @@ export function entranceOf(box: HTMLElement): HTMLElement {
   return first?.closest('fieldset')?.querySelector<HTMLElement>('input:checked') ?? first ?? box;
 }
 
+/** Gives the focus back to where it was, if what had it is gone. */
+export function returnFocus(before: Element | null): void {
+  const lost = document.activeElement === document.body;
+  if (lost && before instanceof HTMLElement && before.isConnected) before.focus();
+}
+
 /** Whether the focus moved out of a box; not when the whole page lost it. */
 export function leaves(box: HTMLElement, { relatedTarget }: Pick<FocusEvent, 'relatedTarget'>): boolean {
   return relatedTarget !== null && !box.contains(relatedTarget as Node);
