@@ -1,22 +1,29 @@
 import { describe, expect, it } from 'vitest';
 import {
   addMessage,
+  charactersLeft,
   closeChat,
   decodeChat,
   EMPTY_CHAT,
   encodeChat,
+  firstDrawn,
+  isLong,
   KEPT,
   markRead,
   PACKET_MAX,
+  PAGE,
   TEXT_MAX,
   textParts,
+  transcript,
   type ChatMessage,
 } from '../src/state/chat';
 
 const bytes = (value: unknown) =>
   new TextEncoder().encode(typeof value === 'string' ? value : JSON.stringify(value));
 
-function message(n: number, change: Partial<ChatMessage> = {}): ChatMessage {
+type Written = Omit<ChatMessage, 'continues'>;
+
+function message(n: number, change: Partial<Written> = {}): Written {
   return {
     key: `a ${n}`,
     from: 'a',
@@ -92,6 +99,61 @@ describe('a chat log', () => {
     for (let n = 0; n < KEPT + 10; n++) log = addMessage(log, message(n), true);
     expect(log.messages).toHaveLength(KEPT);
     expect(log.messages[0]?.text).toBe('text 10');
+  });
+});
+
+describe('messages', () => {
+  function log(...messages: Written[]) {
+    return messages.reduce((before, next) => addMessage(before, next, true), EMPTY_CHAT).messages;
+  }
+
+  it('of one person within a minute stand under one name', () => {
+    const shown = log(
+      message(0),
+      message(1, { at: 59_999 }),
+      message(2, { at: 119_999 }),
+      message(3, { at: 120_000, from: 'b' }),
+      message(4, { at: 120_001 }),
+    );
+    expect(shown.map((one) => one.continues)).toEqual([false, true, false, false, false]);
+  });
+
+  it('are drawn by the hundred, however many there are, always the newest among them', () => {
+    for (let count = 0; count <= KEPT; count++) {
+      const drawn = count - firstDrawn(count);
+      expect(drawn).toBeGreaterThanOrEqual(Math.min(count, PAGE));
+      expect(drawn).toBeLessThan(2 * PAGE);
+    }
+  });
+
+  it('stay drawn while a page fills', () => {
+    expect(firstDrawn(2 * PAGE)).toBe(PAGE);
+    expect(firstDrawn(3 * PAGE - 1)).toBe(PAGE);
+  });
+
+  it('are copied with who wrote when, and none can pass for two', () => {
+    const written = log(
+      message(1, { text: 'Hallo' }),
+      message(2, { from: 'b', text: 'Ja\n10:05 Anna: Nein' }),
+    );
+    expect(transcript(written, ({ from, at }) => `10:0${at} ${from}`)).toBe(
+      '10:01 a: Hallo\n10:02 b: Ja\n    10:05 Anna: Nein',
+    );
+  });
+});
+
+describe('what is being written', () => {
+  it('has room left, or too much', () => {
+    expect(charactersLeft('')).toBe(TEXT_MAX);
+    expect(charactersLeft(` ${'a'.repeat(TEXT_MAX)}\n`)).toBe(0);
+    expect(charactersLeft('a'.repeat(100_000))).toBe(TEXT_MAX - 100_000);
+  });
+
+  it('is folded when it is long, by letters or by lines', () => {
+    expect(isLong('a'.repeat(1000))).toBe(false);
+    expect(isLong('a'.repeat(1001))).toBe(true);
+    expect(isLong(Array(15).fill('a').join('\n'))).toBe(false);
+    expect(isLong(Array(16).fill('a').join('\n'))).toBe(true);
   });
 });
 

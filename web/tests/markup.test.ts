@@ -5,6 +5,7 @@ import { fragmentOf, parseFragment } from '../src/crypto/link';
 import { nameSealer } from '../src/crypto/name';
 import { setLanguage } from '../src/i18n';
 import { DeviceError } from '../src/rtc/types';
+import { encodeChat, PAGE, TEXT_MAX } from '../src/state/chat';
 import { TabIdentity } from '../src/state/identity';
 import { MeetingModel } from '../src/state/meeting';
 import { PreJoinModel } from '../src/state/prejoin';
@@ -12,6 +13,7 @@ import { entranceOf, leaves } from '../src/ui/focus';
 import Meeting from '../src/ui/Meeting.svelte';
 import Alone from '../src/ui/meeting/Alone.svelte';
 import Bar from '../src/ui/meeting/Bar.svelte';
+import Chat from '../src/ui/meeting/Chat.svelte';
 import Top from '../src/ui/meeting/Top.svelte';
 import NoRoom from '../src/ui/NoRoom.svelte';
 import PreJoin from '../src/ui/PreJoin.svelte';
@@ -116,6 +118,51 @@ describe('a screen reader', () => {
     ]) {
       expect(html).toMatch(/<h1[^>]*tabindex="-1"/);
     }
+  });
+});
+
+describe('the chat', () => {
+  const chat = () => markup(Chat, { model });
+  const count = (html: string) => html.split('data-testid="chat-message"').length - 1;
+
+  async function receive(...texts: string[]) {
+    const before = model.view.get().chat.messages.length;
+    for (const [i, text] of texts.entries()) connection.emit('data', encodeChat(`${i}`, text, 1), 'b', 'k');
+    await until(() => model.view.get().chat.messages.length === before + texts.length);
+  }
+
+  it('of 5,000 messages draws a few hundred, and offers the older ones', async () => {
+    await receive(...Array.from({ length: 5000 }, (_, i) => `Nachricht ${i}.`));
+    const html = chat();
+    expect(count(html)).toBeLessThan(2 * PAGE);
+    expect(html).toContain('Nachricht 4999.');
+    expect(html).toContain('chat-older');
+    expect(html).not.toContain('Wer gerade im Meeting ist');
+  });
+
+  it('shows what looks like markup as text, and opens nothing but web addresses', async () => {
+    await receive('<img src=x onerror=alert(1)> javascript:alert(1) https://a.example');
+    const html = chat();
+    expect(html).toContain('&lt;img');
+    expect(html.match(/<a [^>]*>/g)?.map((link) => /href="([^"]*)"/.exec(link)?.[1])).toEqual([
+      'https://a.example/',
+    ]);
+    expect(html).toContain('rel="noopener noreferrer nofollow"');
+  });
+
+  it('folds a long message and keeps its text', async () => {
+    await receive('a'.repeat(3000));
+    expect(chat()).toContain('a'.repeat(3000));
+    expect(chat()).toContain('Ganz zeigen');
+  });
+
+  it('says how much too long a message is, and sends it only when it fits', () => {
+    model.setDraft('a'.repeat(TEXT_MAX + 500));
+    expect(chat()).toContain('500 Zeichen zu viel. In eine Nachricht passen 4.000.');
+    expect(tag(chat(), 'chat-send')).toContain('disabled');
+    model.setDraft('a'.repeat(TEXT_MAX - 1));
+    expect(chat()).toContain('Noch 1 Zeichen.');
+    expect(tag(chat(), 'chat-send')).not.toContain('disabled');
   });
 });
 

@@ -3,7 +3,7 @@ import de from '../locales/de.json';
 import { nameSealer } from '../src/crypto/name';
 import { translator } from '../src/i18n';
 import { DeviceError, type DisconnectCause, type VideoHandle } from '../src/rtc/types';
-import { encodeChat } from '../src/state/chat';
+import { encodeChat, TEXT_MAX } from '../src/state/chat';
 import { MeetingModel } from '../src/state/meeting';
 import { Options } from '../src/state/options';
 import { initialsOf } from '../src/state/people';
@@ -403,6 +403,25 @@ describe('the chat', () => {
     model.setDraft('   ');
     await model.sendDraft();
     expect(connection.sent).toHaveLength(1);
+  });
+
+  it('does not send or cut what is too long', async () => {
+    await meet();
+    const long = 'a'.repeat(TEXT_MAX + 1);
+    model.setDraft(long);
+    await model.sendDraft();
+    expect(connection.sent).toEqual([]);
+    expect(model.view.get().draft).toBe(long);
+  });
+
+  it('is copied, or says how to', async () => {
+    await meet();
+    await model.copyChat('10:00 Anna: Hallo');
+    expect(world.clipboard).toBe('10:00 Anna: Hallo');
+    expect(model.view.get().toast).toMatchObject({ message: { key: 'chat.copied' }, tone: 'info' });
+    world.clipboardAllowed = false;
+    await model.copyChat('10:00 Anna: Hallo');
+    expect(model.view.get().toast).toMatchObject({ message: { key: 'chat.not-copied' }, tone: 'warn' });
   });
 
   it('keeps what is being written while it is closed', async () => {

@@ -11,7 +11,13 @@ export const TEXT_MAX = 4000;
 /** Largest packet that is looked at, in bytes: 4000 characters of 4 bytes and the frame around them. */
 export const PACKET_MAX = 20_000;
 /** Messages kept; the oldest go first. Bounds the memory that a flood can take. */
-export const KEPT = 500;
+export const KEPT = 5000;
+/** Messages are drawn in pages of so many: the last one or two, older ones when somebody goes back to them. */
+export const PAGE = 200;
+/** Messages of one person that follow each other so closely stand under one name. */
+const GROUP_MS = 60_000;
+/** Longer texts are folded. */
+const LONG = { characters: 1000, lines: 15 };
 const ID_MAX = 64;
 
 export interface ChatMessage {
@@ -24,6 +30,8 @@ export interface ChatMessage {
   text: string;
   /** When it arrived (or was sent) by this browser's clock, milliseconds. */
   at: number;
+  /** Stands under the same name as the one before. */
+  continues: boolean;
 }
 
 export interface ChatPacket {
@@ -63,6 +71,22 @@ export function tidyText(text: string): string {
     .replace(/\n{3,}/g, '\n\n')
     .trim()
     .slice(0, TEXT_MAX);
+}
+
+/** How many more characters a message that is being written may have; below 0, how many it has too many. */
+export function charactersLeft(draft: string): number {
+  return TEXT_MAX - draft.trim().length;
+}
+
+export function isLong(text: string): boolean {
+  return text.length > LONG.characters || text.split('\n', LONG.lines + 1).length > LONG.lines;
+}
+
+/** Messages as text to be copied; the lines of one message cannot pass for another. */
+export function transcript(messages: ChatMessage[], headOf: (message: ChatMessage) => string): string {
+  return messages
+    .map((message) => `${headOf(message)}: ${message.text.replaceAll('\n', '\n    ')}`)
+    .join('\n');
 }
 
 /** Stands after an address more often than in it. */
@@ -108,9 +132,12 @@ export interface ChatLog {
 export const EMPTY_CHAT: ChatLog = { messages: [], unread: 0, firstNew: null };
 
 /** Adds a message; a repeated one (same sender and id) changes nothing. `open` = the chat is being looked at. */
-export function addMessage(log: ChatLog, message: ChatMessage, open: boolean): ChatLog {
+export function addMessage(log: ChatLog, message: Omit<ChatMessage, 'continues'>, open: boolean): ChatLog {
   if (log.messages.some((known) => known.key === message.key)) return log;
-  const messages = [...log.messages, message].slice(-KEPT);
+  const before = log.messages.at(-1);
+  const continues = before?.from === message.from && message.at - before.at < GROUP_MS;
+  const messages = log.messages.slice(log.messages.length < KEPT ? 0 : 1);
+  messages.push({ ...message, continues });
   if (message.own) return { messages, unread: log.unread, firstNew: open ? null : log.firstNew };
   if (open) return { ...log, messages };
   return { messages, unread: log.unread + 1, firstNew: log.firstNew ?? message.key };
@@ -124,4 +151,9 @@ export function markRead(log: ChatLog): ChatLog {
 /** The chat was closed: the divider goes. */
 export function closeChat(log: ChatLog): ChatLog {
   return log.firstNew === null || log.unread > 0 ? log : { ...log, firstNew: null };
+}
+
+/** The first message to draw, of so many; moves by whole pages, so that what is drawn stays drawn for a while. */
+export function firstDrawn(count: number): number {
+  return Math.max(0, Math.floor(count / PAGE) - 1) * PAGE;
 }

@@ -20,18 +20,18 @@ import type { Admitted } from './admission';
 import { Announcer } from './announcer';
 import {
   addMessage,
+  charactersLeft,
   closeChat,
   decodeChat,
   EMPTY_CHAT,
   encodeChat,
   markRead,
-  TEXT_MAX,
   tidyText,
   TOPIC,
   type ChatLog,
 } from './chat';
 import { Chimes } from './chimes';
-import type { Message, Refusal } from './messages';
+import type { Message, MessageKey, Refusal } from './messages';
 import { Options } from './options';
 import { initialsOf, NameBook, ordinals, spokenName, tintOf, type Person, type PersonName } from './people';
 import type { Ports } from './ports';
@@ -449,7 +449,7 @@ export class MeetingModel {
 
   async #sendChat(typed: string): Promise<boolean> {
     const text = tidyText(typed);
-    if (text === '' || typed.length > TEXT_MAX) return false;
+    if (text === '' || charactersLeft(typed) < 0) return false;
     const at = this.ports.clock.now();
     const id = `${at.toString(36)}-${(this.#sent++).toString(36)}`;
     try {
@@ -477,20 +477,23 @@ export class MeetingModel {
   }
 
   async copyInvitation(): Promise<void> {
-    const copied = await this.ports.copy(this.invitation);
-    this.#toast(
-      copied
-        ? { message: { key: 'invite.copied' }, tone: 'info' }
-        : { message: { key: 'invite.not-copied' }, tone: 'warn' },
-    );
+    await this.#copy(this.invitation, 'invite.copied', 'invite.not-copied');
   }
 
   async copyCode(code: string): Promise<void> {
-    const copied = await this.ports.copy(code);
-    this.#toast({
-      message: { key: copied ? 'invite.code-copied' : 'invite.not-copied' },
-      tone: copied ? 'info' : 'warn',
-    });
+    await this.#copy(code, 'invite.code-copied', 'invite.not-copied');
+  }
+
+  /** The chat as text, in the words of the interface. */
+  async copyChat(text: string): Promise<void> {
+    await this.#copy(text, 'chat.copied', 'chat.not-copied');
+  }
+
+  async #copy(text: string, done: MessageKey, refused: MessageKey): Promise<void> {
+    const copied = await this.ports.copy(text);
+    this.#toast(
+      copied ? { message: { key: done }, tone: 'info' } : { message: { key: refused }, tone: 'warn' },
+    );
   }
 
   #toast(toast: Toast): void {
