@@ -14,10 +14,11 @@ import Meeting from '../src/ui/Meeting.svelte';
 import Alone from '../src/ui/meeting/Alone.svelte';
 import Bar from '../src/ui/meeting/Bar.svelte';
 import Chat from '../src/ui/meeting/Chat.svelte';
+import People from '../src/ui/meeting/People.svelte';
 import Top from '../src/ui/meeting/Top.svelte';
 import NoRoom from '../src/ui/NoRoom.svelte';
 import PreJoin from '../src/ui/PreJoin.svelte';
-import { FakeConnection, random, until, World } from './support/world';
+import { FakeConnection, participant, random, until, World } from './support/world';
 
 const SECRET = 'K7F3Q9XM2B8DW5TZ6C4N';
 const nothing = () => undefined;
@@ -163,6 +164,31 @@ describe('the chat', () => {
     model.setDraft('a'.repeat(TEXT_MAX - 1));
     expect(chat()).toContain('Noch 1 Zeichen.');
     expect(tag(chat(), 'chat-send')).not.toContain('disabled');
+  });
+});
+
+describe('the people', () => {
+  it('can be searched from eight on', async () => {
+    connection.now(...Array.from({ length: 6 }, (_, i) => participant(`p${i}`)));
+    await until(() => model.view.get().people.length === 7);
+    expect(markup(People, { model })).not.toContain('people-search');
+    connection.now(...Array.from({ length: 7 }, (_, i) => participant(`p${i}`)));
+    const html = markup(People, { model });
+    expect(html).toContain('people-search');
+    expect(html).toContain('Personen (8)');
+  });
+
+  it('are listed with what they do', async () => {
+    const open = { muted: false, video: { attach: () => () => undefined } };
+    const speaking = participant('p', { microphone: open, screen: open, speaking: true });
+    connection.now(speaking);
+    world.clock.pass(300);
+    const html = markup(People, { model });
+    expect(html).toContain('spricht');
+    expect(html).toContain('teilt den Bildschirm');
+    expect(html).toContain('ohne Bild');
+    connection.now({ ...speaking, microphone: { muted: true, video: null } });
+    expect(markup(People, { model })).not.toContain('spricht');
   });
 });
 

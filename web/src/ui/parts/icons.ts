@@ -51,6 +51,7 @@ export const ICONS = {
   ],
   previous: [{ d: 'M14 7l-5 5 5 5' }],
   refresh: [{ d: 'M20 11a8 8 0 0 0-14.3-4L4 9M4 4v5h5M4 13a8 8 0 0 0 14.3 4l1.7-2M20 20v-5h-5' }],
+  search: [{ d: circle(10.5, 10.5, 6.5) }, { d: 'M15.5 15.5 21 21' }],
   send: [{ d: 'M12 19V5M6 11l6-6 6 6' }],
   share: [{ d: box(3, 4, 18, 13, 2.5) }, { d: 'M12 13.5V8M9.5 10 12 7.5l2.5 2.5M8.5 20.5h7' }],
   sliders: [{ d: 'M4 7h10M18 7h2M4 17h2M10 17h10' }, { d: circle(16, 7, 2) }, { d: circle(8, 17, 2) }],
