@@ -350,6 +350,49 @@ describe('own devices', () => {
     expect(toasts).toHaveLength(1);
   });
 
+  it('that are plugged in and out are told', async () => {
+    const [laptop, studio] = (['Laptop', 'Studio'] as const).map(
+      (label) => ({ id: label, kind: 'microphone', label }) as const,
+    );
+    if (!laptop || !studio) throw new Error('no devices');
+    world.devices = [laptop];
+    await meet();
+    await until(() => model.view.get().devices.length === 1);
+    world.plug(laptop, studio);
+    await until(() => model.view.get().toast !== null);
+    expect(model.view.get().toast?.message).toEqual({ key: 'device.plugged', args: { devices: 'Studio' } });
+    model.dismissToast();
+    world.plug(laptop);
+    await until(() => model.view.get().toast !== null);
+    expect(model.view.get().toast?.message.key).toBe('device.unplugged');
+  });
+
+  it('that the system changes are told, those one chooses are not', async () => {
+    world.devices = ['Laptop', 'Headset'].map((label) => ({ id: label, kind: 'speaker', label }));
+    await meet();
+    await until(() => model.view.get().devices.length === 2);
+    connection.switchDevice = async () => connection.emit('deviceChanged', 'speaker', 'Headset');
+    await model.choose('speaker', 'Headset');
+    expect(model.view.get().toast).toBeNull();
+    connection.emit('deviceChanged', 'speaker', 'Laptop');
+    await until(() => model.view.get().toast !== null);
+    expect(model.view.get()).toMatchObject({
+      selected: { speaker: 'Laptop' },
+      toast: { message: { key: 'device.now-speaker', args: { device: 'Laptop' } } },
+    });
+  });
+
+  it('that come do not hide a trouble', async () => {
+    world.devices = [{ id: 'a', kind: 'camera', label: 'Webcam' }];
+    await meet();
+    await until(() => model.view.get().devices.length === 1);
+    connection.failWith = new DeviceError('camera', 'busy');
+    await model.toggleCamera();
+    world.plug();
+    await until(() => model.view.get().devices.length === 0);
+    expect(model.view.get().toast?.message.key).toBe('device.camera-busy');
+  });
+
   it('chosen in the meeting are remembered', async () => {
     await meet();
     await model.choose('microphone', 'mic-2');

@@ -31,6 +31,7 @@ import {
   type ChatLog,
 } from './chat';
 import { Chimes } from './chimes';
+import { DeviceNews } from './device-news';
 import type { Message, MessageKey, Refusal } from './messages';
 import { Options } from './options';
 import { initialsOf, NameBook, ordinals, spokenName, tintOf, type Person, type PersonName } from './people';
@@ -96,6 +97,9 @@ export class MeetingModel {
   #names: NameBook;
   #speakers = new SpeakerMarks();
   #chimes: Chimes;
+  #deviceNews = new DeviceNews();
+  /** What the person is choosing another device for. */
+  #choosing: DeviceKind | null = null;
   #preferences: Preferences;
   /** Who is known to be here, with the name to announce when they leave; `null` until it is opened. */
   #present = new Map<string, string | null>();
@@ -153,8 +157,8 @@ export class MeetingModel {
       on('disconnected', (cause) => this.#end(cause)),
       on('data', (payload, from, topic) => void this.#data(payload, from, topic)),
       on('soundBlocked', (soundBlocked) => this.view.patch({ soundBlocked })),
-      on('deviceChanged', (kind, id) => this.#selected(kind, id)),
-      ports.devices.onChange(() => void this.#listDevices()),
+      on('deviceChanged', (kind, id) => void this.#deviceChanged(kind, id)),
+      ports.devices.onChange(() => void this.#devicesPlugged()),
     );
     this.#seen = this.#connection.participants();
     for (const participant of this.#seen) {
@@ -162,7 +166,7 @@ export class MeetingModel {
     }
     if (this.#connection.state.phase === 'reconnecting') this.#reconnecting(this.#connection.state.attempt);
     this.#sync();
-    void this.#listDevices();
+    void this.#firstDevices();
   }
 
   /** Hands the devices that were open before joining to the meeting, if it did not end before it was shown. */
@@ -385,9 +389,36 @@ export class MeetingModel {
     if (refusal) this.#toast({ message: refusal, tone: 'warn' });
   }
 
-  async #listDevices(): Promise<void> {
+  async #listDevices(): Promise<Message | null> {
     const devices = await this.ports.devices.list();
     if (!this.#closed) this.view.patch({ devices });
+    return this.#deviceNews.update(devices);
+  }
+
+  async #firstDevices(): Promise<void> {
+    await this.#listDevices();
+    const { microphone, camera, speaker } = this.view.get().selected;
+    this.#deviceNews.use('microphone', microphone);
+    this.#deviceNews.use('camera', camera);
+    this.#deviceNews.use('speaker', speaker);
+  }
+
+  async #devicesPlugged(): Promise<void> {
+    this.#tell(await this.#listDevices());
+  }
+
+  /** Another device is in use. Whoever chose it themselves knows. */
+  async #deviceChanged(kind: DeviceKind, id: string): Promise<void> {
+    const chosen = this.#choosing === kind;
+    this.#selected(kind, id);
+    await this.#listDevices();
+    const news = this.#deviceNews.use(kind, id);
+    if (!chosen) this.#tell(news);
+  }
+
+  /** News of devices; never in the place of a trouble. */
+  #tell(message: Message | null): void {
+    if (message && this.view.get().toast?.tone !== 'warn') this.#toast({ message, tone: 'info' });
   }
 
   #selected(kind: DeviceKind, id: string): void {
@@ -398,11 +429,15 @@ export class MeetingModel {
     this.#preferences.rememberDevice(kind, id);
     if (kind === 'speaker') this.settings.speaker = id;
     else this.settings[kind].id = id;
+    this.#choosing = kind;
     try {
       await this.#connection.switchDevice(kind, id);
       this.#selected(kind, id);
+      this.#deviceNews.use(kind, id);
     } catch (error) {
       if (error instanceof DeviceError) this.#problem(error);
+    } finally {
+      this.#choosing = null;
     }
   }
 

@@ -234,11 +234,18 @@ export class World {
   clipboard: string | null = null;
   clipboardAllowed = true;
   #addressListeners: (() => void)[] = [];
+  #deviceListeners: (() => void)[] = [];
 
   get connection(): FakeConnection {
     const last = this.connections.at(-1);
     if (!last) throw new Error('nobody connected');
     return last;
+  }
+
+  /** Devices are plugged in or out: these are there now. */
+  plug(...devices: Device[]): void {
+    this.devices = devices;
+    for (const listener of this.#deviceListeners) listener();
   }
 
   /** The person types an address, or goes back. */
@@ -293,7 +300,12 @@ export class World {
       canShareScreen: () => true,
       canChooseSpeaker: () => true,
       list: async () => this.devices,
-      onChange: () => () => undefined,
+      onChange: (listener) => {
+        this.#deviceListeners.push(listener);
+        return () => {
+          this.#deviceListeners = this.#deviceListeners.filter((other) => other !== listener);
+        };
+      },
       open: async ({ microphone, camera }) => {
         const open = (kind: 'microphone' | 'camera', id: string | null) => {
           if (id === null) return undefined;
