@@ -9,7 +9,7 @@ import { encodeChat, PAGE, TEXT_MAX } from '../src/state/chat';
 import { TabIdentity } from '../src/state/identity';
 import { MeetingModel } from '../src/state/meeting';
 import { PreJoinModel } from '../src/state/prejoin';
-import { entranceOf, leaves } from '../src/ui/focus';
+import { entranceOf, leaves, returnFocus } from '../src/ui/focus';
 import Meeting from '../src/ui/Meeting.svelte';
 import Alone from '../src/ui/meeting/Alone.svelte';
 import Bar from '../src/ui/meeting/Bar.svelte';
@@ -122,6 +122,16 @@ describe('a screen reader', () => {
   });
 });
 
+describe('the bar of a phone', () => {
+  it('takes no focus while a panel lies over it', () => {
+    const bar = (phone: boolean) => markup(Bar, { model, phone, onshortcuts: nothing });
+    expect(bar(true)).not.toContain(' inert');
+    model.openPanel('chat');
+    expect(bar(true)).toMatch(/<footer[^>]* inert/);
+    expect(bar(false)).not.toContain(' inert');
+  });
+});
+
 describe('the chat', () => {
   const chat = () => markup(Chat, { model });
   const count = (html: string) => html.split('data-testid="chat-message"').length - 1;
@@ -208,6 +218,45 @@ describe('pre-join', () => {
 });
 
 describe('the focus', () => {
+  /** A page on which `active` has the focus, and its heading. */
+  class Element {
+    focused = false;
+    constructor(readonly isConnected = true) {}
+    focus() {
+      this.focused = true;
+    }
+  }
+  function page(active: 'body' | 'elsewhere') {
+    const heading = new Element();
+    vi.stubGlobal('HTMLElement', Element);
+    vi.stubGlobal('document', {
+      ...document,
+      body: 'body',
+      activeElement: active,
+      querySelector: () => heading,
+    });
+    return heading;
+  }
+
+  it('goes back to where it was, or to the heading if that is gone', () => {
+    const heading = page('body');
+    const [button, gone] = [new Element(), new Element(false)];
+    returnFocus(button as never);
+    expect([button.focused, heading.focused]).toEqual([true, false]);
+    returnFocus(gone as never);
+    expect([gone.focused, heading.focused]).toEqual([false, true]);
+  });
+
+  it('stays where somebody put it meanwhile, or where nothing had it', () => {
+    const button = new Element();
+    page('elsewhere');
+    returnFocus(button as never);
+    expect(button.focused).toBe(false);
+    const heading = page('body');
+    returnFocus(null);
+    expect(heading.focused).toBe(false);
+  });
+
   /** A box that begins with `first`. */
   function box(first: unknown = null): HTMLElement {
     return {

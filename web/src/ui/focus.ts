@@ -6,10 +6,11 @@ export function entranceOf(box: HTMLElement): HTMLElement {
   return first?.closest('fieldset')?.querySelector<HTMLElement>('input:checked') ?? first ?? box;
 }
 
-/** Gives the focus back to where it was, if what had it is gone. */
+/** Gives the focus back to where it was, if nothing has it; to the heading, if that place is gone. */
 export function returnFocus(before: Element | null): void {
-  const lost = document.activeElement === document.body;
-  if (lost && before instanceof HTMLElement && before.isConnected) before.focus();
+  if (!before || document.activeElement !== document.body) return;
+  const place = before.isConnected ? before : document.querySelector('h1');
+  if (place instanceof HTMLElement) place.focus();
 }
 
 /** Whether the focus moved out of a box; not when the whole page lost it. */
