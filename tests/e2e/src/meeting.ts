@@ -1,5 +1,6 @@
 /** The test object of every scenario: one server for a file's tests, and people who come with their own browsers. */
 import { test as base } from '@playwright/test';
+import { Crowd } from './crowd.ts';
 import { lookFiles, type Look, type MediaFiles } from './media.ts';
 import { Person } from './person.ts';
 import { Server } from './server.ts';
@@ -23,6 +24,8 @@ export interface People {
     options?: Omit<WindowOptions, 'media'> & { media?: MediaFiles },
   ): Promise<Person<ChromiumWindow>>;
   firefox(name: string): Promise<Person>;
+  /** People without browsers, who have this invitation. */
+  crowd(link: string): Promise<Crowd>;
   /** The first person starts a meeting of this name from the start page; all others come by the link. */
   meet(room: string, ...people: Person[]): Promise<string>;
   /** Closes somebody's browser before the test ends, with the same check. */
@@ -42,6 +45,7 @@ export const test = base.extend<{ people: People }, { server: Server }>({
   ],
   people: async ({ server }, use, testInfo) => {
     const all: Person[] = [];
+    const crowds: Crowd[] = [];
     const add = <P extends Person>(person: P) => {
       all.push(person);
       return person;
@@ -52,6 +56,11 @@ export const test = base.extend<{ people: People }, { server: Server }>({
         return add(new Person(name, await openChromium({ ...options, media }), LOOKS[name]));
       },
       firefox: async (name) => add(new Person(name, await openFirefox(), undefined)),
+      crowd: async (link) => {
+        const crowd = await Crowd.of(link);
+        crowds.push(crowd);
+        return crowd;
+      },
       meet: async (room, first, ...others) => {
         if (!first) throw new Error('a meeting needs somebody');
         await first.window.open(`${server.origin}/`);
@@ -76,7 +85,10 @@ export const test = base.extend<{ people: People }, { server: Server }>({
         for (const person of all) await person.wasQuiet(server.origin);
       }
     } finally {
-      await Promise.all(all.map((person) => person.window.close()));
+      await Promise.all([
+        ...all.map((person) => person.window.close()),
+        ...crowds.map((crowd) => crowd.end()),
+      ]);
     }
   },
 });

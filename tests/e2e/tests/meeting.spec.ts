@@ -1,4 +1,5 @@
 import { expect, LOOKS, test } from '../src/meeting.ts';
+import { testId } from '../src/person.ts';
 import { until } from '../src/until.ts';
 
 test('two people see and hear each other', async ({ people }) => {
@@ -44,6 +45,35 @@ test('muting and camera off reach the others, and back on', async ({ people }) =
   await ada.press('toggle-camera');
   await ben.sees('tile', { name: 'Ada', muted: 'false', video: 'true' });
   await ben.seesAndHears(ada);
+});
+
+test('a picture is attached once, whatever happens in the meeting', async ({ people }) => {
+  const [ada, ben] = [await people.chromium('Ada'), await people.chromium('Ben')];
+  await people.meet('calm', ada, ben);
+  await ada.seesPictureOf(ben);
+  // An element that is emptied shows nothing until its next frame. The count is gone with the element.
+  const emptied = () =>
+    ada.window.evaluate((selector) => {
+      const video = document.querySelector<HTMLVideoElement>(selector);
+      if (video && !video.dataset.emptied) {
+        video.dataset.emptied = '0';
+        video.addEventListener('emptied', () => {
+          video.dataset.emptied = String(Number(video.dataset.emptied) + 1);
+        });
+        return 'watched';
+      }
+      return video?.dataset.emptied;
+    }, ada.video(ben));
+  expect(await emptied()).toBe('watched');
+  for (const muted of ['true', 'false', 'true', 'false', 'true', 'false']) {
+    await ben.press('toggle-mic');
+    await ada.sees('tile', { name: 'Ben', muted });
+  }
+  await ben.press('toggle-chat');
+  await ben.window.fill(testId('chat-input'), 'hello');
+  await ben.press('chat-send');
+  await expect.poll(() => ada.attribute('toggle-chat', 'data-unread')).toBe('1');
+  expect(await emptied()).toBe('0');
 });
 
 test('chat reaches everybody, and each message once', async ({ people }) => {
