@@ -62,7 +62,9 @@ async function copy(text: string): Promise<boolean> {
   }
 }
 
-export function browserPorts(parts: Pick<Ports, 'api' | 'rtc' | 'devices' | 'sounds'>): Ports {
+export function browserPorts(
+  parts: Pick<Ports, 'api' | 'rtc' | 'devices' | 'sounds' | 'loadMeeting'>,
+): Ports {
   return {
     ...parts,
     clock: {

@@ -7,6 +7,7 @@ import { preferredLanguage, setLanguage } from './i18n';
 import { browserDevices, browserSounds, liveKitRtc } from './rtc';
 import { AppModel } from './state/app';
 import App from './ui/App.svelte';
+import { loadMeeting } from './ui/screens';
 import { showTheme } from './ui/theme';
 import './ui/styles/tokens.css';
 import './ui/styles/base.css';
@@ -16,7 +17,7 @@ await setLanguage(preferredLanguage());
 
 const devices = browserDevices();
 const app = new AppModel(
-  browserPorts({ api: apiClient(), rtc: liveKitRtc(), devices, sounds: browserSounds() }),
+  browserPorts({ api: apiClient(), rtc: liveKitRtc(), devices, sounds: browserSounds(), loadMeeting }),
 );
 app.options.view.subscribe(({ theme }) => showTheme(theme));
 const target = document.getElementById('app');

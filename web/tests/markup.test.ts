@@ -9,7 +9,6 @@ import { encodeChat, PAGE, TEXT_MAX } from '../src/state/chat';
 import { TabIdentity } from '../src/state/identity';
 import { MeetingModel } from '../src/state/meeting';
 import { PreJoinModel } from '../src/state/prejoin';
-import { entranceOf, leaves, returnFocus } from '../src/ui/focus';
 import Meeting from '../src/ui/Meeting.svelte';
 import Alone from '../src/ui/meeting/Alone.svelte';
 import Bar from '../src/ui/meeting/Bar.svelte';
@@ -17,8 +16,11 @@ import Chat from '../src/ui/meeting/Chat.svelte';
 import People from '../src/ui/meeting/People.svelte';
 import Top from '../src/ui/meeting/Top.svelte';
 import NoRoom from '../src/ui/NoRoom.svelte';
+import { phone } from '../src/ui/phone';
 import PreJoin from '../src/ui/PreJoin.svelte';
 import { FakeConnection, participant, random, until, World } from './support/world';
+
+vi.mock('../src/ui/phone', () => ({ phone: { current: false } }));
 
 const SECRET = 'K7F3Q9XM2B8DW5TZ6C4N';
 const nothing = () => undefined;
@@ -45,6 +47,7 @@ beforeAll(async () => {
 });
 
 beforeEach(async () => {
+  Object.assign(phone, { current: false });
   world = new World();
   connection = new FakeConnection('me');
   const sealer = await nameSealer(SECRET, 'test', random);
@@ -65,8 +68,6 @@ beforeEach(async () => {
 
 describe('the invitation of somebody alone', () => {
   it('gives way while the connection is away, when nobody knows who is there', () => {
-    vi.stubGlobal('innerWidth', 1440);
-    vi.stubGlobal('innerHeight', 900);
     expect(markup(Meeting, { model })).toContain('alone-copy-invite');
     connection.break();
     const html = markup(Meeting, { model });
@@ -122,13 +123,19 @@ describe('a screen reader', () => {
   });
 });
 
-describe('the bar of a phone', () => {
-  it('takes no focus while a panel lies over it', () => {
-    const bar = (phone: boolean) => markup(Bar, { model, phone, onshortcuts: nothing });
-    expect(bar(true)).not.toContain(' inert');
+describe('a sheet on a phone', () => {
+  const inert = () =>
+    [...markup(Meeting, { model }).matchAll(/<(header|main|section|footer)[^>]* inert/g)].map(
+      ([, tag]) => tag,
+    );
+
+  it('takes everything under it from the focus, but not what is said above it', () => {
     model.openPanel('chat');
-    expect(bar(true)).toMatch(/<footer[^>]* inert/);
-    expect(bar(false)).not.toContain(' inert');
+    expect(inert()).toEqual([]);
+    Object.assign(phone, { current: true });
+    expect(inert()).toEqual(['header', 'main', 'footer']);
+    model.openPanel(null);
+    expect(inert()).toEqual([]);
   });
 });
 
@@ -214,71 +221,5 @@ describe('pre-join', () => {
     const html = markup(PreJoin, { model: prejoin, canChooseSpeaker: true, onhome: nothing });
     expect(html).toContain('Ein anderes Programm benutzt die Kamera.');
     expect(html).toContain('Noch einmal versuchen');
-  });
-});
-
-describe('the focus', () => {
-  /** A page on which `active` has the focus, and its heading. */
-  class Element {
-    focused = false;
-    constructor(readonly isConnected = true) {}
-    focus() {
-      this.focused = true;
-    }
-  }
-  function page(active: 'body' | 'elsewhere') {
-    const heading = new Element();
-    vi.stubGlobal('HTMLElement', Element);
-    vi.stubGlobal('document', {
-      ...document,
-      body: 'body',
-      activeElement: active,
-      querySelector: () => heading,
-    });
-    return heading;
-  }
-
-  it('goes back to where it was, or to the heading if that is gone', () => {
-    const heading = page('body');
-    const [button, gone] = [new Element(), new Element(false)];
-    returnFocus(button as never);
-    expect([button.focused, heading.focused]).toEqual([true, false]);
-    returnFocus(gone as never);
-    expect([gone.focused, heading.focused]).toEqual([false, true]);
-  });
-
-  it('stays where somebody put it meanwhile, or where nothing had it', () => {
-    const button = new Element();
-    page('elsewhere');
-    returnFocus(button as never);
-    expect(button.focused).toBe(false);
-    const heading = page('body');
-    returnFocus(null);
-    expect(heading.focused).toBe(false);
-  });
-
-  /** A box that begins with `first`. */
-  function box(first: unknown = null): HTMLElement {
-    return {
-      querySelector: () => first,
-      contains: (node: unknown) => node === 'inside',
-    } as never;
-  }
-
-  it('goes to what can be used first, in a group to what is chosen, else to the box', () => {
-    const button = { closest: () => null };
-    expect(entranceOf(box(button))).toBe(button);
-    const inGroup = (chosen: unknown) => ({ closest: () => ({ querySelector: () => chosen }) });
-    expect(entranceOf(box(inGroup('chosen')))).toBe('chosen');
-    const nothingChosen = inGroup(null);
-    expect(entranceOf(box(nothingChosen))).toBe(nothingChosen);
-    const empty = box();
-    expect(entranceOf(empty)).toBe(empty);
-  });
-
-  it('leaves a box for what is outside, not when the page loses it', () => {
-    expect(leaves(box(), { relatedTarget: 'outside' as never })).toBe(true);
-    expect(leaves(box(), { relatedTarget: 'inside' as never })).toBe(false);
-    expect(leaves(box(), { relatedTarget: null })).toBe(false);
   });
 });

@@ -303,6 +303,21 @@ describe('joining', () => {
   });
 });
 
+describe('a page of which a part cannot be loaded', () => {
+  it('says so before anything is connected, and joins once it can be', async () => {
+    world.complete = false;
+    const model = open(fragmentOf(SECRET));
+    await ready(model);
+    model.setName('Anna');
+    await model.join();
+    expect(model.view.get()).toMatchObject({ joining: false, refusal: { key: 'error.not-loaded' } });
+    expect(world.joins).toEqual([]);
+    world.complete = true;
+    await model.join();
+    expect(joined).toHaveLength(1);
+  });
+});
+
 describe('devices', () => {
   it('are opened together, with what was chosen last', async () => {
     world.local.set('konklave.camera', 'cam-2');

@@ -36,6 +36,8 @@ export interface Ports {
   rtc: Rtc;
   devices: Devices;
   sounds: Sounds;
+  /** Loads what shows a meeting; rejects if it cannot be had. */
+  loadMeeting(): Promise<unknown>;
   clock: Clock;
   random: RandomBytes;
   address: Address;

@@ -123,11 +123,17 @@ export class PreJoinModel {
       joining: false,
       refusal: null,
     });
-    void ports.rtc.preload();
+    void this.#preload();
     this.#ended.push(ports.devices.onChange(() => void this.#listDevices()));
     const { microphone, camera } = this.view.get();
     void this.#ask({ microphone: microphone.id, camera: camera.id });
     if (!fragment || target.fresh) void this.askWhetherRunning();
+  }
+
+  /** What joining needs, one after the other; whatever fails is tried again, and reported, when joining. */
+  async #preload(): Promise<void> {
+    await this.ports.rtc.preload();
+    await this.ports.loadMeeting().catch(() => undefined);
   }
 
   /**
@@ -299,6 +305,12 @@ export class PreJoinModel {
     }
     this.#preferences.rememberName(name);
     this.view.patch({ joining: true, refusal: null, codeProblem: null });
+    try {
+      await this.ports.loadMeeting();
+    } catch {
+      this.view.patch({ joining: false, refusal: { code: 'not-loaded', key: 'error.not-loaded' } });
+      return;
+    }
     try {
       const admitted = await admit(this.ports, this.identities, {
         room: normaliseRoom(state.room),

@@ -233,6 +233,8 @@ export class World {
   local = new Map<string, string>();
   clipboard: string | null = null;
   clipboardAllowed = true;
+  /** Whether the page's parts can be loaded. */
+  complete = true;
   #addressListeners: (() => void)[] = [];
   #deviceListeners: (() => void)[] = [];
 
@@ -317,6 +319,9 @@ export class World {
         };
         return { microphone: open('microphone', microphone), camera: open('camera', camera) };
       },
+    },
+    loadMeeting: async () => {
+      if (!this.complete) throw new TypeError('Failed to fetch');
     },
     sounds: { play: (chime, speaker) => void this.heard.push(speaker ? `${chime} ${speaker}` : chime) },
     clock: this.clock,
