@@ -14,7 +14,8 @@ const TAG: usize = 16;
 /// One key per destination, as in a meeting.
 pub(crate) struct Floor {
     destinations: Vec<(SocketAddr, LessSafeKey)>,
-    payload: Vec<u8>,
+    /// As many different ones as arrive together, so that they lie where those lie in the cache.
+    payloads: Vec<Vec<u8>>,
     sequence: u64,
 }
 
@@ -26,7 +27,7 @@ impl Floor {
         };
         let destinations =
             addresses.iter().map(|address| Ok((*address, key()?))).collect::<Result<_, Unspecified>>()?;
-        Ok(Self { destinations, payload: vec![0x5a; payload], sequence: 0 })
+        Ok(Self { destinations, payloads: vec![vec![0x5a; payload]; crate::ARRIVING], sequence: 0 })
     }
 
     /// Seals `burst` packets for every destination; returns how many.
@@ -35,7 +36,8 @@ impl Floor {
         self.sequence += burst as u64;
         for (address, key) in &self.destinations {
             for sequence in first..self.sequence {
-                batch.push(*address, None, |out| seal(key, sequence, &self.payload, out))?;
+                let payload = &self.payloads[sequence as usize % self.payloads.len()];
+                batch.push(*address, None, |out| seal(key, sequence, payload, out))?;
             }
         }
         Ok(burst * self.destinations.len())

@@ -60,6 +60,8 @@ pub(crate) struct Meeting {
     /// Datagrams of the next round, in order of arrival: publisher and bytes.
     arriving: Vec<(usize, Vec<u8>)>,
     refused: u64,
+    /// Kept between rounds, as a worker keeps its own.
+    batch: SendBatch,
     /// Which publisher's picture comes next.
     turn: usize,
 }
@@ -89,6 +91,7 @@ impl Meeting {
             rng,
             arriving: Vec::new(),
             refused: 0,
+            batch: SendBatch::new(),
             turn: 0,
         };
         for (number, address) in publishers.iter().enumerate() {
@@ -291,7 +294,7 @@ impl Meeting {
     /// Hands in what is prepared, picture by picture, polls after each, and gives every batch to `leave`.
     /// Returns the number of sealed datagrams that are forwarded media (by their length).
     pub(crate) fn run(&mut self, mut leave: impl FnMut(&SendBatch)) -> usize {
-        let mut batch = SendBatch::new();
+        let mut batch = std::mem::take(&mut self.batch);
         let mut forwarded = 0;
         let mut arriving = std::mem::take(&mut self.arriving);
         for picture in arriving.chunks_mut(BURST) {
@@ -313,6 +316,7 @@ impl Meeting {
             batch.clear();
         }
         self.arriving = arriving;
+        self.batch = batch;
         forwarded
     }
 

@@ -8,6 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
+use foldhash::fast::FixedState;
 use protocol::ids::{RoomName, RoomSid, SessionId};
 use protocol::livekit;
 use slab::Slab;
@@ -33,10 +34,10 @@ pub struct Sfu {
     by_name: HashMap<RoomName, usize>,
     by_session: HashMap<SessionId, Address>,
     by_ufrag: HashMap<String, Address>,
-    by_address: HashMap<SocketAddr, Address>,
+    /// Looked up for every packet, so its hash is a quick one, with a seed that nobody outside knows. Only
+    /// addresses that passed an authenticated check are in it.
+    by_address: HashMap<SocketAddr, Address, FixedState>,
     timers: BinaryHeap<Reverse<(Instant, usize)>>,
-    /// For each room the earliest deadline in `timers`.
-    scheduled: HashMap<usize, Instant>,
     dirty: Vec<usize>,
     events: VecDeque<Event>,
     routes: Vec<RouteChange>,
@@ -46,7 +47,9 @@ pub struct Sfu {
 
 impl Sfu {
     /// A core without rooms. `now` becomes its zero of time.
-    pub fn new(now: Instant, config: Config, shared: Arc<Shared>, random: Box<dyn Random>) -> Self {
+    pub fn new(now: Instant, config: Config, shared: Arc<Shared>, mut random: Box<dyn Random>) -> Self {
+        let mut seed = [0; 8];
+        random.fill(&mut seed);
         Self {
             config,
             shared,
@@ -56,9 +59,8 @@ impl Sfu {
             by_name: HashMap::new(),
             by_session: HashMap::new(),
             by_ufrag: HashMap::new(),
-            by_address: HashMap::new(),
+            by_address: HashMap::with_hasher(FixedState::with_seed(u64::from_ne_bytes(seed))),
             timers: BinaryHeap::new(),
-            scheduled: HashMap::new(),
             dirty: Vec::new(),
             events: VecDeque::new(),
             routes: Vec::new(),
@@ -169,10 +171,10 @@ impl Sfu {
                 break;
             };
             self.timers.pop();
-            if self.scheduled.get(&room) != Some(&at) {
-                continue; // rescheduled since
-            }
-            self.scheduled.remove(&room);
+            let Some(state) = self.rooms.get_mut(room).filter(|state| state.scheduled == Some(at)) else {
+                continue; // gone, or rescheduled since
+            };
+            state.scheduled = None;
             self.with_room(now, room, |room, context| room.handle_timeout(context));
             if self.rooms.get(room).is_some_and(|state| state.is_over(now, self.config.room_grace)) {
                 self.drop_room(room);
@@ -215,14 +217,14 @@ impl Sfu {
 
     /// Keeps timers and the list of rooms with something to send up to date.
     fn after_turn(&mut self, key: usize) {
-        let Some(room) = self.rooms.get(key) else { return };
+        let Some(room) = self.rooms.get_mut(key) else { return };
         if room.is_dirty() && !self.dirty.contains(&key) {
             self.dirty.push(key);
         }
         if let Some(next) = room.next_timeout(self.config.room_grace)
-            && self.scheduled.get(&key).is_none_or(|scheduled| next < *scheduled)
+            && room.scheduled.is_none_or(|scheduled| next < scheduled)
         {
-            self.scheduled.insert(key, next);
+            room.scheduled = Some(next);
             self.timers.push(Reverse((next, key)));
         }
     }
@@ -270,7 +272,6 @@ impl Sfu {
     fn drop_room(&mut self, key: usize) -> Option<Room> {
         let room = self.rooms.try_remove(key)?;
         self.by_name.remove(room.name());
-        self.scheduled.remove(&key);
         self.dirty.retain(|dirty| *dirty != key);
         self.events.push_back(Event::RoomEnded { room: room.name().clone(), sid: room.sid().clone() });
         Some(room)

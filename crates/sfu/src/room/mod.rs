@@ -87,6 +87,8 @@ pub(crate) struct Room {
     empty_since: Option<Instant>,
     next_tick: Instant,
     timers: BinaryHeap<Reverse<(Instant, usize)>>,
+    /// The room's earliest deadline in the core's timers.
+    pub(crate) scheduled: Option<Instant>,
     dirty: Vec<usize>,
     /// Transports of participants that are gone, until their farewell is sealed.
     closing: Vec<Transport>,
@@ -111,6 +113,7 @@ impl Room {
             empty_since: Some(now),
             next_tick: now + TICK,
             timers: BinaryHeap::new(),
+            scheduled: None,
             dirty: Vec::new(),
             closing: Vec::new(),
             first_reports: Vec::new(),
