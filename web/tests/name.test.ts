@@ -1,7 +1,7 @@
 import { createDecipheriv, createHmac } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { fromBase64Url, toBase64Url } from '../src/crypto/bytes';
-import { nameFits, nameSealer, tidyName } from '../src/crypto/name';
+import { fitName, nameSealer, tidyName } from '../src/crypto/name';
 import { random } from './support/world';
 
 const SECRET = 'K7F3Q9XM2B8DW5TZ6C4N';
@@ -90,8 +90,13 @@ describe('a name', () => {
   it('is cut at 128 bytes, never inside a character', () => {
     expect(tidyName('ä'.repeat(100))).toBe('ä'.repeat(64));
     expect(tidyName(`${'a'.repeat(127)}ä`)).toBe('a'.repeat(127));
-    expect(nameFits('ä'.repeat(64))).toBe(true);
-    expect(nameFits('ä'.repeat(65))).toBe(false);
+  });
+
+  it('is taken as it is typed, as far as it fits', () => {
+    expect(fitName(' Ada  ')).toBe(' Ada  ');
+    expect(fitName('ä'.repeat(64))).toBe('ä'.repeat(64));
+    expect(fitName('ä'.repeat(65))).toBe('ä'.repeat(64));
+    expect(fitName(`${' '.repeat(100_000)}${'x'.repeat(100_000)}`)).toBe('x'.repeat(128));
   });
 });
 

@@ -183,12 +183,14 @@ describe('the name', () => {
     expect(world.joins).toEqual([]);
   });
 
-  it('must fit when sealed', async () => {
+  it('takes what fits when sealed, and says that no more does', () => {
     const model = open(fragmentOf(SECRET));
+    model.setName('ä'.repeat(64));
+    expect(model.view.get()).toMatchObject({ name: 'ä'.repeat(64), nameProblem: null });
     model.setName('ä'.repeat(65));
-    expect(model.view.get().nameProblem?.key).toBe('error.name-too-long');
-    await model.join();
-    expect(world.joins).toEqual([]);
+    expect(model.view.get()).toMatchObject({ name: 'ä'.repeat(64), nameProblem: { code: 'name-full' } });
+    model.setName('ä'.repeat(63));
+    expect(model.view.get().nameProblem).toBe(null);
   });
 
   it('is remembered on this device', async () => {

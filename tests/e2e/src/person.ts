@@ -29,13 +29,15 @@ export class Person<W extends Window = Window> {
   /** From the page before the meeting into the meeting. */
   async joinFromPrejoin(): Promise<void> {
     await this.window.fill(testId('prejoin-name'), this.name);
+    // Perhaps there is no microphone; that keeps nobody out.
+    const before = await this.attribute('error-message', 'data-code');
     await this.window.click(testId('prejoin-join'));
     // As long as the page itself would try: its request, its WebSocket and its peer connection have 15 s each.
     await until(
       `${this.name} to be in the meeting`,
       async () => {
         const refusal = await this.attribute('error-message', 'data-code');
-        if (refusal) throw new Error(`${this.name} did not get in: ${refusal}`);
+        if (refusal && refusal !== before) throw new Error(`${this.name} did not get in: ${refusal}`);
         return (await this.count('connection-state', { state: 'connected' })) === 1;
       },
       { timeout: 50_000 },

@@ -42,9 +42,14 @@ export interface WindowOptions {
   media?: MediaFiles;
   /** `de` or `en`; what the browser asks the page for. */
   language?: string;
+  /** Whether there are camera and microphone and the browser gives them; granted if nothing is said. */
+  devices?: 'granted' | 'refused' | 'none';
   /** Share the page's own tab for real instead of the synthetic screen of the fake devices. */
   shareTab?: boolean;
 }
+
+/** Whoever asks for a device gets it. */
+const GIVE = '--use-fake-ui-for-media-stream';
 
 /** Debian's Chromium with fake devices. */
 export async function openChromium(options: WindowOptions = {}): Promise<ChromiumWindow> {
@@ -57,9 +62,9 @@ export async function openChromium(options: WindowOptions = {}): Promise<Chromiu
     '--disable-component-update',
     '--disable-sync',
     '--autoplay-policy=no-user-gesture-required',
-    '--use-fake-device-for-media-stream',
-    options.shareTab ? '--auto-accept-this-tab-capture' : '--use-fake-ui-for-media-stream',
+    options.shareTab ? '--auto-accept-this-tab-capture' : GIVE,
   ];
+  if (options.devices !== 'none') args.push('--use-fake-device-for-media-stream=device-count=2');
   if (options.media) {
     args.push(`--use-file-for-fake-video-capture=${options.media.video}`);
     args.push(`--use-file-for-fake-audio-capture=${options.media.audio}`);
@@ -70,8 +75,9 @@ export async function openChromium(options: WindowOptions = {}): Promise<Chromiu
     locale: options.language ?? 'en',
     viewport: { width: 1280, height: 720 },
     permissions: options.shareTab ? ['camera', 'microphone'] : [],
-    args,
+    args: options.devices === 'refused' ? args.filter((arg) => arg !== GIVE) : args,
   });
+  if (options.devices === 'refused') await context.grantPermissions([]);
   await context.addInitScript(installProbe);
   const page: Page = context.pages()[0] ?? (await context.newPage());
   const log: PageLog = { requests: [], errors: [] };

@@ -42,20 +42,24 @@ export function tidyName(typed: string): string {
     // U+2800 is the blank of Braille.
     .replace(/[\p{Cc}\s\u2800]+/gu, ' ')
     .trim();
-  if (!VISIBLE.test(clean)) return '';
+  return VISIBLE.test(clean) ? cut(clean).trimEnd() : '';
+}
+
+/** As much of a typed name as fits into a sealed one; what was typed if all of it does. */
+export function fitName(typed: string): string {
+  const name = typed.normalize('NFC').trim();
+  return utf8(name).length <= PADDED_BYTES ? typed : cut(name);
+}
+
+function cut(name: string): string {
   let out = '';
   let bytes = 0;
-  for (const char of clean) {
+  for (const char of name) {
     bytes += utf8(char).length;
     if (bytes > PADDED_BYTES) break;
     out += char;
   }
-  return out.trimEnd();
-}
-
-/** Whether the whole name fits into a sealed one. */
-export function nameFits(typed: string): boolean {
-  return utf8(typed.normalize('NFC').trim()).length <= PADDED_BYTES;
+  return out;
 }
 
 function pad(name: string): Bytes {

@@ -4,7 +4,7 @@
  */
 
 import { fragmentOf, newSecret, parseCode, type CodeResult } from '../crypto/link';
-import { nameFits, tidyName } from '../crypto/name';
+import { fitName, tidyName } from '../crypto/name';
 import {
   DeviceError,
   type CapturedTrack,
@@ -265,11 +265,11 @@ export class PreJoinModel {
     }
   }
 
-  setName(name: string): void {
-    const problem: Refusal | null = nameFits(name)
-      ? null
-      : { code: 'name-too-long', key: 'error.name-too-long' };
-    this.view.patch({ name, nameProblem: problem });
+  /** What does not fit is not taken, and that is said. */
+  setName(typed: string): void {
+    const name = fitName(typed);
+    const nameProblem: Refusal | null = name === typed ? null : { code: 'name-full', key: 'error.name-full' };
+    this.view.patch({ name, nameProblem });
   }
 
   setCode(code: string): void {
@@ -285,7 +285,6 @@ export class PreJoinModel {
       this.view.patch({ nameProblem: { code: 'name-empty', key: 'error.name-empty' } });
       return;
     }
-    if (!nameFits(state.name)) return;
     if (state.link.kind === 'asking') return;
     if (state.link.kind === 'unknown') {
       await this.askWhetherRunning();
@@ -304,7 +303,7 @@ export class PreJoinModel {
       secret = state.link.secret;
     }
     this.#preferences.rememberName(name);
-    this.view.patch({ joining: true, refusal: null, codeProblem: null });
+    this.view.patch({ joining: true, refusal: null, codeProblem: null, nameProblem: null });
     try {
       await this.ports.loadMeeting();
     } catch {
