@@ -457,14 +457,14 @@ describe('the chat', () => {
     expect(model.view.get().draft).toBe(long);
   });
 
-  it('is copied, or says how to', async () => {
+  it('is copied, or shown for copying', async () => {
     await meet();
     await model.copyChat('10:00 Anna: Hallo');
     expect(world.clipboard).toBe('10:00 Anna: Hallo');
     expect(model.view.get().toast).toMatchObject({ message: { key: 'chat.copied' }, tone: 'info' });
     world.clipboardAllowed = false;
     await model.copyChat('10:00 Anna: Hallo');
-    expect(model.view.get().toast).toMatchObject({ message: { key: 'chat.not-copied' }, tone: 'warn' });
+    expect(model.view.get().toCopy).toEqual({ title: 'chat.copy', text: '10:00 Anna: Hallo' });
   });
 
   it('keeps what is being written while it is closed', async () => {
@@ -527,11 +527,18 @@ describe('the invitation', () => {
     expect(model.view.get().toast?.message.key).toBe('invite.copied');
   });
 
-  it('that cannot be copied says what to do', async () => {
+  it('is shown for copying by hand where the browser does not allow it', async () => {
     world.clipboardAllowed = false;
     await meet();
     await model.copyInvitation();
-    expect(model.view.get().toast).toMatchObject({ tone: 'warn', message: { key: 'invite.not-copied' } });
+    expect(model.view.get()).toMatchObject({
+      toast: null,
+      toCopy: { title: 'invite.copy', text: model.invitation },
+    });
+    await model.copyCode('K7F3Q');
+    expect(model.view.get().toCopy).toEqual({ title: 'invite.copy-code', text: 'K7F3Q' });
+    model.endCopying();
+    expect(model.view.get().toCopy).toBe(null);
   });
 });
 

@@ -193,6 +193,18 @@ describe('the name', () => {
     expect(model.view.get().nameProblem).toBe(null);
   });
 
+  it('lasts as long as the page where nothing is kept, which is said', async () => {
+    expect(open(fragmentOf(SECRET)).view.get().forgetful).toBe(false);
+    expect([...world.local.keys()]).toEqual([]);
+    world.storage = false;
+    const model = open(fragmentOf(SECRET));
+    await ready(model);
+    expect(model.view.get().forgetful).toBe(true);
+    model.setName('Anna');
+    await model.join();
+    expect(joined[0]?.settings.name).toBe('Anna');
+  });
+
   it('is remembered on this device', async () => {
     const model = open(fragmentOf(SECRET));
     model.setName('Anna');

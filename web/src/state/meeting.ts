@@ -51,6 +51,12 @@ export interface ControlState {
   pending: boolean;
 }
 
+/** What the browser did not put on the clipboard, for the person to copy. */
+export interface ToCopy {
+  title: MessageKey;
+  text: string;
+}
+
 export interface Toast {
   message: Message;
   tone: 'info' | 'warn';
@@ -79,6 +85,7 @@ export interface MeetingState {
   draft: string;
   soundBlocked: boolean;
   toast: Toast | null;
+  toCopy: ToCopy | null;
 }
 
 const TOAST_MS = 5000;
@@ -148,6 +155,7 @@ export class MeetingModel {
       draft: '',
       soundBlocked: false,
       toast: null,
+      toCopy: null,
     });
     const on = this.#connection.on.bind(this.#connection);
     this.#ends.push(
@@ -512,23 +520,25 @@ export class MeetingModel {
   }
 
   async copyInvitation(): Promise<void> {
-    await this.#copy(this.invitation, 'invite.copied', 'invite.not-copied');
+    await this.#copy(this.invitation, 'invite.copied', 'invite.copy');
   }
 
   async copyCode(code: string): Promise<void> {
-    await this.#copy(code, 'invite.code-copied', 'invite.not-copied');
+    await this.#copy(code, 'invite.code-copied', 'invite.copy-code');
   }
 
   /** The chat as text, in the words of the interface. */
   async copyChat(text: string): Promise<void> {
-    await this.#copy(text, 'chat.copied', 'chat.not-copied');
+    await this.#copy(text, 'chat.copied', 'chat.copy');
   }
 
-  async #copy(text: string, done: MessageKey, refused: MessageKey): Promise<void> {
-    const copied = await this.ports.copy(text);
-    this.#toast(
-      copied ? { message: { key: done }, tone: 'info' } : { message: { key: refused }, tone: 'warn' },
-    );
+  async #copy(text: string, done: MessageKey, title: MessageKey): Promise<void> {
+    if (await this.ports.copy(text)) this.#toast({ message: { key: done }, tone: 'info' });
+    else if (!this.#closed) this.view.patch({ toCopy: { title, text } });
+  }
+
+  endCopying(): void {
+    this.view.patch({ toCopy: null });
   }
 
   #toast(toast: Toast): void {

@@ -5,6 +5,7 @@ import type { DeviceKind } from '../rtc/types';
 import type { Memory } from './ports';
 
 const NAME = 'konklave.name';
+const PROBE = 'konklave.probe';
 const DEVICE: Record<DeviceKind, string> = {
   microphone: 'konklave.microphone',
   camera: 'konklave.camera',
@@ -13,6 +14,14 @@ const DEVICE: Record<DeviceKind, string> = {
 
 export class Preferences {
   constructor(private readonly local: Memory) {}
+
+  /** Whether this browser keeps anything; some refuse, or are full. */
+  kept(): boolean {
+    this.local.set(PROBE, PROBE);
+    const kept = this.local.get(PROBE) === PROBE;
+    this.local.set(PROBE, null);
+    return kept;
+  }
 
   name(): string {
     return tidyName(this.local.get(NAME) ?? '');

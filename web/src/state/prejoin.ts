@@ -4,7 +4,7 @@
  */
 
 import { fragmentOf, newSecret, parseCode, type CodeResult } from '../crypto/link';
-import { fitName, tidyName } from '../crypto/name';
+import { tidyName } from '../crypto/name';
 import {
   DeviceError,
   type CapturedTrack,
@@ -17,6 +17,7 @@ import type { TabIdentity } from './identity';
 import type { Refusal } from './messages';
 import type { Ports } from './ports';
 import { Preferences } from './preferences';
+import { fill } from './name-field';
 import { codeRefusal, deviceRefusal, joinRefusal } from './refusals';
 import { normaliseRoom, pathOfRoom } from './room-name';
 import { Store } from './store';
@@ -45,6 +46,8 @@ export interface PreJoinState {
   codeProblem: Refusal | null;
   name: string;
   nameProblem: Refusal | null;
+  /** The browser keeps nothing: name and devices last as long as the page. */
+  forgetful: boolean;
   microphone: InputState;
   camera: InputState;
   speaker: string;
@@ -114,6 +117,7 @@ export class PreJoinModel {
       codeProblem: null,
       name: this.#preferences.name(),
       nameProblem: null,
+      forgetful: !this.#preferences.kept(),
       microphone: input('microphone'),
       camera: input('camera'),
       speaker: this.#preferences.device('speaker'),
@@ -267,7 +271,7 @@ export class PreJoinModel {
 
   /** What does not fit is not taken, and that is said. */
   setName(typed: string): void {
-    const name = fitName(typed);
+    const name = fill(this.view.get().name, typed);
     const nameProblem: Refusal | null = name === typed ? null : { code: 'name-full', key: 'error.name-full' };
     this.view.patch({ name, nameProblem });
   }

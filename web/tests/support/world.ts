@@ -235,6 +235,8 @@ export class World {
   clipboardAllowed = true;
   /** Whether the page's parts can be loaded. */
   complete = true;
+  /** Whether this device keeps anything. */
+  storage = true;
   #addressListeners: (() => void)[] = [];
   #deviceListeners: (() => void)[] = [];
 
@@ -346,7 +348,9 @@ export class World {
     },
     local: {
       get: (key) => this.local.get(key) ?? null,
-      set: (key, value) => void (value === null ? this.local.delete(key) : this.local.set(key, value)),
+      set: (key, value) => {
+        if (this.storage) void (value === null ? this.local.delete(key) : this.local.set(key, value));
+      },
     },
     sealer: (secret, room) => nameSealer(secret, room, random),
     claimIdentity: async (identity) => {

@@ -13,6 +13,7 @@ const box = (x: number, y: number, w: number, h: number, r: number) =>
 
 export const ICONS = {
   alert: [{ d: 'M12 4 2.8 19.5h18.4zM12 10v4.5M12 17v.01' }],
+  calendar: [{ d: box(4, 5, 16, 15, 3) }, { d: 'M4 10h16M8.5 3v4M15.5 3v4' }],
   camera: [{ d: box(3, 6.5, 12.5, 11, 3) }, { d: 'M15.5 11l5.5-3v8l-5.5-3z' }],
   'camera-off': [
     {

@@ -1,0 +1,29 @@
+/** What a field for a name takes: writing and pasting stop where the sealed name would be full. */
+
+import { fitName } from '../crypto/name';
+
+const fits = (name: string) => fitName(name) === name;
+
+/** Characters as people count them, where the browser can tell: a family of emoji is one. */
+function* characters(text: string): Iterable<string> {
+  if (!('Segmenter' in Intl)) yield* text;
+  else for (const { segment } of new Intl.Segmenter().segment(text)) yield segment;
+}
+
+/** Of what was just put into `before`, as much as fits; what stood there stays. */
+export function fill(before: string, typed: string): string {
+  if (fits(typed)) return typed;
+  const most = Math.min(before.length, typed.length);
+  let start = 0;
+  while (start < most && before[start] === typed[start]) start++;
+  let end = 0;
+  while (end < most - start && before.at(-1 - end) === typed.at(-1 - end)) end++;
+  const [head, tail] = [typed.slice(0, start), typed.slice(typed.length - end)];
+  const pasted = typed.slice(start, typed.length - end);
+  let put = '';
+  for (const character of characters(head === '' ? pasted.trimStart() : pasted)) {
+    if (!fits(head + put + character + tail)) break;
+    put += character;
+  }
+  return head + put + tail;
+}
