@@ -21,4 +21,7 @@ const app = new AppModel(
 );
 app.options.view.subscribe(({ theme }) => showTheme(theme));
 const target = document.getElementById('app');
-if (target) mount(App, { target, props: { app, canChooseSpeaker: devices.canChooseSpeaker() } });
+if (target) {
+  target.replaceChildren();
+  mount(App, { target, props: { app, canChooseSpeaker: devices.canChooseSpeaker() } });
+}

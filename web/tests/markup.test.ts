@@ -20,7 +20,7 @@ import { phone } from '../src/ui/phone';
 import PreJoin from '../src/ui/PreJoin.svelte';
 import { FakeConnection, participant, random, until, World } from './support/world';
 
-vi.mock('../src/ui/phone', () => ({ phone: { current: false } }));
+vi.mock('../src/ui/phone', () => ({ phone: { current: false }, narrow: { current: false } }));
 
 const SECRET = 'K7F3Q9XM2B8DW5TZ6C4N';
 const nothing = () => undefined;

@@ -30,7 +30,7 @@ export class Keyboard {
       const inView =
         width > 0 && height > 0 && right > 0 && bottom > 0 && left < innerWidth && top < innerHeight;
       const field = element.closest('.input');
-      const part = element.closest('aside')
+      const part = element.closest('[role="complementary"]')
         ? 'panel'
         : element.matches('[data-testid="encryption-state"]')
           ? 'lock'

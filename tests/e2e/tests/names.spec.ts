@@ -51,7 +51,10 @@ function escaped(person: Person): Promise<string[]> {
       check(tiles, (tile) => tile);
       check(rows, (row) => row);
       check(messages, (message) => message);
-      for (const element of [document.documentElement, ...document.querySelectorAll('aside [role="group"]')])
+      for (const element of [
+        document.documentElement,
+        ...document.querySelectorAll('[role="complementary"] [role="group"]'),
+      ])
         if (element.scrollWidth > element.clientWidth) found.push(`${element.localName} scrolls sideways`);
       return found;
     },
