@@ -10,7 +10,6 @@ use quinn_udp::{BATCH_SIZE, RecvMeta};
 const BUFFER_BYTES: usize = 1 << 16;
 
 /// A received datagram.
-#[derive(Debug)]
 pub struct Received<'a> {
     /// Where it came from; v4-mapped addresses are normalised to IPv4.
     pub source: SocketAddr,

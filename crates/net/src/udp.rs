@@ -23,7 +23,7 @@ const MAX_RUN_BYTES: usize = 65_000;
 
 /// A run of datagrams to one destination: back to back, all of `segment_size` bytes but possibly the last,
 /// which may be shorter.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Outgoing<'a> {
     /// Where to.
     pub destination: SocketAddr,

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
 /// A run of datagrams to one destination.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Transmit {
     /// Where to.
     pub destination: SocketAddr,
@@ -33,7 +33,7 @@ pub const MAX_DATAGRAM: usize = 1500;
 const MAX_SEGMENTS: usize = 40;
 
 /// Sealed datagrams waiting to be sent.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct SendBatch {
     /// Kept at full length between uses, so that appending never zeroes memory twice.
     buffer: Vec<u8>,

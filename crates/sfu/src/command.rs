@@ -8,7 +8,6 @@ use protocol::livekit;
 use crate::peer::keying::{SrtpKeys, SrtpProfile};
 
 /// A command of signalling or of the operator's API.
-#[derive(Debug)]
 pub enum Command {
     /// A signalling connection with a verified token wants in.
     Join(Box<Join>),
@@ -19,7 +18,6 @@ pub enum Command {
 }
 
 /// A participant joins; the room starts if it is not running.
-#[derive(Debug)]
 pub struct Join {
     /// Address of this session's events.
     pub session: SessionId,
@@ -53,7 +51,6 @@ pub struct Join {
 }
 
 /// A transport whose other end is known and whose keys are given.
-#[derive(Debug)]
 pub struct Keyed {
     /// Where the peer is.
     pub remote: SocketAddr,
@@ -64,11 +61,10 @@ pub struct Keyed {
 }
 
 /// What a joined session may say. Every variant comes from one LiveKit signal request.
-#[derive(Debug)]
 pub enum SessionCommand {
     /// The client's offer (single peer connection: the client is the only offerer).
     Offer(livekit::SessionDescription),
-    /// A remote candidate; ICE-lite needs none, so it is only counted.
+    /// A remote candidate; ICE-lite needs none.
     Trickle(livekit::TrickleRequest),
     /// Announces a track that the next offer will carry.
     AddTrack(Box<livekit::AddTrackRequest>),
@@ -95,4 +91,31 @@ pub enum SessionCommand {
     Leave(livekit::DisconnectReason),
     /// The signalling connection is gone; the participant has its grace to come back.
     Disconnected,
+}
+
+impl SessionCommand {
+    /// What kind of command it is, for traces; its content is not for them.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Offer(_) => "offer",
+            Self::Trickle(_) => "trickle",
+            Self::AddTrack(_) => "add-track",
+            Self::Mute { .. } => "mute",
+            Self::Subscription(_) => "subscription",
+            Self::TrackSetting(_) => "track-setting",
+            Self::SubscriptionPermission(_) => "subscription-permission",
+            Self::UpdateMetadata(_) => "metadata",
+            Self::UpdateAudioTrack(_) => "audio-track",
+            Self::UpdateVideoTrack(_) => "video-track",
+            Self::Leave(_) => "leave",
+            Self::Disconnected => "disconnected",
+        }
+    }
+}
+
+/// Says what kind it is and nothing else: metadata and names of people must not get into a log with it.
+impl std::fmt::Debug for SessionCommand {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
 }

@@ -1,10 +1,10 @@
-//! What the core tells signalling, the room directory and the counters.
+//! What the core tells signalling, the room directory and the counters. No event shows its
+//! content by `Debug`: addresses and what people are called must not get into a log with it.
 
 use protocol::ids::{Identity, RoomName, RoomSid, SessionId};
 use protocol::livekit;
 
 /// Something that happened.
-#[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "most events are the large variant, and all are short-lived")]
 pub enum Event {
     /// For one signalling session.
@@ -49,31 +49,24 @@ pub enum Event {
 /// The layer and stable code of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Rejection {
-    /// `stun`, `dtls`, `srtp`, `rtp`, `rtcp`, `sctp`, `data`, `sdp`, `signal`, `room`.
+    /// Where it was refused: `demux`, `transport`, `stun`, `dtls`, `srtp`, `rtp`, `rtcp`, `sctp`, `data`, `sdp`,
+    /// `signal`, `room`.
     pub layer: &'static str,
     /// Stable, in kebab case.
     pub code: &'static str,
 }
 
 /// What a signalling session is told; each variant becomes one LiveKit signal response.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum SessionEvent {
     /// The participant is in. Comes first.
     Joined(Box<Joined>),
     /// The answer to an offer, with the offer's id echoed.
     Answer(livekit::SessionDescription),
-    /// One of our candidates.
-    Trickle(livekit::TrickleRequest),
     /// Participants changed (joined, left, tracks, metadata, mute).
     ParticipantUpdate(Vec<livekit::ParticipantInfo>),
-    /// The room changed (number of participants, metadata).
-    RoomUpdate(livekit::Room),
     /// A track announced by `AddTrack` has its id.
     TrackPublished(livekit::TrackPublishedResponse),
-    /// A track of the participant is no longer published.
-    TrackUnpublished(livekit::TrackUnpublishedResponse),
-    /// Mute state set by the server.
-    Mute(livekit::MuteTrackRequest),
     /// Who speaks.
     SpeakersChanged(Vec<livekit::SpeakerInfo>),
     /// The client must offer this many further receive sections (0, 0: offer again as it is).
@@ -91,15 +84,39 @@ pub enum SessionEvent {
     SubscriptionResponse(livekit::SubscriptionResponse),
     /// Answer to a request that carried an id, or a refusal of one.
     RequestResponse(livekit::RequestResponse),
-    /// Connection quality of participants.
-    ConnectionQuality(Vec<livekit::ConnectionQualityInfo>),
     /// The session is over; the connection is to be closed after this.
     Leave(livekit::LeaveRequest),
 }
 
+impl SessionEvent {
+    /// What kind of event it is, for traces; its content is not for them.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Joined(_) => "joined",
+            Self::Answer(_) => "answer",
+            Self::ParticipantUpdate(_) => "participants",
+            Self::TrackPublished(_) => "published",
+            Self::SpeakersChanged(_) => "speakers",
+            Self::MediaSectionsRequirement { .. } => "sections",
+            Self::TrackSubscribed(_) => "subscribed",
+            Self::SubscriptionPermissionUpdate(_) => "permission",
+            Self::SubscriptionResponse(_) => "subscription",
+            Self::RequestResponse(_) => "response",
+            Self::Leave(_) => "leave",
+        }
+    }
+}
+
+/// Says what kind it is and nothing else.
+impl std::fmt::Debug for SessionEvent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 /// Facts about a successful join, the body of LiveKit's `JoinResponse`; signalling adds what belongs to
 /// the connection (ping times, server info, ICE servers).
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Joined {
     /// The room.
     pub room: livekit::Room,

@@ -7,7 +7,6 @@ use crate::command::Command;
 use crate::event::Event;
 
 /// Everything that can happen to a core.
-#[derive(Debug)]
 pub enum Input<'a> {
     /// A UDP datagram arrived. It is decrypted in place, so its bytes are not to be used afterwards.
     Datagram(Datagram<'a>),
@@ -18,7 +17,6 @@ pub enum Input<'a> {
 }
 
 /// A received UDP datagram.
-#[derive(Debug)]
 pub struct Datagram<'a> {
     /// Where it came from; v4-mapped addresses are already normalised to IPv4.
     pub source: SocketAddr,
@@ -30,7 +28,6 @@ pub struct Datagram<'a> {
 
 /// What the core wants next. Sealed packets do not appear here: [`crate::Sfu::poll`] appends them to its
 /// [`crate::batch::SendBatch`].
-#[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "it is returned by value and taken apart at once")]
 pub enum Output {
     /// Something for signalling, the directory or the counters.

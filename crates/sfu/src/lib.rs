@@ -23,3 +23,33 @@ fn test_start() -> std::time::Instant {
     static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
     *START.get_or_init(std::time::Instant::now)
 }
+
+/// Somebody who may do everything and whose transport needs no handshake.
+#[cfg(test)]
+fn test_join(session: u64, room: &str, identity: &str) -> command::Join {
+    use peer::keying::{SrtpKeys, SrtpProfile};
+    let remote = ([192, 0, 2, 1], 1000 + session as u16).into();
+    let keys = SrtpKeys::generate(&mut |bytes: &mut [u8]| bytes.fill(session as u8));
+    let keyed = command::Keyed { remote, profile: SrtpProfile::AeadAes128Gcm, keys };
+    command::Join {
+        session: protocol::ids::SessionId(session),
+        room: protocol::ids::RoomName::new(room),
+        identity: protocol::ids::Identity::new(identity.to_owned()),
+        name: String::new(),
+        metadata: String::new(),
+        attributes: Default::default(),
+        permission: protocol::livekit::ParticipantPermission {
+            can_publish: true,
+            can_subscribe: true,
+            can_publish_data: true,
+            ..Default::default()
+        },
+        kind: protocol::livekit::participant_info::Kind::Standard,
+        client: Default::default(),
+        auto_subscribe: true,
+        offer: None,
+        add_tracks: Vec::new(),
+        now_unix_ms: 0,
+        keyed: Some(Box::new(keyed)),
+    }
+}

@@ -84,7 +84,10 @@ impl Sfu {
             self.with_room(now, room, |room, context| room.transmit(context, batch));
         }
         for mut transport in self.closing.drain(..) {
-            transport.poll_transmit(now, batch);
+            // As in a room: what one transport does wrong is nobody else's loss.
+            if catch_unwind(AssertUnwindSafe(|| transport.poll_transmit(now, batch))).is_err() {
+                self.events.push_back(Event::Rejected(Rejection { layer: "transport", code: "panic" }));
+            }
         }
         match self.events.pop_front() {
             Some(event) => Output::Event(event),
@@ -307,5 +310,66 @@ impl Sfu {
             self.events.push_back(Event::Unroute(address));
         }
         self.drop_room(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    /// Everything that the core has to say now.
+    fn events(core: &mut Sfu, now: Instant) -> Vec<Event> {
+        let mut batch = SendBatch::new();
+        std::iter::from_fn(|| match core.poll(now, &mut batch) {
+            Output::Event(event) => Some(event),
+            Output::Timeout(_) => None,
+        })
+        .collect()
+    }
+
+    fn join(core: &mut Sfu, now: Instant, session: u64, room: &str) {
+        let join = crate::test_join(session, room, &format!("person-{session}"));
+        core.handle(now, Input::Command(Command::Join(Box::new(join))));
+    }
+
+    #[test]
+    fn a_panic_ends_its_room_and_no_other() {
+        let now = crate::test_start();
+        let config = Config::default();
+        let shared = Arc::new(Shared::new(&config).unwrap());
+        let broken = Arc::new(AtomicBool::new(false));
+        let (is_broken, mut counter) = (Arc::clone(&broken), 0);
+        let random = Box::new(move |bytes: &mut [u8]| {
+            assert!(!is_broken.load(Ordering::Relaxed), "a mistake in a room");
+            counter += 1;
+            bytes.fill(counter);
+        });
+        let mut core = Sfu::new(now, config, shared, random);
+        join(&mut core, now, 1, "blue");
+        join(&mut core, now, 2, "green");
+        events(&mut core, now);
+        assert_eq!(core.room_count(), 2);
+
+        broken.store(true, Ordering::Relaxed);
+        join(&mut core, now, 3, "blue");
+        broken.store(false, Ordering::Relaxed);
+        let told = events(&mut core, now);
+        let leaves = |session: u64| {
+            told.iter().any(|event| {
+                matches!(event, Event::Session(SessionId(known), SessionEvent::Leave(leave))
+                    if *known == session && leave.action() == livekit::leave_request::Action::Reconnect)
+            })
+        };
+        assert!(leaves(1), "who was in the room is told to come back");
+        assert!(!leaves(2), "the other room goes on");
+        let counted = |event: &Event| matches!(event, Event::Rejected(rejection) if (rejection.layer, rejection.code) == ("room", "panic"));
+        assert_eq!(told.iter().filter(|event| counted(event)).count(), 1);
+        assert_eq!(core.room_count(), 1);
+
+        join(&mut core, now, 4, "blue");
+        let joined = |event: &Event| matches!(event, Event::Session(SessionId(4), SessionEvent::Joined(_)));
+        assert!(events(&mut core, now).iter().any(joined), "and the room can begin anew");
     }
 }

@@ -12,7 +12,7 @@ use protocol::livekit;
 use sfu::Sfu;
 use sfu::batch::SendBatch;
 use sfu::command::{Command, Join, Keyed, SessionCommand};
-use sfu::config::Config;
+use sfu::config::{Config, Limits};
 use sfu::event::{Event, Rejection, SessionEvent};
 use sfu::io::{Datagram, Input, Output, Random};
 use sfu::peer::keying::SrtpKeys;
@@ -102,9 +102,15 @@ fn shared() -> &'static Arc<Shared> {
 impl World {
     /// A world without people.
     pub fn new(seed: u64) -> Self {
+        Self::with_limits(seed, Limits::default())
+    }
+
+    /// A world whose core has other bounds.
+    pub fn with_limits(seed: u64, limits: Limits) -> Self {
         let mut rng = Rng::with_seed(seed);
         let base = Instant::now();
-        let config = Config { candidates: vec![([192, 0, 2, 254], 7880).into()], ..Config::default() };
+        let config =
+            Config { limits, candidates: vec![([192, 0, 2, 254], 7880).into()], ..Config::default() };
         let grace = config.participant_grace;
         let mut randomness = rng.fork();
         let random: Box<dyn Random> = Box::new(move |bytes: &mut [u8]| randomness.fill(bytes));
@@ -506,8 +512,8 @@ impl World {
             SessionEvent::Leave(_) => self.rules.members[client].present = false,
             _ => {}
         }
-        self.trace.add(self.now, client, name_of(&event).as_bytes());
-        self.note(|| format!("client {client} is told {}", name_of(&event)));
+        self.trace.add(self.now, client, event.name().as_bytes());
+        self.note(|| format!("client {client} is told {}", event.name()));
         let at = (self.now + self.signalling_delay()).max(self.signalling[client].1);
         self.signalling[client].1 = at;
         self.plan(at, Happening::Heard(client, Box::new(event)));
@@ -566,28 +572,10 @@ fn told(said: &Said) -> String {
     match &said.command {
         SessionCommand::Offer(offer) => format!("offer {} with tracks {:?}", offer.id, said.carries),
         SessionCommand::AddTrack(request) => format!("add track {}", request.cid),
-        other => format!("{other:?}"),
-    }
-}
-
-/// A name for the trace; contents hold values that differ between runs (the process's certificate).
-fn name_of(event: &SessionEvent) -> &'static str {
-    match event {
-        SessionEvent::Joined(_) => "joined",
-        SessionEvent::Answer(_) => "answer",
-        SessionEvent::Trickle(_) => "trickle",
-        SessionEvent::ParticipantUpdate(_) => "participants",
-        SessionEvent::RoomUpdate(_) => "room",
-        SessionEvent::TrackPublished(_) => "published",
-        SessionEvent::TrackUnpublished(_) => "unpublished",
-        SessionEvent::Mute(_) => "mute",
-        SessionEvent::SpeakersChanged(_) => "speakers",
-        SessionEvent::MediaSectionsRequirement { .. } => "sections",
-        SessionEvent::TrackSubscribed(_) => "subscribed",
-        SessionEvent::SubscriptionPermissionUpdate(_) => "permission",
-        SessionEvent::SubscriptionResponse(_) => "subscription",
-        SessionEvent::RequestResponse(_) => "response",
-        SessionEvent::ConnectionQuality(_) => "quality",
-        SessionEvent::Leave(_) => "leave",
+        SessionCommand::Mute { track, muted } => format!("mute {track}: {muted}"),
+        SessionCommand::Subscription(update) => format!("{update:?}"),
+        SessionCommand::TrackSetting(settings) => format!("{settings:?}"),
+        SessionCommand::SubscriptionPermission(permission) => format!("{permission:?}"),
+        other => other.name().to_owned(),
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use protocol::livekit::{self, DisconnectReason, TrackSource};
 use sfu::command::SessionCommand;
+use sfu::config::Limits;
 use sfu::event::SessionEvent;
 use sim::client::{JoinOptions, State, everything_allowed};
 use sim::codec::Codec;
@@ -345,5 +346,59 @@ fn what_is_told_to_everybody_is_bounded() {
         };
         assert!(world.clients[anna].notices[before..].iter().any(refused));
     }
+    world.check_end();
+}
+
+#[test]
+fn a_camera_that_is_off_is_not_asked_for_pictures() {
+    let mut world = World::new(15);
+    let anna = join(&mut world, "r", "anna");
+    let camera = world.publish(anna, Recipe::simulcast());
+    world.run(SECOND * 2);
+    world.mute(camera, true);
+    world.run(SECOND * 3);
+    let before = world.passed(anna).keyframe_requests;
+    let ben = join(&mut world, "r", "ben");
+    world.run(SECOND * 30);
+    let asked = world.passed(anna).keyframe_requests - before;
+    assert!(asked <= 2, "{asked} requests to a camera that is off");
+    world.mute(camera, false);
+    world.run(SECOND * 2);
+    assert!(frames(&world, ben, camera) > 10, "it is on again, and seen");
+    world.check_flow(SECOND);
+    end(world);
+}
+
+#[test]
+fn who_cannot_get_everything_hears_everybody_and_sees_as_many_as_fit() {
+    // So small that six people do not fit into an offer.
+    let mut world = World::with_limits(16, Limits { sdp_bytes: 13_000, ..Limits::default() });
+    let ben = join(&mut world, "r", "ben");
+    let mut published = Vec::new();
+    for number in 0..6 {
+        let options = JoinOptions { auto_subscribe: false, ..JoinOptions::default() };
+        let person = world.join("r", &format!("person{number}"), options);
+        let sound = world.publish(person, Recipe::microphone());
+        published.push((person, sound, world.publish(person, Recipe::camera(Codec::Vp8))));
+    }
+    world.run(SECOND * 6);
+    let heard: Vec<u64> = published.iter().map(|(_, sound, _)| frames(&world, ben, *sound)).collect();
+    assert!(heard.iter().all(|frames| *frames > 50), "{heard:?}");
+    let seen = |world: &World| -> Vec<usize> {
+        published
+            .iter()
+            .filter(|(_, _, picture)| frames(world, ben, *picture) > 0)
+            .map(|(person, _, _)| *person)
+            .collect()
+    };
+    let at_first = seen(&world);
+    assert!(!at_first.is_empty() && at_first.len() < 6, "some fit and some do not: {at_first:?}");
+    assert!(world.refusals.contains_key(&("room", "sections-exhausted")), "{:?}", world.refusals);
+    assert_eq!(world.clients[ben].state, State::Joined);
+
+    world.leave(at_first[0]);
+    world.run(SECOND * 3);
+    let newly = seen(&world).into_iter().filter(|person| !at_first.contains(person)).count();
+    assert_eq!(newly, 1, "another takes the place");
     world.check_end();
 }

@@ -110,19 +110,14 @@ fn size(event: &SessionEvent) -> usize {
             joined.room.encoded_len() + joined.participant.encoded_len() + all(&joined.others)
         }
         SessionEvent::Answer(answer) => answer.encoded_len(),
-        SessionEvent::Trickle(trickle) => trickle.encoded_len(),
         SessionEvent::ParticipantUpdate(updates) => all(updates),
-        SessionEvent::RoomUpdate(room) => room.encoded_len(),
         SessionEvent::TrackPublished(published) => published.encoded_len(),
-        SessionEvent::TrackUnpublished(unpublished) => unpublished.encoded_len(),
-        SessionEvent::Mute(mute) => mute.encoded_len(),
         SessionEvent::SpeakersChanged(speakers) => all(speakers),
         SessionEvent::MediaSectionsRequirement { .. } => 0,
         SessionEvent::TrackSubscribed(subscribed) => subscribed.encoded_len(),
         SessionEvent::SubscriptionPermissionUpdate(update) => update.encoded_len(),
         SessionEvent::SubscriptionResponse(response) => response.encoded_len(),
         SessionEvent::RequestResponse(response) => response.encoded_len(),
-        SessionEvent::ConnectionQuality(updates) => all(updates),
         SessionEvent::Leave(leave) => leave.encoded_len(),
     }
 }

@@ -20,14 +20,10 @@ pub(super) fn response(event: SessionEvent) -> SignalResponse {
     let message = match event {
         SessionEvent::Joined(joined) => Message::Join(join(*joined)),
         SessionEvent::Answer(answer) => Message::Answer(answer),
-        SessionEvent::Trickle(trickle) => Message::Trickle(trickle),
         SessionEvent::ParticipantUpdate(participants) => {
             Message::Update(livekit::ParticipantUpdate { participants })
         }
-        SessionEvent::RoomUpdate(room) => Message::RoomUpdate(livekit::RoomUpdate { room: Some(room) }),
         SessionEvent::TrackPublished(published) => Message::TrackPublished(published),
-        SessionEvent::TrackUnpublished(unpublished) => Message::TrackUnpublished(unpublished),
-        SessionEvent::Mute(mute) => Message::Mute(mute),
         SessionEvent::SpeakersChanged(speakers) => {
             Message::SpeakersChanged(livekit::SpeakersChanged { speakers })
         }
@@ -41,9 +37,6 @@ pub(super) fn response(event: SessionEvent) -> SignalResponse {
         SessionEvent::SubscriptionPermissionUpdate(update) => Message::SubscriptionPermissionUpdate(update),
         SessionEvent::SubscriptionResponse(response) => Message::SubscriptionResponse(response),
         SessionEvent::RequestResponse(response) => Message::RequestResponse(response),
-        SessionEvent::ConnectionQuality(updates) => {
-            Message::ConnectionQuality(livekit::ConnectionQualityUpdate { updates })
-        }
         SessionEvent::Leave(leave) => Message::Leave(leave),
     };
     wrap(message)

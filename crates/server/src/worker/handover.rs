@@ -24,7 +24,6 @@ const MAX_UNPOSTED: usize = 4096;
 const BATCH: usize = 64;
 
 /// What workers send each other.
-#[derive(Debug)]
 pub(super) enum Message {
     /// Datagrams that belong to the receiver.
     Datagrams(Box<Batch>),
@@ -35,14 +34,12 @@ pub(super) enum Message {
 }
 
 /// Datagrams handed over, back to back in one buffer.
-#[derive(Debug)]
 pub(super) struct Batch {
     from: u8,
     bytes: Vec<u8>,
     items: Vec<Item>,
 }
 
-#[derive(Debug)]
 struct Item {
     source: SocketAddr,
     destination: Option<IpAddr>,
@@ -77,13 +74,11 @@ impl Batch {
 }
 
 /// The lines from one worker to all others.
-#[derive(Debug)]
 pub(super) struct Lines {
     own: u8,
     lines: Vec<Line>,
 }
 
-#[derive(Debug)]
 struct Line {
     queue: SyncSender<Message>,
     waker: Arc<Waker>,

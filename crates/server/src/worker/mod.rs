@@ -33,7 +33,6 @@ use crate::worker::watch::Watch;
 const COMMAND_QUEUE: usize = 1024;
 
 /// What a worker is told.
-#[derive(Debug)]
 pub(crate) enum ToWorker {
     /// A participant wants in; what concerns it goes to `events`.
     Join {

@@ -21,9 +21,7 @@ impl super::Room {
         let Some(participant) = self.participants.get_mut(key) else { return };
         participant.reliable_open = true;
         for packet in participant.take_early() {
-            if let Err(error) = participant.transport.send_data(context.now, DataChannel::Reliable, &packet) {
-                context.reject(error.layer(), error.code());
-            }
+            self.send_data(context, key, DataChannel::Reliable, &packet);
         }
         self.mark_dirty(key);
     }
@@ -99,17 +97,22 @@ impl super::Room {
 
     fn send_data(&mut self, context: &mut Context<'_>, key: usize, channel: DataChannel, bytes: &[u8]) {
         let Some(participant) = self.participants.get_mut(key) else { return };
-        if channel == DataChannel::Reliable && !participant.reliable_open {
-            if !participant.keep_early(bytes) {
-                context.reject("data", "early-queue-full");
+        let lost = match channel {
+            DataChannel::Reliable if !participant.reliable_open => {
+                (!participant.keep_early(bytes)).then_some(("data", "early-queue-full"))
             }
-            return;
-        }
-        if let Err(error) = participant.transport.send_data(context.now, channel, bytes)
-            && channel == DataChannel::Reliable
-        {
             // Lossy data before the channel is open, or while it is full, is lost by its nature.
-            context.reject(error.layer(), error.code());
+            _ => participant
+                .transport
+                .send_data(context.now, channel, bytes)
+                .err()
+                .filter(|_| channel == DataChannel::Reliable)
+                .map(|error| (error.layer(), error.code())),
+        };
+        if let Some((layer, code)) = lost {
+            // Whoever cannot keep up must know that something is missing: their client starts afresh.
+            context.reject(layer, code);
+            return self.start_afresh(context, key);
         }
         self.mark_dirty(key);
         self.schedule(context, key);
@@ -128,4 +131,61 @@ fn stamp(
     user.participant_identity = sender.identity.expose().to_owned();
     identities.extend(user.destination_identities.iter().cloned());
     sids.extend(user.destination_sids.iter().cloned());
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use protocol::ids::{RoomName, RoomSid, SessionId};
+
+    use super::*;
+    use crate::config::Config;
+    use crate::event::{Event, SessionEvent};
+    use crate::peer::transport::Shared;
+    use crate::room::{Context, Room};
+
+    #[test]
+    fn whoever_cannot_take_what_must_not_be_lost_is_told_to_start_afresh() {
+        let now = crate::test_start();
+        let config = Config::default();
+        let shared = std::sync::Arc::new(Shared::new(&config).unwrap());
+        let (mut events, mut routes, mut counter) = (VecDeque::new(), Vec::new(), 0);
+        let mut random = move |bytes: &mut [u8]| {
+            counter += 1;
+            bytes.fill(counter);
+        };
+        let mut context = Context {
+            now,
+            config: &config,
+            shared: &shared,
+            random: &mut random,
+            events: &mut events,
+            routes: &mut routes,
+            epoch: now,
+        };
+        let mut room = Room::new(RoomName::new("r"), RoomSid::from_random([1; 12]), 0, now);
+        let anna = room.join(&mut context, crate::test_join(1, "r", "anna")).unwrap();
+        room.join(&mut context, crate::test_join(2, "r", "ben")).unwrap();
+
+        // Ben never opens the channel: what is kept for him has a bound.
+        let user = livekit::UserPacket { payload: vec![7; 60_000], ..Default::default() };
+        let value = Some(livekit::data_packet::Value::User(user));
+        let packet = livekit::DataPacket { value, ..Default::default() }.encode_to_vec();
+        let leaves = |events: &VecDeque<Event>| {
+            events.iter().any(|event| {
+                matches!(event, Event::Session(SessionId(2), SessionEvent::Leave(leave))
+                    if leave.action() == livekit::leave_request::Action::Reconnect)
+            })
+        };
+        for _ in 0..4 {
+            room.handle_data(&mut context, anna, DataChannel::Reliable, &packet);
+        }
+        assert!(!leaves(context.events), "so much is kept");
+        room.handle_data(&mut context, anna, DataChannel::Reliable, &packet);
+        assert!(leaves(context.events));
+        assert!(room.has_participant(anna));
+        let counted = |event: &Event| matches!(event, Event::Rejected(rejection) if rejection.code == "early-queue-full");
+        assert!(events.iter().any(counted));
+    }
 }

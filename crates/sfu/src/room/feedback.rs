@@ -20,6 +20,9 @@ const ASSUMED_RTT: Duration = Duration::from_millis(60);
 /// Report blocks of one receiver report (RFC 3550 §6.4.1: a five-bit count).
 const MAX_BLOCKS: usize = 31;
 
+/// Packets asked for in one NACK: far apart each takes 4 bytes, and all fit a datagram.
+const MAX_NACKED: usize = 256;
+
 impl super::Room {
     /// A decrypted compound (or reduced-size) RTCP packet of a participant.
     pub(super) fn handle_rtcp(&mut self, context: &mut Context<'_>, key: usize, bytes: &[u8]) {
@@ -214,8 +217,8 @@ impl super::Room {
                 media_ssrc = ssrc;
                 lost.clear();
                 layer.nack.poll(now, ASSUMED_RTT, &mut lost);
-                if !lost.is_empty() {
-                    participant.enqueue_rtcp(|out| rtcp::write_nack(sender_ssrc, ssrc, &lost, out));
+                for lost in lost.chunks(MAX_NACKED) {
+                    participant.enqueue_rtcp(|out| rtcp::write_nack(sender_ssrc, ssrc, lost, out));
                 }
                 if layer.nack.too_far_behind() {
                     broken.push((track, index));

@@ -18,7 +18,9 @@ impl super::Room {
                 layer.store.release();
             }
             let target = track.target();
-            if self.is_awaited(key) {
+            // A camera that is off brings nothing: its first packet, or that it is on again, asks anew.
+            let sleeps = track.layers.get(target).is_none_or(|layer| layer.is_asleep(context.now));
+            if !sleeps && self.is_awaited(key) {
                 self.ask(context, key, target, |keyframes| keyframes.keep_wanting());
             }
         }

@@ -12,6 +12,7 @@ use super::Context;
 use super::participant::{Outgoing, Participant};
 use super::receiver::{REPORT_INTERVAL, ReceiveError};
 use crate::batch::SendBatch;
+use crate::peer::srtp::SrtpError;
 use crate::track::down_track::Prefix;
 use crate::track::forwarder::Incoming;
 use crate::track::packet_store::NotStored;
@@ -188,13 +189,18 @@ impl super::Room {
                 context.reject(error.layer(), error.code());
             }
         }
+        let mut exhausted = false;
         let mut queue = std::mem::take(&mut participant.queue);
         for outgoing in queue.drain(..) {
             if let Err((layer, code)) = send(participant, &self.tracks, &outgoing, batch) {
                 context.reject(layer, code);
+                exhausted |= code == SrtpError::Exhausted.code();
             }
         }
         participant.queue = queue; // keeps its memory
+        if exhausted {
+            return self.start_afresh(context, key); // only new keys help
+        }
         self.schedule(context, key);
     }
 }

@@ -304,12 +304,7 @@ impl Room {
                 TransportEvent::Connected => self.connected(context, key),
                 TransportEvent::Failed(error) => {
                     context.reject(error.layer(), error.code());
-                    self.leave(
-                        context,
-                        key,
-                        livekit::DisconnectReason::MediaFailure,
-                        livekit::leave_request::Action::Reconnect,
-                    );
+                    self.start_afresh(context, key);
                 }
                 TransportEvent::Expired => self.leave(
                     context,
@@ -353,6 +348,12 @@ impl Room {
             context.events.push_back(Event::Session(session, SessionEvent::Leave(leave)));
         }
         self.remove(context, key, reason);
+    }
+
+    /// A participant's transport cannot go on: its client is asked to join anew.
+    fn start_afresh(&mut self, context: &mut Context<'_>, key: usize) {
+        let reason = livekit::DisconnectReason::MediaFailure;
+        self.leave(context, key, reason, livekit::leave_request::Action::Reconnect);
     }
 
     /// Removes a participant with everything it published and got.

@@ -9,7 +9,7 @@ use protocol::livekit;
 use slab::Slab;
 
 use super::receiver::Receiver;
-use crate::peer::sdp::{MediaKind, Negotiator};
+use crate::peer::sdp::Negotiator;
 use crate::peer::transport::Transport;
 use crate::track::budget::RetransmissionBudget;
 use crate::track::down_track::DownTrack;
@@ -63,16 +63,6 @@ pub(crate) struct Requested {
     pub(crate) offer: bool,
     pub(crate) audios: usize,
     pub(crate) videos: usize,
-}
-
-impl Requested {
-    pub(crate) fn of(&mut self, kind: MediaKind) -> Option<&mut usize> {
-        match kind {
-            MediaKind::Audio => Some(&mut self.audios),
-            MediaKind::Video => Some(&mut self.videos),
-            MediaKind::Application => None,
-        }
-    }
 }
 
 /// See the module's description.

@@ -6,7 +6,7 @@
 use protocol::livekit;
 
 use super::Context;
-use super::participant::{Participant, Requested, Subscription};
+use super::participant::{Participant, Subscription};
 use crate::event::SessionEvent;
 use crate::peer::sdp::{MediaKind, SectionIndex, SendTrack};
 use crate::track::down_track::DownTrack;
@@ -320,32 +320,35 @@ impl super::Room {
             // Its first offer is still to come and binds what it can.
             return;
         }
-        let mut missing = Requested::default();
-        let mut wishes = 0;
+        let (mut audios, mut videos) = (0, 0);
         for (_, kind) in participant.unbound(&self.tracks) {
-            wishes += 1;
-            if let Some(count) = missing.of(kind) {
-                *count += 1;
+            match kind {
+                MediaKind::Audio => audios += 1,
+                MediaKind::Video => videos += 1,
+                MediaKind::Application => {}
             }
         }
-        for kind in [MediaKind::Audio, MediaKind::Video] {
-            let free = participant.negotiator.available(kind);
-            let asked = participant.requested.of(kind).map_or(0, |count| *count);
-            if let Some(count) = missing.of(kind) {
-                *count = count.saturating_sub(free + asked);
-            }
+        let free = [MediaKind::Audio, MediaKind::Video].map(|kind| participant.negotiator.available(kind));
+        let bindable = audios.min(free[0]) + videos.min(free[1]);
+        // What was asked for and has not come yet counts as well, and all of it must fit into an offer. Wishes
+        // beyond that wait until others free their sections.
+        let asked = participant.requested;
+        let wanted = (audios.saturating_sub(free[0]), videos.saturating_sub(free[1]));
+        let fitting =
+            participant.negotiator.affordable(wanted.0.max(asked.audios), wanted.1.max(asked.videos));
+        let missing = (fitting.0.saturating_sub(asked.audios), fitting.1.saturating_sub(asked.videos));
+        let is_due = (bindable > 0 || participant.negotiator.needs_offer()) && !asked.offer;
+        if wanted.0 > fitting.0 || wanted.1 > fitting.1 {
+            context.reject("room", "sections-exhausted");
         }
-        let is_due = (wishes > 0 || participant.negotiator.needs_offer()) && !participant.requested.offer;
-        if missing.audios + missing.videos == 0 && !is_due {
+        if missing == (0, 0) && !is_due {
             return;
         }
         participant.requested.offer = true;
-        participant.requested.audios += missing.audios;
-        participant.requested.videos += missing.videos;
-        let event = SessionEvent::MediaSectionsRequirement {
-            audios: missing.audios as u32,
-            videos: missing.videos as u32,
-        };
+        participant.requested.audios += missing.0;
+        participant.requested.videos += missing.1;
+        let event =
+            SessionEvent::MediaSectionsRequirement { audios: missing.0 as u32, videos: missing.1 as u32 };
         self.tell(context, key, event);
     }
 

@@ -11,7 +11,7 @@ const INTERVAL: Duration = Duration::from_millis(500);
 /// that cannot answer is not pressed.
 const MAX_DOUBLINGS: u32 = 3;
 
-/// Requests repeated in vain before giving up until somebody asks again (a muted camera sends nothing).
+/// Requests repeated in vain before giving up until somebody asks again.
 const MAX_REPEATS: u32 = 5;
 
 /// See the module's description.
@@ -35,21 +35,25 @@ impl KeyframeRequester {
         self.sent = 0;
     }
 
-    /// Somebody still needs a key frame: a wish that was given up lives again, another one goes on as it is.
+    /// Somebody still needs a key frame: a wish that was given up lives again at its slowest pace, another one
+    /// goes on as it is.
     pub fn keep_wanting(&mut self) {
         if !self.wanted {
+            let sent = self.sent.min(MAX_REPEATS);
             self.want();
+            self.sent = sent;
         }
     }
 
     /// Nobody needs it any more, or none can come.
     pub fn cancel(&mut self) {
         self.wanted = false;
+        self.sent = 0;
     }
 
     /// A key frame came.
     pub fn received(&mut self) {
-        self.wanted = false;
+        self.cancel();
     }
 
     /// The number of the request to be sent now by the caller, if one is: the same for repetitions

@@ -75,6 +75,8 @@ pub struct MediaDescription<'a> {
     pub sctp_port: Option<u16>,
     /// `a=max-message-size`.
     pub max_message_size: Option<u32>,
+    /// Bytes of the section in the description.
+    pub bytes: usize,
 }
 
 /// A payload type and what is said about it.

@@ -52,6 +52,7 @@ pub fn parse(sdp: &str, limits: ParseLimits) -> Result<SessionDescription<'_>, S
 
     for (index, line) in sdp.split('\n').enumerate() {
         let number = index + 1;
+        let bytes = line.len() + 1;
         let line = line.strip_suffix('\r').unwrap_or(line);
         if line.is_empty() {
             continue;
@@ -93,6 +94,9 @@ pub fn parse(sdp: &str, limits: ParseLimits) -> Result<SessionDescription<'_>, S
             }
             // Origin, name, times, connection addresses and bandwidths say nothing to a bundled ICE session.
             _ => {}
+        }
+        if let Some(section) = &mut section {
+            section.media.bytes += bytes;
         }
     }
     if !started {

@@ -238,3 +238,23 @@ fn equal_sections_share_their_codecs() {
         |index| &negotiator.receive_section(SectionIndex(index)).expect("the section is taken").codecs;
     assert!(std::sync::Arc::ptr_eq(codecs(3), codecs(5)));
 }
+
+#[test]
+fn a_client_is_asked_for_no_more_sections_than_an_offer_may_have() {
+    let limits = crate::config::Limits::default();
+    let settings = NegotiatorSettings {
+        limits: ParseLimits { bytes: limits.sdp_bytes, sections: limits.media_sections },
+        ..NegotiatorSettings::default()
+    };
+    let mut negotiator = Negotiator::new(settings);
+    negotiator.accept_offer(CHROMIUM_FIRST).expect("the offer is good");
+    assert_eq!(negotiator.affordable(100, 100), (100, 100), "a meeting of a hundred fits");
+    let (audios, videos) = negotiator.affordable(1000, 1000);
+    assert!(audios > 900 && videos == 0, "sound comes first: {audios}, {videos}");
+    assert!(negotiator.affordable(0, 1000).1 < 150, "and pictures leave room for it");
+    let (audios, videos) = negotiator.affordable(199, 199);
+    assert!(audios == 199 && (110..150).contains(&videos), "{videos}");
+    let grown = with_more_video(CHROMIUM_FIRST, videos);
+    negotiator.accept_offer(&grown).expect("so many fit");
+    assert!(negotiator.affordable(0, 100).1 < 60, "and what is there counts");
+}
