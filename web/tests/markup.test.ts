@@ -107,6 +107,15 @@ describe('a screen reader', () => {
     expect(html).not.toMatch(/<(p|time)[^>]*aria-label/);
   });
 
+  it('is interrupted only by a lost connection', () => {
+    const loud = () =>
+      markup(Meeting, { model }).match(/<[^>]*(role="alert"|aria-live="assertive")[^>]*>[^<]*/g);
+    connection.emit('soundBlocked', true);
+    expect(loud()).toBe(null);
+    connection.break();
+    expect(loud()).toEqual([expect.stringContaining('Die Verbindung ist unterbrochen')]);
+  });
+
   it('can start from the heading of every screen', () => {
     const prejoin = new PreJoinModel(world.ports, new TabIdentity(world.ports), nothing, {
       room: 'test',

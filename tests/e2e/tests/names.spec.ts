@@ -53,7 +53,7 @@ function escaped(person: Person): Promise<string[]> {
       check(messages, (message) => message);
       for (const element of [
         document.documentElement,
-        ...document.querySelectorAll('[role="complementary"] [role="group"]'),
+        ...document.querySelectorAll(':is([role="complementary"], [role="dialog"]) [role="group"]'),
       ])
         if (element.scrollWidth > element.clientWidth) found.push(`${element.localName} scrolls sideways`);
       return found;
