@@ -1,187 +1,252 @@
 import { describe, expect, it } from 'vitest';
-import {
-  chooseStrip,
-  fit,
-  floatingSelf,
-  grid,
-  PAGE_DESKTOP,
-  PAGE_PHONE,
-  peopleLayout,
-  shareLayout,
-  type Rect,
-} from '../src/state/layout';
+import type { Size } from '../src/state/geometry';
+import { EMPTY_LAYOUT, keepUnchanged, layout, type LayoutInput, type Tile } from '../src/state/layout';
+import { fit, gridRatios } from '../src/state/layout-grid';
+import { clampInside, cornerByKey, CORNERS, nearestCorner, nextCorner, ownView } from '../src/state/own-view';
 
 const DESKTOP = { width: 1416, height: 752 };
 const PHONE = { width: 378, height: 696 };
+const ACROSS = { width: 668, height: 363 };
 
-function inside(rect: Rect, stage: { width: number; height: number }): boolean {
-  const e = 0.001;
-  return (
-    rect.x >= -e &&
-    rect.y >= -e &&
-    rect.x + rect.width <= stage.width + e &&
-    rect.y + rect.height <= stage.height + e
-  );
+function people(others: number, speaking: string[] = []) {
+  return [...Array.from({ length: others }, (_, i) => `p${i}`), 'me'].map((identity) => ({
+    identity,
+    isLocal: identity === 'me',
+    speaking: speaking.includes(identity),
+    spokeAt: 0,
+  }));
 }
 
-function overlap(a: Rect, b: Rect): boolean {
-  const e = 0.001;
-  return (
-    a.x + a.width > b.x + e && b.x + b.width > a.x + e && a.y + a.height > b.y + e && b.y + b.height > a.y + e
-  );
+function laidOut(others: number, size: Size, change: Partial<LayoutInput> = {}) {
+  return layout({
+    people: people(others),
+    shares: [],
+    pinned: null,
+    view: 'equal',
+    speaker: null,
+    own: { corner: 'bottom-right', hidden: false },
+    size,
+    phone: size !== DESKTOP,
+    page: 0,
+    ratio: 16 / 9,
+    before: [],
+    ...change,
+  });
 }
 
-describe('the grid', () => {
-  it.each([DESKTOP, PHONE, { width: 900, height: 400 }, { width: 600, height: 600 }])(
-    'keeps the tiles of every page inside the stage and apart, with allowed ratios (%o)',
-    (stage) => {
-      const min = stage.height > stage.width ? 0.7 : 0.9;
-      for (const [perPage, most] of [
-        [PAGE_PHONE, 3 * PAGE_PHONE],
-        [PAGE_DESKTOP, 2 * PAGE_DESKTOP + 1],
-      ] as const) {
-        for (let people = 3; people <= most; people++) {
-          for (let first = 0; first < people; first += perPage) {
-            const shown = Math.min(perPage, people - first);
-            const rects = peopleLayout(shown, people, stage, 8);
-            expect(rects).toHaveLength(shown);
-            rects.forEach((rect, i) => {
-              expect(inside(rect, stage)).toBe(true);
-              expect(rect.width / rect.height).toBeGreaterThan(min - 0.001);
-              expect(rect.width / rect.height).toBeLessThan(1.901);
-              for (const other of rects.slice(i + 1)) expect(overlap(rect, other)).toBe(false);
-            });
-            // The grid fills the stage in one direction, also with one or two tiles on the last page.
-            const [left, top] = [Math.min(...rects.map(({ x }) => x)), Math.min(...rects.map(({ y }) => y))];
-            expect(Math.min(left, top)).toBeCloseTo(0, 3);
-          }
-        }
-      }
-    },
-  );
+const ids = (tiles: readonly Tile[]) => tiles.map(({ identity }) => identity);
+const own = (tiles: readonly Tile[]) => tiles.find(({ identity }) => identity === 'me');
 
-  it('puts 4 people two by two and 9 three by three on a desktop', () => {
-    expect(fit(4, DESKTOP, 8, 0.9, 1.9)).toMatchObject({ columns: 2, rows: 2 });
-    expect(fit(9, DESKTOP, 8, 0.9, 1.9)).toMatchObject({ columns: 3, rows: 3 });
+describe('equal tiles', () => {
+  const best = (n: number) => fit(n, DESKTOP, 8, gridRatios(DESKTOP));
+
+  it('stand two by two for 4 people and three by three for 9 on a desktop', () => {
+    expect(best(4)).toMatchObject({ columns: 2, rows: 2 });
+    expect(best(9)).toMatchObject({ columns: 3, rows: 3 });
   });
 
-  it('avoids a last row that is at most half full when the loss is small', () => {
+  it('avoid a last row that is at most half full when the loss is small', () => {
     // 10 people: four columns would give slightly larger tiles, but leave two of four in the last row.
-    expect(fit(10, DESKTOP, 8, 0.9, 1.9)).toMatchObject({ columns: 5, rows: 2 });
-    expect(fit(3, DESKTOP, 8, 0.9, 1.9)).toMatchObject({ columns: 3, rows: 1 });
+    expect(best(10)).toMatchObject({ columns: 5, rows: 2 });
+    expect(best(3)).toMatchObject({ columns: 3, rows: 1 });
   });
 
-  it('centres the last row', () => {
-    const rects = grid(5, DESKTOP, 8, 0.9, 1.9);
-    const last = rects.slice(3);
-    const left = Math.min(...last.map((rect) => rect.x));
-    const right = Math.max(...last.map((rect) => rect.x + rect.width));
+  it('have the last row in the middle, and oneself last', () => {
+    const { tiles } = laidOut(4, DESKTOP);
+    const last = tiles.slice(3).map(({ rect }) => rect);
+    const left = Math.min(...last.map(({ x }) => x));
+    const right = Math.max(...last.map(({ x, width }) => x + width));
     expect(left).toBeCloseTo(DESKTOP.width - right, 3);
+    expect(ids(tiles).at(-1)).toBe('me');
   });
 
-  it('widens a last row in portrait, as far as the ratio allows', () => {
-    const rects = peopleLayout(5, 5, PHONE, 6);
-    const last = rects[4];
-    const first = rects[0];
+  it('widen in the last row in portrait, as far as the ratio allows', () => {
+    const { tiles } = laidOut(4, PHONE);
+    const [first, last] = [tiles[0]?.rect, tiles[4]?.rect];
     expect(last && first && last.width > first.width * 1.5).toBe(true);
     expect(last && last.width / last.height).toBeLessThan(1.901);
   });
 
-  it('stands a stage without size', () => {
-    for (const rect of grid(4, { width: 0, height: 0 }, 8, 0.9, 1.9)) {
-      expect(rect.width).toBe(0);
-      expect(Number.isFinite(rect.x)).toBe(true);
-    }
-    expect(grid(0, DESKTOP, 8, 0.9, 1.9)).toEqual([]);
+  it('are 25 on a page, on a phone 8, with controls to turn them', () => {
+    expect(laidOut(24, DESKTOP).pages).toBeNull();
+    expect(laidOut(25, DESKTOP).pages).toMatchObject({ page: 0, count: 2 });
+    expect(laidOut(7, PHONE).pages).toBeNull();
+    expect(laidOut(8, PHONE).pages).toMatchObject({ page: 0, count: 2, upright: false });
+    expect(laidOut(8, ACROSS).pages).toMatchObject({ upright: true });
+    expect(ids(laidOut(25, DESKTOP, { page: 1 }).tiles)).toEqual(['me']);
+  });
+
+  it('go back to the last page there is', () => {
+    expect(laidOut(25, DESKTOP, { page: 7 }).pages).toMatchObject({ page: 1 });
+    expect(laidOut(25, DESKTOP, { page: -1 }).pages).toMatchObject({ page: 0 });
+  });
+
+  it('leave one’s own out where it is hidden', () => {
+    expect(ids(laidOut(3, DESKTOP, { own: { corner: 'top-left', hidden: true } }).tiles)).toEqual([
+      'p0',
+      'p1',
+      'p2',
+    ]);
+  });
+
+  it('are none on a stage without size', () => {
+    expect(laidOut(4, { width: 0, height: 0 })).toBe(EMPTY_LAYOUT);
   });
 });
 
 describe('two people', () => {
-  it('show the other large and oneself at the bottom right', () => {
-    const [other, self] = peopleLayout(2, 2, DESKTOP, 8);
-    expect(other?.width).toBeCloseTo(DESKTOP.width, 0);
-    expect(self).toEqual(floatingSelf(DESKTOP));
-    expect(self?.width).toBe(256);
-    expect((self?.width ?? 0) / (self?.height ?? 1)).toBeCloseTo(16 / 9, 3);
+  it('are the other one large and oneself at the bottom right', () => {
+    const { tiles } = laidOut(1, DESKTOP);
+    expect(tiles[0]?.rect.width).toBeCloseTo(DESKTOP.width, 0);
+    expect(tiles[1]).toMatchObject({ identity: 'me', place: 'floating', rect: { width: 256, height: 144 } });
   });
 
-  it('show oneself upright on a phone', () => {
-    const self = floatingSelf(PHONE);
+  it('are oneself upright on a phone', () => {
+    const self = ownView(PHONE, 'bottom-right');
     expect(self.width).toBeCloseTo(PHONE.width * 0.28, 3);
     expect(self.height / self.width).toBeCloseTo(4 / 3, 3);
-    expect(inside(self, PHONE)).toBe(true);
   });
 
-  it('show one alone only floating', () => {
-    expect(peopleLayout(1, 1, DESKTOP, 8)).toEqual([floatingSelf(DESKTOP)]);
+  it('are only the other one where one’s own picture is hidden', () => {
+    expect(ids(laidOut(1, DESKTOP, { own: { corner: 'top-left', hidden: true } }).tiles)).toEqual(['p0']);
+  });
+
+  it('stay as they are when one is pinned or the speaker is wished large', () => {
+    const usual = laidOut(1, DESKTOP);
+    expect(laidOut(1, DESKTOP, { pinned: { identity: 'p0', source: 'camera' } })).toEqual(usual);
+    expect(laidOut(1, DESKTOP, { view: 'speaker', speaker: 'p0' })).toEqual(usual);
+  });
+});
+
+describe('one’s own floating picture', () => {
+  it('lies in its corner, above the other’s name at the bottom left', () => {
+    const at = (corner: (typeof CORNERS)[number]) => ownView(DESKTOP, corner);
+    expect(at('top-left')).toMatchObject({ x: 14, y: 14 });
+    expect(at('bottom-right')).toMatchObject({ x: 1416 - 256 - 14, y: 752 - 144 - 14 });
+    expect(at('bottom-left').y + 144).toBe(752 - 46);
+    for (const corner of CORNERS) expect(nearestCorner(at(corner), DESKTOP)).toBe(corner);
+  });
+
+  it('keeps the corner beside the invitation while one is alone', () => {
+    const { tiles } = laidOut(0, DESKTOP, { own: { corner: 'top-left', hidden: false } });
+    expect(tiles.map(({ rect }) => rect)).toEqual([ownView(DESKTOP, 'bottom-right')]);
+  });
+
+  it('goes to a corner by arrow keys, and through all by one button', () => {
+    expect(cornerByKey('bottom-right', 'ArrowUp')).toBe('top-right');
+    expect(cornerByKey('bottom-right', 'ArrowRight')).toBe('bottom-right');
+    expect(cornerByKey('top-right', 'ArrowLeft')).toBe('top-left');
+    expect(cornerByKey('top-left', 'ArrowDown')).toBe('bottom-left');
+    expect(cornerByKey('top-left', 'Enter')).toBeNull();
+    const seen = new Set<string>();
+    for (let corner = nextCorner('top-left'); !seen.has(corner); corner = nextCorner(corner))
+      seen.add(corner);
+    expect([...seen].sort()).toEqual([...CORNERS].sort());
+  });
+
+  it('is not dragged off the stage', () => {
+    expect(clampInside({ x: -50, y: 9999, width: 256, height: 144 }, DESKTOP)).toMatchObject({
+      x: 0,
+      y: 752 - 144,
+    });
   });
 });
 
 describe('a shared screen', () => {
-  it('takes the strip to the side where the stage is wide', () => {
-    const { share, strip } = shareLayout(6, 16 / 9, DESKTOP, 8);
-    expect(strip.every((slot) => slot.x >= share.x + share.width)).toBe(true);
-    expect(strip[0]).toMatchObject({ width: 208, height: 117 });
+  const shared = (others: number, size: Size, change: Partial<LayoutInput> = {}) => {
+    const { tiles, more } = laidOut(others, size, { shares: ['p0'], ...change });
+    const [large, ...strip] = tiles;
+    if (!large) throw new Error('nothing is large');
+    return { large, strip, more };
+  };
+
+  it('has the strip at the side where the stage is wide', () => {
+    const { large, strip } = shared(5, DESKTOP);
+    expect(large).toMatchObject({ identity: 'p0', source: 'screen_share', place: 'large' });
+    expect(strip.every(({ rect }) => rect.x >= large.rect.x + large.rect.width)).toBe(true);
+    expect(strip[0]?.rect).toMatchObject({ width: 208, height: 117 });
+    expect(ids(strip)).toEqual(['p0', 'p1', 'p2', 'p3', 'p4', 'me']);
   });
 
-  it('takes the strip on top where the stage is narrow', () => {
+  it('has the strip on top where the stage is narrow', () => {
     const stage = { width: 1044, height: 752 };
-    const { share, strip } = shareLayout(6, 16 / 9, stage, 8);
-    expect(strip.every((slot) => slot.y + slot.height <= share.y)).toBe(true);
-    expect(strip[0]).toMatchObject({ width: 160, height: 90 });
-    expect(share.width).toBe(stage.width);
+    const { large, strip } = shared(5, stage);
+    expect(strip.every(({ rect }) => rect.y + rect.height <= large.rect.y)).toBe(true);
+    expect(strip[0]?.rect).toMatchObject({ width: 160, height: 90 });
+    expect(large.rect.width).toBe(stage.width);
   });
 
-  it('shows more people above it where it leaves room, as upright on a phone', () => {
-    const { share, strip } = shareLayout(5, 16 / 9, PHONE, 6);
+  it('has more people above it where it leaves room, as upright on a phone', () => {
+    const { large, strip } = shared(4, PHONE);
     expect(strip).toHaveLength(5);
-    expect(new Set(strip.map((slot) => slot.y)).size).toBe(3);
-    expect(share.width).toBe(PHONE.width);
-    for (const slot of strip) expect(inside(slot, PHONE)).toBe(true);
+    expect(new Set(strip.map(({ rect }) => rect.y)).size).toBe(3);
+    expect(large.rect.width).toBe(PHONE.width);
   });
 
-  it.each([DESKTOP, PHONE, { width: 700, height: 380 }])('fits inside %o with its strip', (stage) => {
-    for (const ratio of [16 / 9, 4 / 3, 9 / 16, 21 / 9]) {
-      const { share, strip } = shareLayout(30, ratio, stage, 8);
-      expect(share.width / share.height).toBeCloseTo(ratio, 3);
-      expect(inside(share, stage)).toBe(true);
-      expect(strip.length).toBeGreaterThan(0);
-      for (const slot of strip) expect(overlap(slot, share)).toBe(false);
-    }
+  it('leaves two places beside it on the smallest stage: for the others and for oneself', () => {
+    const { strip, more } = shared(5, { width: 200, height: 150 }, { phone: true });
+    expect(ids(strip)).toEqual(['me']);
+    expect(more?.count).toBe(5);
+  });
+
+  it('is the newest; older ones stand first in the strip', () => {
+    const { large, strip } = shared(3, DESKTOP, { shares: ['p2', 'p0'] });
+    expect(large.identity).toBe('p0');
+    expect(strip[0]).toMatchObject({ identity: 'p2', source: 'screen_share' });
+    expect(ids(strip.slice(1))).toEqual(['p0', 'p1', 'p2', 'me']);
+  });
+
+  it('gives way to what is pinned', () => {
+    const older = shared(3, DESKTOP, {
+      shares: ['p2', 'p0'],
+      pinned: { identity: 'p2', source: 'screen_share' },
+    });
+    expect(older.large).toMatchObject({ identity: 'p2', source: 'screen_share' });
+    const person = shared(3, DESKTOP, { pinned: { identity: 'p1', source: 'camera' } });
+    expect(person.large).toMatchObject({ identity: 'p1', source: 'camera' });
+    expect(person.strip[0]).toMatchObject({ identity: 'p0', source: 'screen_share' });
+    expect(ids(person.strip.slice(1))).toEqual(['p0', 'p2', 'me']);
   });
 });
 
-describe('the strip', () => {
-  const person = (id: string, spokeAt = 0) => ({ id, isLocal: id === 'me', spokeAt });
-  const people = (...ids: string[]) => [...ids.map((id) => person(id)), person('me')];
-
-  it('shows everybody where there is room, oneself last', () => {
-    expect(chooseStrip([], people('a', 'b'), 3)).toEqual({ shown: ['a', 'b', 'me'], hidden: 0 });
+describe('somebody large', () => {
+  it('is pinned, and the others are in the strip', () => {
+    const { tiles } = laidOut(4, DESKTOP, { pinned: { identity: 'p2', source: 'camera' } });
+    expect(tiles[0]).toMatchObject({ identity: 'p2', place: 'large' });
+    expect(ids(tiles.slice(1))).toEqual(['p0', 'p1', 'p3', 'me']);
   });
 
-  it('keeps one slot for the others and one for oneself', () => {
-    expect(chooseStrip([], people('a', 'b', 'c', 'd', 'e'), 4)).toEqual({
-      shown: ['a', 'b', 'me'],
-      hidden: 3,
-    });
+  it('is who speaks where that is wished, at first the first one, never oneself', () => {
+    const large = (speaker: string | null) => laidOut(3, DESKTOP, { view: 'speaker', speaker }).tiles[0];
+    expect(large('p1')).toMatchObject({ identity: 'p1', place: 'large' });
+    expect(large(null)).toMatchObject({ identity: 'p0', place: 'large' });
+    expect(large('me')).toMatchObject({ identity: 'p0', place: 'large' });
   });
 
-  it('leaves visible people in their places', () => {
-    const { shown } = chooseStrip(['b', 'c', 'me'], people('a', 'b', 'c', 'd', 'e'), 4);
-    expect(shown).toEqual(['b', 'c', 'me']);
+  it('leaves upright a strip of some rows', () => {
+    const { tiles, more } = laidOut(4, PHONE, { pinned: { identity: 'p2', source: 'camera' } });
+    expect(tiles.filter(({ place }) => place === 'strip')).toHaveLength(4);
+    expect(more).toBeNull();
   });
 
-  it('gives a speaker the place of the one silent longest', () => {
-    const all = [person('a', 500), person('b', 100), person('c', 900), person('d'), person('me')];
-    expect(chooseStrip(['a', 'b', 'me'], all, 4).shown).toEqual(['a', 'c', 'me']);
+  it('who is oneself or nobody is not pinned', () => {
+    for (const identity of ['me', 'gone'])
+      expect(laidOut(4, DESKTOP, { pinned: { identity, source: 'camera' } })).toEqual(laidOut(4, DESKTOP));
+    expect(laidOut(4, DESKTOP, { pinned: { identity: 'p0', source: 'screen_share' } })).toEqual(
+      laidOut(4, DESKTOP),
+    );
   });
+});
 
-  it('does not move somebody for a speaker of long ago', () => {
-    const all = [person('a', 500), person('b', 600), person('c', 400), person('d'), person('me')];
-    expect(chooseStrip(['a', 'b', 'me'], all, 4).shown).toEqual(['a', 'b', 'me']);
-  });
-
-  it('fills the place of somebody who left', () => {
-    expect(chooseStrip(['a', 'gone', 'me'], people('a', 'b', 'c', 'd'), 4).shown).toEqual(['a', 'b', 'me']);
+describe('what did not change', () => {
+  it('stays the same object', () => {
+    const [before, again] = [laidOut(30, DESKTOP), laidOut(30, DESKTOP)];
+    expect(keepUnchanged(before, again)).toBe(before);
+    const turned = keepUnchanged(before, laidOut(30, DESKTOP, { page: 1 }));
+    expect(turned.pages).toMatchObject({ page: 1 });
+    const two = laidOut(1, DESKTOP);
+    const moved = keepUnchanged(two, laidOut(1, DESKTOP, { own: { corner: 'top-left', hidden: false } }));
+    expect(moved.tiles[0]).toBe(two.tiles[0]);
+    expect(own(moved.tiles)).not.toBe(own(two.tiles));
   });
 });

@@ -6,6 +6,21 @@ import { World } from './support/world';
 /** Storage that a browser refuses: forgets at once. */
 const refused = { get: () => null, set: () => undefined };
 
+describe('the layout', () => {
+  it('is equal tiles, and one’s own picture at the bottom right, until something else is chosen and remembered', () => {
+    const world = new World();
+    const options = new Options(world.ports.local);
+    expect(options.view.get()).toMatchObject({ layout: 'equal', ownCorner: 'bottom-right' });
+    options.setLayout('speaker');
+    options.setOwnCorner('top-left');
+    const again = new Options(world.ports.local);
+    expect(again.view.get()).toMatchObject({ layout: 'speaker', ownCorner: 'top-left' });
+    again.setLayout('equal');
+    again.setOwnCorner('bottom-right');
+    expect(world.local.size).toBe(0);
+  });
+});
+
 describe('the theme', () => {
   it('is the system’s until one is chosen, and is remembered', () => {
     const world = new World();

@@ -22,6 +22,9 @@ describe('a key', () => {
     ['d', 'share'],
     ['c', 'chat'],
     ['p', 'people'],
+    ['l', 'layout'],
+    ['PageUp', 'previous'],
+    ['PageDown', 'next'],
     ['?', 'list'],
     [' ', 'talk'],
   ])('%j asks for the %s', (key, action) => {
@@ -44,6 +47,12 @@ describe('a key', () => {
   it('works on a button too, but the space bar presses the button', () => {
     expect(actionOf(press('m'), 'control')).toBe('microphone');
     expect(actionOf(press(' '), 'control')).toBeNull();
+    expect(actionOf(press('PageDown'), 'control')).toBe('next');
+  });
+
+  it('scrolls a list where lists scroll', () => {
+    for (const key of ['PageUp', 'PageDown', ' ']) expect(actionOf(press(key), 'list')).toBeNull();
+    expect(actionOf(press('m'), 'list')).toBe('microphone');
   });
 
   it.each(['ctrlKey', 'metaKey', 'altKey', 'repeat', 'isComposing', 'defaultPrevented'] as const)(

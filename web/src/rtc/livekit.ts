@@ -216,8 +216,19 @@ class LiveKitConnection implements RtcConnection {
       element.dataset.source = publication.source;
       this.#soundOf.set(track, element);
       this.#sound.append(element);
+    } else {
+      setTimeout(() => this.#restIfUnseen(track));
     }
     this.#participantsChanged();
+  }
+
+  /**
+   * Asks the server to send nothing of a picture that nobody looks at. The library asks so only for a picture that was
+   * shown before, so it is shown to nobody for a moment.
+   */
+  #restIfUnseen(track: RemoteTrack): void {
+    if (track.attachedElements.length > 0) return;
+    track.detach(track.attach(document.createElement('video')));
   }
 
   #handle(track: Track): VideoHandle {
@@ -358,7 +369,11 @@ export async function connect(
 ): Promise<RtcConnection> {
   const policy = new CountingReconnectPolicy();
   const room = new Room({
-    adaptiveStream: true,
+    // Only what is shown is sent, at the size at which it is shown, in pixels of the screen. The library tells the
+    // server by `UpdateTrackSettings`: `width` and `height` 100 ms after a video element was attached or changed its
+    // size (the layout's, not a transform's), `disabled` when the last element is taken away or out of sight, and for
+    // all of them while the page is in the background.
+    adaptiveStream: { pixelDensity: 'screen' },
     dynacast: true,
     singlePeerConnection: true,
     reconnectPolicy: policy,

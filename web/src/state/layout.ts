@@ -1,203 +1,238 @@
 /**
- * Where the tiles go: pure functions from the size of the stage to rectangles.
- *
- * Grid: for every number of columns the largest tile whose ratio lies between two bounds; the largest area wins, and
- * an arrangement whose last row is at most half full counts 8 % less. Share: a strip of people at the side or on top,
- * whichever leaves the shared picture larger.
+ * Where everything on the stage stands: one pure function from the people, the shared screens, what is large, and the
+ * size of the stage to rectangles. Nobody's place depends on who speaks, except in the strip and in the view that
+ * shows the speaker large.
  */
 
-export interface Rect {
-  x: number;
-  y: number;
-  width: number;
-  height: number;
-}
-
-export interface Size {
-  width: number;
-  height: number;
-}
+import { sameRect, type Rect, type Size } from './geometry';
+import { fit, gridRatios, place } from './layout-grid';
+import { largeLayout, largeRatios } from './layout-large';
+import { ownView, type Corner } from './own-view';
+import { chooseStrip, type StripItem } from './strip';
 
 /** Most tiles at once; more go to further pages. */
 export const PAGE_DESKTOP = 25;
 export const PAGE_PHONE = 8;
 
-const LAST_ROW_PENALTY = 0.92;
-const SHARE_SIDE_WIDTH = 208;
-const SHARE_TOP_WIDTH = 160;
-const STRIP_RATIO = 16 / 9;
-const SELF_MARGIN = 14;
+export const VIEWS = ['equal', 'speaker'] as const;
+export type View = (typeof VIEWS)[number];
 
-interface Fit {
-  columns: number;
-  rows: number;
-  width: number;
-  height: number;
+export type Source = 'camera' | 'screen_share';
+
+/** One picture of one person. */
+export interface Picture {
+  identity: string;
+  source: Source;
 }
 
-/** The best arrangement of `n` ≥ 1 tiles with ratios between `min` and `max`. */
-export function fit(n: number, stage: Size, gap: number, min: number, max: number): Fit {
-  let best: Fit = { columns: 1, rows: n, width: 0, height: 0 };
-  let bestScore = -1;
-  for (let columns = 1; columns <= n; columns++) {
-    const rows = Math.ceil(n / columns);
-    let width = Math.max(0, (stage.width - gap * (columns - 1)) / columns);
-    let height = Math.max(0, (stage.height - gap * (rows - 1)) / rows);
-    if (width > height * max) width = height * max;
-    else if (width < height * min) height = width / min;
-    const last = n - columns * (rows - 1);
-    const score = width * height * (last <= columns / 2 ? LAST_ROW_PENALTY : 1);
-    if (score > bestScore) {
-      best = { columns, rows, width, height };
-      bestScore = score;
-    }
-  }
-  return best;
-}
-
-/** Rectangles of `n` tiles. The last row is centred; in portrait it widens as far as the ratio allows. */
-export function grid(n: number, stage: Size, gap: number, min: number, max: number): Rect[] {
-  if (n < 1) return [];
-  const { columns, rows, width, height } = fit(n, stage, gap, min, max);
-  const top = (stage.height - rows * height - (rows - 1) * gap) / 2;
-  return Array.from({ length: n }, (_, i) => {
-    const row = Math.floor(i / columns);
-    const inRow = row === rows - 1 ? n - columns * (rows - 1) : columns;
-    const wide =
-      stage.height > stage.width ? Math.min((stage.width - gap * (inRow - 1)) / inRow, height * max) : width;
-    const left = (stage.width - inRow * wide - (inRow - 1) * gap) / 2;
-    return {
-      x: left + (i - row * columns) * (wide + gap),
-      y: top + row * (height + gap),
-      width: wide,
-      height,
-    };
-  });
-}
-
-/** One's own picture, floating at the bottom right while there are one or two people. */
-export function floatingSelf(stage: Size): Rect {
-  const portrait = stage.height > stage.width;
-  const width = portrait
-    ? Math.max(96, stage.width * 0.28)
-    : Math.min(256, Math.max(140, stage.width * 0.19));
-  const height = portrait ? (width * 4) / 3 : (width * 9) / 16;
-  return {
-    x: stage.width - width - SELF_MARGIN,
-    y: stage.height - height - SELF_MARGIN,
-    width,
-    height,
-  };
-}
-
-/**
- * The `shown` tiles of a page, in a meeting of `people` without a shared screen. Both count oneself; the own tile is
- * the last rectangle.
- */
-export function peopleLayout(shown: number, people: number, stage: Size, gap: number): Rect[] {
-  const portrait = stage.height > stage.width;
-  if (people <= 2) {
-    const others = grid(shown - 1, stage, gap, portrait ? 0.4 : 1, portrait ? 2 : 2.1);
-    return [...others, floatingSelf(stage)];
-  }
-  return grid(shown, stage, gap, portrait ? 0.7 : 0.9, 1.9);
-}
-
-export interface ShareLayout {
-  share: Rect;
-  /** Slots of the strip, in order. */
-  strip: Rect[];
-}
-
-/** A shared picture of the given ratio with at most `people` slots beside or above it. */
-export function shareLayout(people: number, ratio: number, stage: Size, gap: number): ShareLayout {
-  const { width: w, height: h } = stage;
-  const topHeight = SHARE_TOP_WIDTH / STRIP_RATIO;
-  const besideWidth = Math.max(0, Math.min(w - SHARE_SIDE_WIDTH - gap, h * ratio));
-  const belowWidth = Math.max(0, Math.min(w, (h - topHeight - gap) * ratio));
-  if (besideWidth >= belowWidth) {
-    const slot = { width: SHARE_SIDE_WIDTH, height: SHARE_SIDE_WIDTH / STRIP_RATIO };
-    const count = Math.min(people, Math.max(1, Math.floor((h + gap) / (slot.height + gap))));
-    const height = besideWidth / ratio;
-    const x = Math.max(0, (w - besideWidth - gap - slot.width) / 2);
-    const first = (h - count * (slot.height + gap) + gap) / 2;
-    return {
-      share: { x, y: (h - height) / 2, width: besideWidth, height },
-      strip: Array.from({ length: count }, (_, i) => ({
-        x: x + besideWidth + gap,
-        y: first + i * (slot.height + gap),
-        ...slot,
-      })),
-    };
-  }
-  // On top. Where the shared picture leaves room, for example upright on a phone, the strip has several rows.
-  const slot = { width: SHARE_TOP_WIDTH, height: topHeight };
-  const height = belowWidth / ratio;
-  const perRow = Math.max(1, Math.floor((w + gap) / (slot.width + gap)));
-  const most = Math.max(1, Math.floor((h - height + 0.5) / (slot.height + gap)));
-  const rows = Math.min(most, Math.ceil(people / perRow));
-  const count = Math.min(people, perRow * rows);
-  const stripHeight = rows * (slot.height + gap);
-  const y = Math.max(0, (h - stripHeight - height) / 2);
-  return {
-    share: { x: (w - belowWidth) / 2, y: y + stripHeight, width: belowWidth, height },
-    strip: Array.from({ length: count }, (_, i) => {
-      const row = Math.floor(i / perRow);
-      const inRow = Math.min(perRow, count - row * perRow);
-      const first = (w - inRow * (slot.width + gap) + gap) / 2;
-      return {
-        x: first + (i - row * perRow) * (slot.width + gap),
-        y: y + row * (slot.height + gap),
-        ...slot,
-      };
-    }),
-  };
-}
-
-/** What a strip needs to know about a person. */
-export interface StripPerson {
-  id: string;
+export interface StagePerson {
+  identity: string;
   isLocal: boolean;
-  /** When they last spoke, milliseconds; 0 = never. */
+  speaking: boolean;
   spokeAt: number;
 }
 
-export interface StripChoice {
-  /** Ids in the order of the slots; one's own last. */
-  shown: string[];
-  /** How many others the "+N" slot stands for; 0 = there is none. */
-  hidden: number;
+export interface LayoutInput {
+  /** The others in the order in which they came, oneself last. */
+  people: readonly StagePerson[];
+  /** Whose screens are shown, the newest last; never one's own. */
+  shares: readonly string[];
+  pinned: Picture | null;
+  view: View;
+  /** Who is large in the view of that name. */
+  speaker: string | null;
+  own: { corner: Corner; hidden: boolean };
+  size: Size;
+  phone: boolean;
+  /** From 0; beyond the last one it is the last. */
+  page: number;
+  /** Width to height of the shared screen that is large. */
+  ratio: number;
+  /** Keys of those who stood in the strip before. */
+  before: readonly string[];
 }
 
-/**
- * Who stands in a strip of `slots` places. Whoever was visible stays where they were; a speaker who is not visible
- * takes the place of the visible one who has been silent longest. What does not fit becomes "+N", one's own tile stays.
- */
-export function chooseStrip(before: string[], people: StripPerson[], slots: number): StripChoice {
-  const own = people.filter((person) => person.isLocal).map((person) => person.id);
-  const others = people.filter((person) => !person.isLocal);
-  if (people.length <= slots) return { shown: [...others.map((person) => person.id), ...own], hidden: 0 };
+export interface Tile extends Picture {
+  key: string;
+  rect: Rect;
+  place: 'grid' | 'large' | 'strip' | 'floating';
+}
 
-  // One place is one's own, one is "+N".
-  const room = Math.max(0, slots - own.length - 1);
-  const byId = new Map(others.map((person) => [person.id, person]));
-  const shown = before.filter((id) => byId.has(id)).slice(0, room);
-  for (const person of others) {
-    if (shown.length >= room) break;
-    if (!shown.includes(person.id)) shown.push(person.id);
+export interface Layout {
+  tiles: readonly Tile[];
+  /** Stands for those who have no place in the strip. */
+  more: { rect: Rect; count: number } | null;
+  /** The controls to turn pages; `page` from 0. */
+  pages: { rect: Rect; page: number; count: number; upright: boolean } | null;
+  /** Keys of those in the strip. */
+  strip: readonly string[];
+  /** Changes when the pictures are arranged in another way, and not just in another size. */
+  arrangement: string;
+}
+
+export const EMPTY_LAYOUT: Layout = { tiles: [], more: null, pages: null, strip: [], arrangement: '' };
+
+export function keyOf({ identity, source }: Picture): string {
+  return `${source} ${identity}`;
+}
+
+const camera = (identity: string): Picture => ({ identity, source: 'camera' });
+const screen = (identity: string): Picture => ({ identity, source: 'screen_share' });
+
+function tile(picture: Picture, rect: Rect, place: Tile['place']): Tile {
+  return { ...picture, key: keyOf(picture), rect, place };
+}
+
+export function layout(input: LayoutInput): Layout {
+  if (input.size.width <= 0 || input.size.height <= 0) return EMPTY_LAYOUT;
+  const large = largePicture(input);
+  if (large) return withLarge(large, input);
+  return input.people.length <= 2 ? alone(input) : pages(input);
+}
+
+/** What fills most of the stage: what is pinned, else the newest shared screen, else the speaker where that is wished. */
+function largePicture({ people, shares, pinned, view, speaker }: LayoutInput): Picture | null {
+  const others = people.filter(({ isLocal }) => !isLocal).map(({ identity }) => identity);
+  // Of two people the other one is large anyway.
+  const choice = shares.length > 0 || people.length > 2;
+  if (pinned && choice) {
+    const known = pinned.source === 'screen_share' ? shares : others;
+    if (known.includes(pinned.identity)) return pinned;
   }
-  const waiting = others
-    .filter((person) => person.spokeAt > 0 && !shown.includes(person.id))
-    .sort((a, b) => b.spokeAt - a.spokeAt);
-  for (const speaker of waiting) {
-    let quietest = -1;
-    for (let i = 0; i < shown.length; i++) {
-      const at = byId.get(shown[i] ?? '')?.spokeAt ?? 0;
-      const least = quietest < 0 ? Infinity : (byId.get(shown[quietest] ?? '')?.spokeAt ?? 0);
-      if (at < least) quietest = i;
-    }
-    if (quietest < 0 || (byId.get(shown[quietest] ?? '')?.spokeAt ?? 0) >= speaker.spokeAt) break;
-    shown[quietest] = speaker.id;
-  }
-  return { shown: [...shown, ...own], hidden: others.length - shown.length };
+  const newest = shares.at(-1);
+  if (newest !== undefined) return screen(newest);
+  if (view === 'equal' || !choice) return null;
+  const shown = others.find((identity) => identity === speaker) ?? others[0];
+  return shown === undefined ? null : camera(shown);
+}
+
+const gapOf = (phone: boolean) => (phone ? 6 : 8);
+
+/** One or two people: the other fills the stage, one's own picture floats. */
+function alone({ people, own, size, phone }: LayoutInput): Layout {
+  const others = people.filter(({ isLocal }) => !isLocal);
+  const self = people.find(({ isLocal }) => isLocal);
+  const ratios = largeRatios(size);
+  const rects = others.length
+    ? place(others.length, fit(others.length, size, gapOf(phone), ratios), size, gapOf(phone), ratios.max)
+    : [];
+  const tiles = rects.flatMap((rect, i) => {
+    const other = others[i];
+    return other ? [tile(camera(other.identity), rect, 'grid')] : [];
+  });
+  // Alone, the invitation has the middle, and one's own picture the corner that is kept free for it.
+  const corner = others.length ? own.corner : 'bottom-right';
+  if (self && !own.hidden) tiles.push(tile(camera(self.identity), ownView(size, corner), 'floating'));
+  return { ...EMPTY_LAYOUT, tiles, arrangement: `floating ${others.length}` };
+}
+
+const BUTTON = 44;
+/** Low and wide, as a phone held across, the controls stand at the side: height is scarce there. */
+const LOW = 420;
+
+function pageControls({ width, height }: Size, gap: number): { rect: Rect; rest: Size; upright: boolean } {
+  const upright = height < LOW && width > height;
+  const size = upright ? { width: 64, height: 2 * BUTTON + 28 } : { width: 2 * BUTTON + 80, height: BUTTON };
+  return upright
+    ? {
+        upright,
+        rect: { x: width - size.width, y: (height - size.height) / 2, ...size },
+        rest: { width: width - size.width - gap, height },
+      }
+    : {
+        upright,
+        rect: { x: (width - size.width) / 2, y: height - size.height, ...size },
+        rest: { width, height: height - size.height - gap },
+      };
+}
+
+/** Equal tiles, on as many pages as it takes. */
+function pages({ people, own, size, phone, page: wanted }: LayoutInput): Layout {
+  const gap = gapOf(phone);
+  const seen = own.hidden ? people.filter(({ isLocal }) => !isLocal) : people;
+  const perPage = phone ? PAGE_PHONE : PAGE_DESKTOP;
+  const count = Math.ceil(seen.length / perPage);
+  const page = Math.max(0, Math.min(wanted, count - 1));
+  const visible = seen.slice(page * perPage, (page + 1) * perPage);
+  const controls = count > 1 ? pageControls(size, gap) : null;
+  const stage = controls?.rest ?? size;
+  const ratios = gridRatios(size);
+  const best = fit(visible.length, stage, gap, ratios);
+  const rects = place(visible.length, best, stage, gap, ratios.max);
+  return {
+    ...EMPTY_LAYOUT,
+    tiles: visible.flatMap(({ identity }, i) => {
+      const rect = rects[i];
+      return rect ? [tile(camera(identity), rect, 'grid')] : [];
+    }),
+    pages: controls && { rect: controls.rect, page, count, upright: controls.upright },
+    arrangement: `grid ${best.columns}×${best.rows} of ${visible.length}${controls ? ` ${controls.upright}` : ''}`,
+  };
+}
+
+/** One large picture, everybody else in a strip. */
+function withLarge(large: Picture, input: LayoutInput): Layout {
+  const { people, shares, own, size, phone, ratio, before } = input;
+  const gap = gapOf(phone);
+  const pictures = new Map<string, Picture>();
+  const items: StripItem[] = [];
+  const add = (picture: Picture, item: Omit<StripItem, 'key'>) => {
+    if (keyOf(picture) === keyOf(large)) return;
+    pictures.set(keyOf(picture), picture);
+    items.push({ key: keyOf(picture), ...item });
+  };
+  for (const identity of shares.toReversed())
+    add(screen(identity), { kind: 'screen', speaking: false, spokeAt: 0 });
+  for (const { identity, isLocal, speaking, spokeAt } of people)
+    if (!isLocal || !own.hidden)
+      add(camera(identity), { kind: isLocal ? 'own' : 'person', speaking, spokeAt });
+
+  const ratios = large.source === 'screen_share' ? { min: ratio, max: ratio } : largeRatios(size);
+  const arranged = largeLayout(items.length, ratios, size, gap);
+  const { shown, hidden } = chooseStrip(before, items, arranged.strip.length);
+  const slots = [...arranged.strip];
+  // The "+N" slot stands before one's own tile.
+  const ownInStrip = items.some(({ kind }) => kind === 'own');
+  const [more] = hidden > 0 ? slots.splice(ownInStrip ? -2 : -1, 1) : [];
+  return {
+    tiles: [
+      tile(large, arranged.large, 'large'),
+      ...shown.flatMap((key, i) => {
+        const [picture, rect] = [pictures.get(key), slots[i]];
+        return picture && rect ? [tile(picture, rect, 'strip')] : [];
+      }),
+    ],
+    more: more ? { rect: more, count: hidden } : null,
+    pages: null,
+    strip: shown,
+    arrangement: arranged.arrangement,
+  };
+}
+
+/** `next`, with every part of `before` that did not change: who watches sees at once what did. */
+export function keepUnchanged(before: Layout, next: Layout): Layout {
+  const known = new Map(before.tiles.map((tile) => [tile.key, tile]));
+  const tiles = next.tiles.map((tile) => {
+    const old = known.get(tile.key);
+    return old && old.place === tile.place && sameRect(old.rect, tile.rect) ? old : tile;
+  });
+  const kept = {
+    ...next,
+    tiles: sameList(before.tiles, tiles) ? before.tiles : tiles,
+    strip: sameList(before.strip, next.strip) ? before.strip : next.strip,
+    more: sameSlot(before.more, next.more, ['count']) ? before.more : next.more,
+    pages: sameSlot(before.pages, next.pages, ['page', 'count', 'upright']) ? before.pages : next.pages,
+  };
+  return LAYOUT_PARTS.every((part) => kept[part] === before[part]) ? before : kept;
+}
+
+const LAYOUT_PARTS = Object.keys(EMPTY_LAYOUT) as (keyof Layout)[];
+
+function sameList<T>(a: readonly T[], b: readonly T[]): boolean {
+  return a.length === b.length && a.every((one, i) => one === b[i]);
+}
+
+function sameSlot<T extends { rect: Rect }>(a: T | null, b: T | null, fields: (keyof T)[]): boolean {
+  if (!a || !b) return a === b;
+  return sameRect(a.rect, b.rect) && fields.every((field) => a[field] === b[field]);
 }

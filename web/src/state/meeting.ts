@@ -34,13 +34,23 @@ import { Chimes } from './chimes';
 import { DeviceNews } from './device-news';
 import type { Message, MessageKey, Refusal } from './messages';
 import { Options } from './options';
-import { initialsOf, NameBook, ordinals, spokenName, tintOf, type Person, type PersonName } from './people';
+import {
+  initialsOf,
+  keepUnchangedPeople,
+  NameBook,
+  ordinals,
+  spokenName,
+  tintOf,
+  type Person,
+  type PersonName,
+} from './people';
 import type { Ports } from './ports';
 import { Preferences } from './preferences';
 import type { JoinSettings } from './prejoin';
 import { deviceRefusal } from './refusals';
 import { pathOfRoom } from './room-name';
 import { SpeakerMarks } from './speakers';
+import { StageModel } from './stage';
 import { Store } from './store';
 
 export type Panel = 'chat' | 'people' | 'encryption';
@@ -68,8 +78,6 @@ export interface MeetingState {
   connection: { phase: 'connected' } | { phase: 'reconnecting'; attempt: number; since: number };
   /** The others in the order in which they came, oneself last. */
   people: Person[];
-  /** Whose screen is the large picture; one's own is never. */
-  sharer: string | null;
   /** How many people use another link; `all` when nobody's name opens. */
   otherLink: 'none' | 'some' | 'all';
   microphone: ControlState;
@@ -96,6 +104,7 @@ type Input = 'microphone' | 'camera';
 export class MeetingModel {
   readonly view: Store<MeetingState>;
   readonly announcer: Announcer;
+  readonly stage: StageModel;
   /** The complete invitation: address with the secret behind `#`. */
   readonly invitation: string;
   readonly settings: JoinSettings;
@@ -112,8 +121,6 @@ export class MeetingModel {
   #present = new Map<string, string | null>();
   /** Those seen last while connected, oneself included. */
   #seen: RtcParticipant[] = [];
-  /** Order in which screens were first seen. */
-  #screens: string[] = [];
   #ends: Unsubscribe[] = [];
   /** Cancel the timers that are set. */
   #timers: { speakers?: () => void; toast?: () => void; welcome?: () => void } = {};
@@ -134,6 +141,7 @@ export class MeetingModel {
     this.#names = new NameBook(admitted.sealer, () => this.#sync());
     this.#preferences = new Preferences(ports.local);
     this.announcer = new Announcer(ports.clock);
+    this.stage = new StageModel(options, this.announcer, (message) => this.#toast({ message, tone: 'info' }));
     this.#chimes = new Chimes(ports.clock, ports.sounds, () => options.view.get().sounds);
     this.invitation = ports.address.origin + pathOfRoom(settings.room) + fragmentOf(settings.secret);
     this.view = new Store<MeetingState>({
@@ -141,7 +149,6 @@ export class MeetingModel {
       startedAt: ports.clock.now(),
       connection: { phase: 'connected' },
       people: [],
-      sharer: null,
       otherLink: 'none',
       microphone: { on: false, pending: false },
       camera: { on: false, pending: false },
@@ -167,6 +174,7 @@ export class MeetingModel {
       on('soundBlocked', (soundBlocked) => this.view.patch({ soundBlocked })),
       on('deviceChanged', (kind, id) => void this.#deviceChanged(kind, id)),
       ports.devices.onChange(() => void this.#devicesPlugged()),
+      this.stage.follow(),
     );
     this.#seen = this.#connection.participants();
     for (const participant of this.#seen) {
@@ -237,9 +245,8 @@ export class MeetingModel {
 
     this.#timers.speakers?.();
     const due = this.#speakers.update(new Map(ordered.map((p) => [p.identity, p.speaking])), now);
-    if (due !== null) this.#after('speakers', Math.max(0, due - now), () => this.#sync());
 
-    const people = ordered.map((participant, i): Person => {
+    const drawn = ordered.map((participant, i): Person => {
       const name = names[i] ?? { kind: 'opening' };
       return {
         identity: participant.identity,
@@ -255,11 +262,14 @@ export class MeetingModel {
         screen: participant.screen?.video ?? null,
       };
     });
+    const people = keepUnchangedPeople(this.view.get().people, drawn);
+    const stageDue = this.stage.update(people, now);
+    const next = Math.min(due ?? Infinity, stageDue ?? Infinity);
+    if (next < Infinity) this.#after('speakers', Math.max(0, next - now), () => this.#sync());
     this.#arrivals(people);
     const { microphone, camera, share } = this.view.get();
     this.view.patch({
       people,
-      sharer: this.#sharer(people),
       otherLink: otherLink(people),
       microphone: this.#control(microphone, local?.microphone),
       camera: this.#control(camera, local?.camera),
@@ -311,18 +321,6 @@ export class MeetingModel {
 
   #ring(chime: Chime): void {
     this.#chimes.ring(chime, this.view.get().selected.speaker);
-  }
-
-  /** The newest shared screen of somebody else. */
-  #sharer(people: Person[]): string | null {
-    const sharing = people
-      .filter((person) => person.screen && !person.isLocal)
-      .map((person) => person.identity);
-    this.#screens = [
-      ...this.#screens.filter((identity) => sharing.includes(identity)),
-      ...sharing.filter((identity) => !this.#screens.includes(identity)),
-    ];
-    return this.#screens.at(-1) ?? null;
   }
 
   // ---- own devices --------------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
-/** How this person wants the page to be: theme, sounds, keyboard. Lasts as long as the page, and on this device if it may. */
+/** How this person wants the page to be: theme, sounds, keyboard, layout. Lasts as long as the page, and on this device if it may. */
 
+import { VIEWS, type View } from './layout';
+import { CORNERS, type Corner } from './own-view';
 import type { Memory } from './ports';
 import { Store } from './store';
 
@@ -12,22 +14,32 @@ export interface OptionsState {
   sounds: boolean;
   /** Whether single keys do something in the meeting. */
   shortcuts: boolean;
+  /** How the people of a meeting are laid out while no screen is shared. */
+  layout: View;
+  /** Where one's own picture floats. */
+  ownCorner: Corner;
 }
 
 const THEME = 'konklave.theme';
 const SOUNDS = 'konklave.sounds';
 const SHORTCUTS = 'konklave.shortcuts';
+const LAYOUT = 'konklave.layout';
+const OWN_CORNER = 'konklave.own-corner';
+const USUAL_CORNER: Corner = 'bottom-right';
 const OFF = 'off';
 
 export class Options {
   readonly view: Store<OptionsState>;
 
   constructor(private readonly local: Memory) {
-    const theme = local.get(THEME);
+    const known = <T extends string>(values: readonly T[], key: string, usual: T): T =>
+      values.find((value) => value === local.get(key)) ?? usual;
     this.view = new Store<OptionsState>({
-      theme: THEMES.find((known) => known === theme) ?? 'system',
+      theme: known(THEMES, THEME, 'system'),
       sounds: local.get(SOUNDS) !== OFF,
       shortcuts: local.get(SHORTCUTS) !== OFF,
+      layout: known(VIEWS, LAYOUT, 'equal'),
+      ownCorner: known(CORNERS, OWN_CORNER, USUAL_CORNER),
     });
   }
 
@@ -44,5 +56,15 @@ export class Options {
   setShortcuts(shortcuts: boolean): void {
     this.local.set(SHORTCUTS, shortcuts ? null : OFF);
     this.view.patch({ shortcuts });
+  }
+
+  setLayout(layout: View): void {
+    this.local.set(LAYOUT, layout === 'equal' ? null : layout);
+    this.view.patch({ layout });
+  }
+
+  setOwnCorner(ownCorner: Corner): void {
+    this.local.set(OWN_CORNER, ownCorner === USUAL_CORNER ? null : ownCorner);
+    this.view.patch({ ownCorner });
   }
 }

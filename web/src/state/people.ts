@@ -20,6 +20,7 @@ export interface Person {
   tint: number;
   muted: boolean;
   speaking: boolean;
+  /** When they last began or ceased to speak; 0 = never. */
   spokeAt: number;
   video: VideoHandle | null;
   screen: VideoHandle | null;
@@ -116,4 +117,24 @@ export function ordinals(names: PersonName[]): number[] {
     seen.set(key, count);
     return count;
   });
+}
+
+function sameName(a: PersonName, b: PersonName): boolean {
+  return a.kind === b.kind && (a.kind !== 'name' || b.kind !== 'name' || a.name === b.name);
+}
+
+function samePerson(a: Person, b: Person): boolean {
+  return (Object.keys(b) as (keyof Person)[]).every((key) =>
+    key === 'name' ? sameName(a.name, b.name) : a[key] === b[key],
+  );
+}
+
+/** `next`, with the very objects (and list) of `before` where nothing changed: what shows them has nothing to do then. */
+export function keepUnchangedPeople(before: Person[], next: Person[]): Person[] {
+  const known = new Map(before.map((person) => [person.identity, person]));
+  const kept = next.map((person) => {
+    const old = known.get(person.identity);
+    return old && samePerson(old, person) ? old : person;
+  });
+  return kept.length === before.length && kept.every((person, i) => person === before[i]) ? before : kept;
 }

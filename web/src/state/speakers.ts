@@ -33,10 +33,11 @@ export class SpeakerMarks {
       }
       const due = track.since + (speaks ? ON_AFTER_MS : OFF_AFTER_MS);
       if (track.marked !== speaks) {
-        if (now >= due) track.marked = speaks;
-        else next = next === null ? due : Math.min(next, due);
+        if (now >= due) {
+          track.marked = speaks;
+          track.spokeAt = speaks ? now : track.since;
+        } else next = next === null ? due : Math.min(next, due);
       }
-      if (track.marked && speaks) track.spokeAt = now;
     }
     return next;
   }
@@ -45,6 +46,7 @@ export class SpeakerMarks {
     return this.#tracks.get(id)?.marked ?? false;
   }
 
+  /** When they last began or ceased to speak; while they go on speaking it stays. 0 = never. */
   spokeAt(id: string): number {
     return this.#tracks.get(id)?.spokeAt ?? 0;
   }

@@ -17,11 +17,12 @@ export function labelOf(t: Translate, person: Person, short = false): string {
 }
 
 /** What a screen reader says about a tile. */
-export function describe(t: Translate, person: Person): string {
+export function describe(t: Translate, person: Person, pinned = false): string {
   const parts = [labelOf(t, person)];
   if (person.speaking) parts.push(t('person.speaking'));
   if (person.muted) parts.push(t('person.muted'));
   if (!person.video) parts.push(t('person.no-picture'));
+  if (pinned) parts.push(t('tile.pinned'));
   return parts.join(', ');
 }
 

@@ -1,0 +1,29 @@
+/** Full screen, where the browser can do it; an iPhone cannot. */
+
+import { createSubscriber } from 'svelte/reactivity';
+
+const watch = createSubscriber((changed) => {
+  document.addEventListener('fullscreenchange', changed);
+  return () => document.removeEventListener('fullscreenchange', changed);
+});
+
+export const fullScreen = {
+  get possible(): boolean {
+    return document.fullscreenEnabled === true;
+  },
+  /** What fills the screen now. */
+  get element(): Element | null {
+    watch();
+    return document.fullscreenElement ?? null;
+  },
+  /** Shows the element, or the whole page, on the full screen; whatever is there leaves it. */
+  async toggle(element: Element = document.documentElement): Promise<void> {
+    if (!this.possible) return;
+    try {
+      if (document.fullscreenElement) await document.exitFullscreen();
+      else await element.requestFullscreen();
+    } catch {
+      // The browser says no, for example because nobody pressed anything: everything stays as it is.
+    }
+  },
+};
