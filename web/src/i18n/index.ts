@@ -7,7 +7,7 @@ import { Store, type Readable } from '../state/store';
 export const LANGUAGES = ['de', 'en'] as const;
 export type Language = (typeof LANGUAGES)[number];
 
-type Messages = typeof de;
+export type Messages = typeof de;
 export type MessageKey = keyof Messages;
 export type Args = Record<string, string | number>;
 export type Translate = (key: MessageKey, args?: Args) => string;
@@ -57,6 +57,11 @@ export async function setLanguage(to: Language, keep = false): Promise<void> {
       // Private windows may refuse; the choice then lasts as long as the page.
     }
   }
+  speak(to, messages);
+}
+
+/** Speaks that language in these words. */
+export function speak(to: Language, messages: Messages): void {
   document.documentElement.lang = to;
   language.set(to);
   translate.set(translator(to, messages));

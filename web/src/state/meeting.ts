@@ -185,6 +185,11 @@ export class MeetingModel {
     void this.#firstDevices();
   }
 
+  /** By the clock that the times of the snapshot come from. */
+  now(): number {
+    return this.ports.clock.now();
+  }
+
   /** Hands the devices that were open before joining to the meeting, if it did not end before it was shown. */
   async enter(tracks: CapturedTrack[]): Promise<void> {
     const { state } = this.#connection;
