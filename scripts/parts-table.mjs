@@ -19,8 +19,8 @@ const REPORTS = [
   { pattern: /^ {2}(\d+) flaky$/gm, passed: 1, retried: 1 },
   { pattern: /^ {2}(\d+) failed$/gm, failed: 1 },
   // pytest
-  { pattern: /^=+ (?:.*?(\d+) failed)?.*? in [\d.]+s.*=+$/gm, failed: 1 },
-  { pattern: /^=+ .*?(\d+) passed.* in [\d.]+s.*=+$/gm, passed: 1 },
+  { pattern: /^(?:=+ )?(\d+) failed\b.* in [\d.]+s/gm, failed: 1 },
+  { pattern: /^(?:=+ )?(?:\d+ failed, )?(\d+) passed\b.* in [\d.]+s/gm, passed: 1 },
   // scripts/fuzz
   { pattern: /^fuzz \S+: (?:(ok)|(failed))$/gm, passed: 1, failed: 2 },
 ];

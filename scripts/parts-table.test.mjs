@@ -34,6 +34,9 @@ test('pytest', () => {
   assert.deepEqual(totals('======== 5 passed in 3.21s ========\n'), { passed: 5, failed: 0 });
   assert.deepEqual(totals('==== 1 failed, 4 passed in 63.21s (0:01:03) ====\n'), { passed: 4, failed: 1 });
   assert.deepEqual(totals('==== 2 failed in 3.21s ====\n'), { passed: 0, failed: 2 });
+  // Quiet, as scripts/test asks for it.
+  assert.deepEqual(totals('12 passed in 63.21s (0:01:03)\n'), { passed: 12, failed: 0 });
+  assert.deepEqual(totals('1 failed, 4 passed, 2 warnings in 63.21s (0:01:03)\n'), { passed: 4, failed: 1 });
 });
 
 test('node --test and fuzz targets', () => {

@@ -402,3 +402,21 @@ fn who_cannot_get_everything_hears_everybody_and_sees_as_many_as_fit() {
     assert_eq!(newly, 1, "another takes the place");
     world.check_end();
 }
+
+#[test]
+fn who_shares_no_codec_is_told_once_and_hears_the_rest() {
+    let mut world = World::new(17);
+    let anna = join(&mut world, "r", "anna");
+    let codecs = vec![Codec::Opus, Codec::H264];
+    let ben = world.join("r", "ben", JoinOptions { codecs, ..JoinOptions::default() });
+    let sound = world.publish(anna, Recipe::microphone());
+    let picture = world.publish(anna, Recipe::camera(Codec::Vp8));
+    world.run(SECOND * 3);
+    let unsupported = |event: &&SessionEvent| {
+        matches!(event, SessionEvent::SubscriptionResponse(response)
+            if response.err() == livekit::SubscriptionError::SeCodecUnsupported)
+    };
+    assert_eq!(world.clients[ben].notices.iter().filter(unsupported).count(), 1);
+    assert!(frames(&world, ben, sound) > 50 && frames(&world, ben, picture) == 0);
+    world.check_end();
+}
