@@ -12,15 +12,15 @@ use protocol::ids::{Identity, RoomName, SessionId};
 use protocol::livekit;
 use sfu::Sfu;
 use sfu::batch::{MAX_DATAGRAM, SendBatch};
-use sfu::command::{Command, Join, Keyed};
+use sfu::command::{Command, Join, Keyed, SessionCommand};
 use sfu::config::Config;
-use sfu::event::Event;
+use sfu::event::{Event, SessionEvent};
 use sfu::io::{Datagram, Input, Output};
 use sfu::peer::keying::{SrtpKeys, SrtpProfile};
 use sfu::peer::srtp::SrtpSender;
 use sfu::peer::transport::Shared;
 use sim::codec::Codec;
-use sim::description::{Dialect, Medium, Published, Purpose, Section, write_offer};
+use sim::description::{Dialect, Medium, Published, Purpose, Section, read_answer, write_offer};
 
 const PROFILE: SrtpProfile = SrtpProfile::AeadAes128Gcm;
 /// The SSRC of every publication; its retransmissions have the next one. Seeds name it.
@@ -31,15 +31,20 @@ fn shared() -> &'static Arc<Shared> {
     SHARED.get_or_init(|| Arc::new(Shared::new(&Config::default()).expect("a certificate")))
 }
 
+/// What stands in RTCP for the SSRC of the first track that a member gets, the next one for the second.
+const RECEIVED: u32 = 0x2222_2220;
+
 struct Member {
     address: SocketAddr,
     sender: SrtpSender,
+    /// SSRCs of the tracks it gets.
+    sources: Vec<u32>,
     /// The last extended sequence number used.
     last: u64,
 }
 
-/// Publishes a picture and a sound, and takes those of others.
-fn join(core: &mut Sfu, now: Instant, number: u16, rng: &mut Rng) -> Member {
+/// The offer of every member: a picture and a sound published, and places for those of the other.
+fn offer(version: u32) -> livekit::SessionDescription {
     // Payload types and extension ids are the same in every run, so that seeds stay valid.
     let dialect = Dialect::random(&mut Rng::with_seed(1), &Codec::ALL, false);
     let publish = |index: u32, codec| {
@@ -64,12 +69,16 @@ fn join(core: &mut Sfu, now: Instant, number: u16, rng: &mut Rng) -> Member {
         .enumerate()
         .map(|(mid, (medium, purpose))| Section { mid: mid.to_string(), medium, purpose })
         .collect();
-    let offer = livekit::SessionDescription {
+    livekit::SessionDescription {
         r#type: "offer".to_owned(),
-        sdp: write_offer(&dialect, &sections, 1),
-        id: 1,
+        sdp: write_offer(&dialect, &sections, version),
+        id: version,
         ..Default::default()
-    };
+    }
+}
+
+/// Publishes a picture and a sound, and takes those of others.
+fn join(core: &mut Sfu, now: Instant, number: u16, rng: &mut Rng) -> Member {
     let add_tracks = [livekit::TrackType::Video, livekit::TrackType::Audio]
         .into_iter()
         .enumerate()
@@ -94,14 +103,14 @@ fn join(core: &mut Sfu, now: Instant, number: u16, rng: &mut Rng) -> Member {
         kind: livekit::participant_info::Kind::Standard,
         client: livekit::ClientInfo::default(),
         auto_subscribe: true,
-        offer: Some(offer),
+        offer: Some(offer(1)),
         add_tracks,
         now_unix_ms: 0,
         keyed: Some(Box::new(Keyed { remote: address, profile: PROFILE, keys: keys.clone() })),
     };
     core.handle(now, Input::Command(Command::Join(Box::new(join))));
     let sender = SrtpSender::new(PROFILE, &keys.mirrored().local).expect("keys of the right length");
-    Member { address, sender, last: 1 << 16 }
+    Member { address, sender, sources: Vec::new(), last: 1 << 16 }
 }
 
 impl Member {
@@ -120,17 +129,35 @@ impl Member {
             };
             self.sender.seal_rtp(&mut out, self.last, &[], payload, write).ok()?
         } else {
-            self.sender.seal_rtcp(&mut out, bytes).ok()?
+            let mut bytes = bytes.to_vec();
+            for word in bytes.as_chunks_mut::<4>().0 {
+                let source = u32::from_be_bytes(*word).checked_sub(RECEIVED);
+                if let Some(source) = source.and_then(|index| self.sources.get(usize::try_from(index).ok()?))
+                {
+                    *word = source.to_be_bytes();
+                }
+            }
+            self.sender.seal_rtcp(&mut out, &bytes).ok()?
         };
         out.truncate(length);
         Some(out)
     }
 }
 
-fn drain(core: &mut Sfu, now: Instant, batch: &mut SendBatch) {
+fn drain(core: &mut Sfu, now: Instant, batch: &mut SendBatch, members: &mut [Member; 2]) {
     loop {
         match core.poll(now, batch) {
             Output::Event(Event::Rejected(rejection)) => assert_ne!(rejection.code, "panic"),
+            Output::Event(Event::Session(SessionId(number), SessionEvent::Answer(answer))) => {
+                let sections = read_answer(&answer.sdp).expect("the core writes what the simulation reads");
+                let sources =
+                    sections.iter().filter(|section| section.sends).filter_map(|section| section.ssrc);
+                members[usize::from(number == 2)].sources = sources.collect();
+            }
+            Output::Event(Event::Session(session, SessionEvent::MediaSectionsRequirement { .. })) => {
+                let offer = offer(2);
+                core.handle(now, Input::Command(Command::Session(session, SessionCommand::Offer(offer))));
+            }
             Output::Event(_) => {}
             Output::Timeout(_) => break,
         }
@@ -150,7 +177,8 @@ fuzz_target!(|data: &[u8]| {
     let mut core = Sfu::new(now, Config::default(), Arc::clone(shared()), random);
     let mut members = [join(&mut core, now, 1, &mut rng), join(&mut core, now, 2, &mut rng)];
     let mut batch = SendBatch::new();
-    drain(&mut core, now, &mut batch);
+    drain(&mut core, now, &mut batch, &mut members);
+    assert!(members.iter().all(|member| member.sources.len() == 2), "each gets what the other publishes");
     let mut rest = data;
     while let [what, length, tail @ ..] = rest {
         let (bytes, tail) = tail.split_at(usize::from(*length).min(tail.len()));
@@ -164,7 +192,7 @@ fuzz_target!(|data: &[u8]| {
             let datagram = Datagram { source: member.address, destination, payload: &mut payload };
             core.handle(now, Input::Datagram(datagram));
         }
-        drain(&mut core, now, &mut batch);
+        drain(&mut core, now, &mut batch, &mut members);
     }
     assert_eq!(core.room_count(), 1);
 });

@@ -135,6 +135,7 @@ impl Lines {
     ) {
         let from = self.own;
         let Some(line) = self.lines.get_mut(usize::from(to)) else { return };
+        // Allocated once per batch of up to 64: it changes threads, and coming back would need a queue of its own.
         let batch = line.open.get_or_insert_with(|| {
             Box::new(Batch { from, bytes: Vec::with_capacity(BATCH * 256), items: Vec::with_capacity(BATCH) })
         });
