@@ -19,13 +19,14 @@ export function draggable(drag: Drag) {
 
     function down(event: PointerEvent) {
       if (event.button !== 0 || !event.isPrimary || (event.target as Element).closest('button')) return;
+      // From the first moment: a quick pointer is outside before it is heard of again.
+      element.setPointerCapture(event.pointerId);
       held = { id: event.pointerId, x: event.clientX, y: event.clientY, from: drag.from(), now: null };
     }
     function move(event: PointerEvent) {
       if (!held || event.pointerId !== held.id) return;
       const [dx, dy] = [event.clientX - held.x, event.clientY - held.y];
       if (!held.now && Math.hypot(dx, dy) < SLACK) return;
-      if (!held.now) element.setPointerCapture(held.id);
       held.now = { ...held.from, x: held.from.x + dx, y: held.from.y + dy };
       drag.move(held.now);
     }
@@ -39,12 +40,12 @@ export function draggable(drag: Drag) {
     element.addEventListener('pointerdown', down);
     element.addEventListener('pointermove', move);
     element.addEventListener('pointerup', end);
-    element.addEventListener('pointercancel', end);
+    element.addEventListener('lostpointercapture', end);
     return () => {
       element.removeEventListener('pointerdown', down);
       element.removeEventListener('pointermove', move);
       element.removeEventListener('pointerup', end);
-      element.removeEventListener('pointercancel', end);
+      element.removeEventListener('lostpointercapture', end);
     };
   };
 }
