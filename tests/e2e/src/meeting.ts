@@ -28,8 +28,8 @@ export interface People {
   crowd(link: string): Promise<Crowd>;
   /** The first person starts a meeting of this name from the start page; all others come by the link. */
   meet(room: string, ...people: Person[]): Promise<string>;
-  /** Closes somebody's browser before the test ends, with the same check. */
-  goodbye(person: Person): Promise<void>;
+  /** Closes somebody's browser before the test ends, with the same check; `origin` if their way to the server is another. */
+  goodbye(person: Person, origin?: string): Promise<void>;
 }
 
 export const test = base.extend<{ people: People }, { server: Server }>({
@@ -74,8 +74,8 @@ export const test = base.extend<{ people: People }, { server: Server }>({
         for (const other of others) await other.joinFromPrejoin();
         return link;
       },
-      goodbye: async (person) => {
-        await person.wasQuiet(server.origin);
+      goodbye: async (person, origin = server.origin) => {
+        await person.wasQuiet(origin);
         all.splice(all.indexOf(person), 1);
         await person.window.close();
       },

@@ -40,6 +40,8 @@ export interface Probe {
   picture(video: string): Picture | null;
   tone(audio: string): Promise<Tone | null>;
   received(kind: 'audio' | 'video'): Promise<Received>;
+  /** Video packets that have arrived, by the id of their track. */
+  videoPackets(): Promise<Record<string, number>>;
   /** Difference of the estimated playout times of sound and picture in ms, as the browser's own lip sync sees it. */
   playoutSkew(): Promise<number | null>;
   /** Begins to note flashes and beeps under a name; sound null is one's own microphone. */
@@ -187,6 +189,13 @@ export function installProbe(): void {
     return total;
   };
 
+  const videoPackets = async () =>
+    Object.fromEntries(
+      (await inbound())
+        .filter(({ kind }) => kind === 'video')
+        .map((stat) => [String(stat.trackIdentifier), Number(stat.packetsReceived ?? 0)]),
+    );
+
   const playoutSkew = async () => {
     const time = new Map<string, number>();
     for (const stat of await inbound()) {
@@ -260,6 +269,7 @@ export function installProbe(): void {
     picture,
     tone,
     received,
+    videoPackets,
     playoutSkew,
     watch,
     onsets: (name) => watched.get(name) ?? { flashes: [], beeps: [] },

@@ -14,7 +14,7 @@ const binary = process.env.KONKLAVE_BINARY ?? join(root, 'target/debug/konklave'
 export class Server {
   private constructor(
     readonly port: number,
-    private readonly process: ChildProcess,
+    private process: ChildProcess,
   ) {}
 
   /** Address of the page, without a slash at its end. */
@@ -26,22 +26,13 @@ export class Server {
   static async start(): Promise<Server> {
     if (!existsSync(binary)) throw new Error(`${binary} is not built: scripts/build`);
     const port = await freePort();
-    const logs = join(root, 'target/ci/logs');
-    mkdirSync(logs, { recursive: true });
-    const log = createWriteStream(join(logs, `server-${port}.log`));
-    const child = spawn(binary, ['serve', '--dev', '--port', String(port)], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    child.stdout.pipe(log);
-    child.stderr.pipe(log);
-    const server = new Server(port, child);
-    await until(`the server to answer on port ${port}`, async () => {
-      if (child.exitCode !== null)
-        throw new Error(`konklave ended with ${child.exitCode}; see ${log.path.toString()}`);
-      const answer = await fetch(server.origin).catch(() => undefined);
-      return answer?.ok ?? false;
-    });
-    return server;
+    return new Server(port, await launch(port));
+  }
+
+  /** Ends it, with a word to everybody (SIGTERM) or without (SIGKILL), and starts another one in its place. */
+  async restart(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+    await this.stop(signal);
+    this.process = await launch(this.port);
   }
 
   /** Whether the process is still there. */
@@ -49,14 +40,33 @@ export class Server {
     return this.process.exitCode === null && this.process.signalCode === null;
   }
 
-  async stop(): Promise<void> {
+  async stop(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<void> {
     if (!this.alive) return;
     const ended = once(this.process, 'exit');
-    this.process.kill('SIGTERM');
+    this.process.kill(signal);
     const timer = setTimeout(() => this.process.kill('SIGKILL'), 5_000);
     await ended;
     clearTimeout(timer);
   }
+}
+
+/** Starts the process and returns once it answers. */
+async function launch(port: number): Promise<ChildProcess> {
+  const logs = join(root, 'target/ci/logs');
+  mkdirSync(logs, { recursive: true });
+  const log = createWriteStream(join(logs, `server-${port}.log`), { flags: 'a' });
+  const child = spawn(binary, ['serve', '--dev', '--port', String(port)], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  child.stdout.pipe(log);
+  child.stderr.pipe(log);
+  await until(`the server to answer on port ${port}`, async () => {
+    if (child.exitCode !== null)
+      throw new Error(`konklave ended with ${child.exitCode}; see ${log.path.toString()}`);
+    const answer = await fetch(`http://localhost:${port}`).catch(() => undefined);
+    return answer?.ok ?? false;
+  });
+  return child;
 }
 
 /** A port that is free for TCP and for UDP. */

@@ -1,6 +1,5 @@
 /** How long it takes from the click on "join" to the first picture of somebody who is there already. */
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { keep, spread } from '../src/bench.ts';
 import { expect, test } from '../src/meeting.ts';
 import { testId } from '../src/person.ts';
 
@@ -38,17 +37,8 @@ test('from join to the first picture', async ({ people }) => {
     await people.goodbye(ben);
   }
   expect(milliseconds).toHaveLength(ROUNDS);
-  const sorted = milliseconds.toSorted((a, b) => a - b).map(Math.round);
-  const result = {
-    rounds: ROUNDS,
-    unit: 'ms',
-    min: sorted[0],
-    median: sorted[ROUNDS >> 1],
-    max: sorted.at(-1),
-  };
-  const folder = resolve(import.meta.dirname, '../../../target/bench');
-  mkdirSync(folder, { recursive: true });
-  writeFileSync(join(folder, 'join.json'), `${JSON.stringify(result, null, 2)}\n`);
+  const result = { rounds: ROUNDS, unit: 'ms', ...spread(milliseconds.map(Math.round)) };
+  keep('join', result);
   console.log(
     `join click to first picture, ms: min ${result.min}, median ${result.median}, max ${result.max}`,
   );

@@ -175,13 +175,15 @@ test('odd messages are text, links are safe, and a long paste is not lost', asyn
     expect(target).toBe('_blank');
     expect(rel!.split(' ')).toEqual(expect.arrayContaining(['noopener', 'noreferrer']));
   }
+  // One as long as it is shown at once, and one that is folded.
+  await crowd.say(mallory, 'W'.repeat(900));
   await crowd.say(mallory, 'W'.repeat(3900));
   await crowd.say(mallory, `marks${'\u0301\u0320'.repeat(1500)}`);
   // Larger than any message: it is not shown at all, and the next one is.
   await crowd.say(mallory, 'x'.repeat(30_000));
   await crowd.say(mallory, 'after all of that');
   await expect(texts.last()).toHaveText('after all of that');
-  await ada.sees('chat-message', {}, 5);
+  await ada.sees('chat-message', {}, 6);
   await onEveryScreen(ada, async (screen) => expect(await escaped(ada), screen).toEqual([]));
 
   // 100 KB: nothing is cut, and nothing is sent before it fits.

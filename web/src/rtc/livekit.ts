@@ -19,8 +19,6 @@ import {
   Track,
   type LocalTrack,
   type Participant,
-  type RemoteTrack,
-  type RemoteTrackPublication,
   type TrackPublication,
 } from 'livekit-client';
 import { AUDIO_CONSTRAINTS, BrowserTrack, problemOf, VIDEO_CONSTRAINTS } from './devices';
@@ -118,6 +116,8 @@ class LiveKitConnection implements RtcConnection {
   /** Holds the hidden audio elements of the others, one per track. */
   #sound = document.createElement('div');
   #soundOf = new Map<Track, HTMLMediaElement>();
+  /** Tracks of others that have been dealt with. */
+  #taken = new WeakSet<Track>();
   #attempt = 1;
   #ended: DisconnectCause | null = null;
   #queued = false;
@@ -145,9 +145,7 @@ class LiveKitConnection implements RtcConnection {
       .on(RoomEvent.LocalTrackPublished, changed)
       .on(RoomEvent.LocalTrackUnpublished, changed)
       .on(RoomEvent.ActiveSpeakersChanged, changed)
-      .on(RoomEvent.TrackSubscribed, (track, publication, participant) =>
-        this.#trackArrived(track, publication, participant.identity),
-      )
+      .on(RoomEvent.TrackSubscribed, changed)
       .on(RoomEvent.TrackUnsubscribed, (track) => {
         // The library has detached the element by now, so the track no longer knows it.
         this.#soundOf.get(track)?.remove();
@@ -194,6 +192,7 @@ class LiveKitConnection implements RtcConnection {
     this.#queued = true;
     queueMicrotask(() => {
       this.#queued = false;
+      this.#takeTracks();
       this.#emit('participants');
     });
   }
@@ -208,25 +207,32 @@ class LiveKitConnection implements RtcConnection {
     }
   }
 
-  #trackArrived(track: RemoteTrack, publication: RemoteTrackPublication, identity: string): void {
-    if (track.kind === Track.Kind.Audio) {
-      const element = track.attach();
-      element.dataset.testid = 'remote-audio';
-      element.dataset.identity = identity;
-      element.dataset.source = publication.source;
-      this.#soundOf.set(track, element);
-      this.#sound.append(element);
-    } else {
-      setTimeout(() => this.#restIfUnseen(track));
+  /** What is subscribed is heard. Events may be lost while the library reconnects, so they do not say what is new. */
+  #takeTracks(): void {
+    for (const { identity, trackPublications } of this.room.remoteParticipants.values()) {
+      for (const { track, source } of trackPublications.values()) {
+        if (!track || this.#taken.has(track)) continue;
+        this.#taken.add(track);
+        if (track.kind === Track.Kind.Audio) this.#hear(track, source, identity);
+        else setTimeout(() => this.#restIfUnseen(track));
+      }
     }
-    this.#participantsChanged();
+  }
+
+  #hear(track: Track, source: Track.Source, identity: string): void {
+    const element = track.attach();
+    element.dataset.testid = 'remote-audio';
+    element.dataset.identity = identity;
+    element.dataset.source = source;
+    this.#soundOf.set(track, element);
+    this.#sound.append(element);
   }
 
   /**
    * Asks the server to send nothing of a picture that nobody looks at. The library asks so only for a picture that was
    * shown before, so it is shown to nobody for a moment.
    */
-  #restIfUnseen(track: RemoteTrack): void {
+  #restIfUnseen(track: Track): void {
     if (track.attachedElements.length > 0) return;
     track.detach(track.attach(document.createElement('video')));
   }

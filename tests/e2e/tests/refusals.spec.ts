@@ -1,0 +1,154 @@
+/** What the browser or the network refuses: it is said in words, and nothing is lost. */
+import { expect, test } from '../src/meeting.ts';
+import { testId, type Person } from '../src/person.ts';
+import type { ChromiumWindow } from '../src/window.ts';
+
+type Somebody = Person<ChromiumWindow>;
+
+const DRAFT = 'half a sentence that is not sent yet';
+
+async function write(person: Somebody, text: string): Promise<void> {
+  await person.window.fill(testId('chat-input'), text);
+  await person.press('chat-send');
+}
+
+/** Opens the chat, writes something into it, and begins something more. */
+async function beginToWrite(person: Somebody): Promise<void> {
+  await person.press('toggle-chat');
+  await write(person, 'before');
+  await person.sees('chat-message', { own: 'true' });
+  await person.window.fill(testId('chat-input'), DRAFT);
+}
+
+/** People, chat and draft are where they were. */
+async function hasLostNothing(person: Somebody, others: Person[]): Promise<void> {
+  for (const other of others) await person.sees('tile', { name: other.name, local: 'false' });
+  await person.sees('tile', { local: 'true' });
+  await person.sees('chat-message', { own: 'true' });
+  await expect(person.window.page.locator(testId('chat-input'))).toHaveValue(DRAFT);
+}
+
+/** What the browser and the library complain about while there is no server: that is what such a test is about. */
+function forgetLost(person: Person): void {
+  const { errors } = person.window.log;
+  const expected = /ERR_CONNECTION_(REFUSED|RESET)|data channel .* closed|reading from signal stream/;
+  errors.splice(0, errors.length, ...errors.filter((error) => !expected.test(error)));
+}
+
+test('a browser that stores nothing', async ({ people }) => {
+  const [ada, ben] = [await people.chromium('Ada'), await people.chromium('Ben')];
+  await ada.window.page.addInitScript(() => {
+    for (const storage of ['localStorage', 'sessionStorage'])
+      Object.defineProperty(window, storage, {
+        get: () => {
+          throw new DOMException('refused', 'SecurityError');
+        },
+      });
+  });
+  const link = await people.meet('storage', ben);
+  await ada.window.open(link);
+  await ada.sees('prejoin-forgetful');
+  await ada.joinFromPrejoin();
+  await ben.seesAndHears(ada);
+  await ben.sees('prejoin-forgetful', {}, 0);
+  // What was chosen holds for the visit, and so does the name.
+  await ada.press('toggle-more');
+  await ada.press('option-sounds');
+  await expect(ada.window.page.locator(testId('option-sounds'))).toHaveAttribute('aria-checked', 'false');
+  await ada.window.page.keyboard.press('Escape');
+  await ada.press('leave');
+  await ada.press('left-rejoin');
+  await ben.sees('tile', { name: 'Ada' });
+  await ada.press('toggle-more');
+  await expect(ada.window.page.locator(testId('option-sounds'))).toHaveAttribute('aria-checked', 'false');
+});
+
+test('a full storage', async ({ people }) => {
+  const ada = await people.chromium('Ada');
+  await ada.window.page.addInitScript(() => {
+    Storage.prototype.setItem = () => {
+      throw new DOMException('full', 'QuotaExceededError');
+    };
+  });
+  await people.meet('full', ada);
+  await ada.sees('tile', { name: 'Ada' });
+  await ada.window.page.reload();
+  await ada.sees('prejoin-forgetful');
+});
+
+test('a clipboard that is refused', async ({ people }) => {
+  const ada = await people.chromium('Ada');
+  const { page } = ada.window;
+  await page.addInitScript(() => {
+    navigator.clipboard.writeText = () => Promise.reject(new DOMException('refused', 'NotAllowedError'));
+  });
+  const link = await people.meet('clipboard', ada);
+  /** The text stands there, selected, to be copied by hand. */
+  const isOffered = async (text: string) => {
+    await ada.sees('copy-text');
+    const selected = () =>
+      page
+        .locator(testId('copy-text'))
+        .evaluate((field: HTMLTextAreaElement) =>
+          field.value.slice(field.selectionStart, field.selectionEnd),
+        );
+    await expect.poll(selected).toContain(text);
+  };
+  await ada.press('copy-invite');
+  await isOffered(link);
+  await page.keyboard.press('Escape');
+  await ada.sees('copy-text', {}, 0);
+  await beginToWrite(ada);
+  await ada.press('chat-copy');
+  await isOffered('before');
+  await page.keyboard.press('Escape');
+  await ada.sees('copy-text', {}, 0);
+  await hasLostNothing(ada, []);
+});
+
+test('a browser without WebRTC', async ({ people, server }) => {
+  const ada = await people.chromium('Ada');
+  await ada.window.page.addInitScript(() => {
+    Object.defineProperty(window, 'RTCPeerConnection', { value: undefined });
+  });
+  await ada.window.open(`${server.origin}/`);
+  await ada.window.fill(testId('start-room'), 'old');
+  await ada.press('start-submit');
+  await ada.sees('error-message', { code: 'unsupported' });
+  await expect(ada.window.page.locator(testId('prejoin-join'))).toBeDisabled();
+});
+
+test('the server crashes and comes back', async ({ people, server }) => {
+  const [ada, ben] = [await people.chromium('Ada'), await people.chromium('Ben')];
+  await people.meet('crash', ada, ben);
+  await ada.seesAndHears(ben);
+  await beginToWrite(ada);
+  const lost = ada.sees('connection-state', { state: 'reconnecting' });
+  await server.restart('SIGKILL');
+  await lost;
+  await ada.sees('connection-state', { state: 'connected' });
+  await ben.sees('connection-state', { state: 'connected' });
+  await hasLostNothing(ada, [ben]);
+  await ada.seesAndHears(ben);
+  await ben.seesAndHears(ada);
+  await write(ada, 'after');
+  await ben.press('toggle-chat');
+  await ben.sees('chat-message', { own: 'false' }, 2);
+  for (const person of [ada, ben]) forgetLost(person);
+});
+
+test('the server is restarted, and everybody comes back by themselves', async ({ people, server }) => {
+  const [ada, ben] = [await people.chromium('Ada'), await people.chromium('Ben')];
+  await people.meet('restart', ada, ben);
+  await ada.seesAndHears(ben);
+  await beginToWrite(ada);
+  const lost = ada.sees('connection-state', { state: 'reconnecting' });
+  await server.restart('SIGTERM');
+  await lost;
+  await hasLostNothing(ada, [ben]);
+  for (const person of [ada, ben]) await person.sees('connection-state', { state: 'connected' });
+  await hasLostNothing(ada, [ben]);
+  await ada.seesAndHears(ben);
+  await ben.seesAndHears(ada);
+  for (const person of [ada, ben]) forgetLost(person);
+});
