@@ -1,6 +1,7 @@
 /** Fifty people without browsers and one with: pages of pictures, one list of people, few words about it. */
 import { expect, test } from '../src/meeting.ts';
 import { testId, type Person } from '../src/person.ts';
+import { rest } from '../src/rest.ts';
 import { until } from '../src/until.ts';
 import type { ChromiumWindow } from '../src/window.ts';
 
@@ -23,18 +24,6 @@ function places({ window }: Somebody): Promise<string[]> {
       return [tile.getAttribute('data-name'), left, top, width, height].map(String).join(' ');
     }),
   );
-}
-
-/** Waits until tiles have stopped moving. */
-async function rest(person: Somebody): Promise<void> {
-  await expect
-    .poll(() =>
-      person.window.evaluate(
-        () => document.getAnimations().filter((a) => a instanceof CSSTransition).length,
-        undefined,
-      ),
-    )
-    .toBe(0);
 }
 
 /** Ids of the tracks that the tiles show, once each of these people is seen. */
@@ -128,7 +117,7 @@ test('fifty others', async ({ people }) => {
   });
 
   await test.step('who speaks moves nobody', async () => {
-    await rest(ada);
+    await rest(ada.window);
     const before = await places(ada);
     for (const speaker of [0, 12, 24]) {
       await crowd.level(identities[speaker]!, LOUD);
@@ -139,7 +128,7 @@ test('fifty others', async ({ people }) => {
     }
     // Somebody on another page.
     await ada.press('toggle-people');
-    await rest(ada);
+    await rest(ada.window);
     const beside = await places(ada);
     await crowd.level(identities[40]!, LOUD);
     await ada.sees('person', { name: names[40]!, speaking: 'true' });

@@ -1,6 +1,7 @@
 /** Names and messages that were made to do harm or are simply odd: they are text, and nothing leaves its place. */
 import { expect, test } from '../src/meeting.ts';
 import { testId, type Person } from '../src/person.ts';
+import { rest } from '../src/rest.ts';
 import type { ChromiumWindow } from '../src/window.ts';
 
 const NAMES = {
@@ -21,7 +22,8 @@ const SCREENS = [
 ];
 
 /** What leaves the place it belongs to: parts of tiles and rows, and the page itself. */
-function escaped(person: Person): Promise<string[]> {
+async function escaped(person: Person): Promise<string[]> {
+  await rest(person.window);
   return person.window.evaluate(
     ([tiles, rows, messages]) => {
       const found: string[] = [];

@@ -1,5 +1,6 @@
 /** What the browser or the network refuses: it is said in words, and nothing is lost. */
 import { expect, test } from '../src/meeting.ts';
+import { Network } from '../src/network.ts';
 import { testId, type Person } from '../src/person.ts';
 import type { ChromiumWindow } from '../src/window.ts';
 
@@ -116,6 +117,32 @@ test('a browser without WebRTC', async ({ people, server }) => {
   await ada.press('start-submit');
   await ada.sees('error-message', { code: 'unsupported' });
   await expect(ada.window.page.locator(testId('prejoin-join'))).toBeDisabled();
+});
+
+test('the connection is lost and found', async ({ people, server }) => {
+  const network = await Network.to(server);
+  try {
+    const [ada, ben] = [await people.chromium('Ada'), await people.chromium('Ben')];
+    const link = await people.meet('lost', ben);
+    await ada.join(link.replace(server.origin, network.origin));
+    await ben.seesAndHears(ada);
+    await beginToWrite(ada);
+    network.cut();
+    await ada.sees('connection-state', { state: 'reconnecting' });
+    await hasLostNothing(ada, [ben]);
+    network.mend();
+    await ada.sees('connection-state', { state: 'connected' });
+    await hasLostNothing(ada, [ben]);
+    await ben.seesAndHears(ada);
+    await ada.seesAndHears(ben);
+    await write(ada, 'after');
+    await ben.press('toggle-chat');
+    await ben.sees('chat-message', { own: 'false' }, 2);
+    forgetLost(ada);
+    await people.goodbye(ada, network.origin);
+  } finally {
+    network.close();
+  }
 });
 
 test('the server crashes and comes back', async ({ people, server }) => {
