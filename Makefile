@@ -1,7 +1,7 @@
 # Thin on purpose: each target calls one command, which can be called by hand as well.
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev build test check lint fmt bench
+.PHONY: help run dev build test check lint fmt bench snapshots screenshots
 
 help: ## show this list
 	@scripts/help $(MAKEFILE_LIST)
@@ -29,3 +29,11 @@ fmt: ## format everything
 
 bench: ## measurements, as a table and as JSON in target/bench/
 	@scripts/bench
+
+snapshots: ## renew the pictures that tests/e2e/snapshots compares every screen with
+	@scripts/prepare-tests
+	@scripts/screens snapshots
+
+screenshots: ## renew the pictures in docs/img
+	@scripts/prepare-tests
+	@scripts/screens screenshots

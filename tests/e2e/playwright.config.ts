@@ -1,5 +1,12 @@
 import { defineConfig } from '@playwright/test';
 
+/** One browser, and one place on earth, for everything scripted. */
+const GALLERY = {
+  launchOptions: { executablePath: '/usr/bin/chromium' },
+  locale: 'de-DE',
+  timezoneId: 'Europe/Berlin',
+};
+
 export default defineConfig({
   testDir: 'tests',
   outputDir: '../../test-results/e2e',
@@ -14,7 +21,17 @@ export default defineConfig({
   reporter: [['list']],
   globalSetup: './src/setup.ts',
   projects: [
-    { name: 'browsers', testIgnore: '**/loss.spec.ts' },
+    { name: 'browsers', testIgnore: ['**/loss.spec.ts', '**/screens.spec.ts'] },
+    // The gallery of every screen: scripted, so what it shows is the same each time.
+    {
+      name: 'screens',
+      testMatch: '**/screens.spec.ts',
+      retries: 0,
+      snapshotPathTemplate: '{testDir}/../snapshots/{arg}{ext}',
+      use: GALLERY,
+    },
+    // Makes docs/img; `make screenshots`.
+    { name: 'screenshots', testMatch: '**/screenshots.ts', retries: 0, use: GALLERY },
     // Drops packets by nftables, so it runs inside a network namespace of its own: scripts/alone.
     { name: 'loss', testMatch: '**/loss.spec.ts', timeout: 180_000 },
     // Measures instead of judging; `make bench`.

@@ -10,7 +10,11 @@ import '../src/ui/styles/base.css';
 import '../src/ui/styles/tints.css';
 import './gallery.css';
 import { World } from '../scripted/world';
+import { there } from './acts';
+import type { MeetingModel } from '../src/state/meeting';
 import Index from './Index.svelte';
+import type { SceneName } from './names';
+import { drawPlain } from './pictures';
 import { pseudoMessages } from './pseudo';
 import { SCENES, type Scene } from './scenes';
 import { settled } from './settled';
@@ -19,6 +23,7 @@ import { settled } from './settled';
 const BEGIN = Date.UTC(2026, 10, 25, 8, 55);
 
 const query = new URLSearchParams(location.search);
+if (query.has('plain')) drawPlain();
 
 async function chooseLanguage(): Promise<void> {
   const wanted = query.get('lang') ?? 'de';
@@ -42,14 +47,39 @@ async function play(scene: Scene, target: HTMLElement): Promise<void> {
   app.options.view.subscribe(({ theme }) => showTheme(theme));
   mount(App, { target, props: { app, canChooseSpeaker: true } });
   await tick();
+  // The meeting is a part of its own, which is still being loaded.
+  if (app.screen.get().kind === 'meeting') await there('[data-testid="meeting"]');
   await scene.act?.();
+}
+
+async function meetingOf(name: SceneName): Promise<MeetingModel> {
+  const screen = (await SCENES[name].make(worldOfScenes(null))).screen.get();
+  if (screen.kind !== 'meeting') throw new Error(`${name} is no meeting`);
+  return screen.model;
+}
+
+async function list(target: HTMLElement): Promise<void> {
+  const meetings = {
+    tiles: await meetingOf('meeting-9'),
+    share: await meetingOf('share'),
+    toast: await meetingOf('toast'),
+    warning: await meetingOf('toast-warn'),
+    reconnecting: await meetingOf('reconnecting'),
+  };
+  mount(Index, { target, props: { query, meetings } });
 }
 
 await chooseLanguage();
 const target = document.getElementById('app');
 const name = query.get('scene');
-const scene = name === null ? undefined : SCENES[name];
+const scene = (SCENES as Record<string, Scene>)[name ?? ''];
 if (target && scene) await play(scene, target);
-else if (target) mount(Index, { target, props: { query } });
-await settled();
-document.documentElement.dataset.ready = name ?? 'index';
+else if (target) await list(target);
+
+/** Says for which size of the window the page has come to rest. */
+async function rest(): Promise<void> {
+  await settled();
+  document.documentElement.dataset.ready = `${innerWidth}x${innerHeight}`;
+}
+addEventListener('resize', () => void rest());
+await rest();

@@ -16,7 +16,7 @@ const ME = 'Anna Berger';
 export const DURATION = (24 * 60 + 31) * 1000;
 
 /** What somebody is doing: speaking is with the microphone on, quiet is on and silent. */
-type Voice = 'speaking' | 'quiet' | 'muted';
+export type Voice = 'speaking' | 'quiet' | 'muted';
 
 const NAMES: Record<string, string> = {
   deniz: 'Deniz Yılmaz',
@@ -80,11 +80,15 @@ export async function readyToJoin(world: World, fragment?: string) {
   return { app, model };
 }
 
-/** In the meeting with these guests, `DURATION` after the start; oneself muted unless `voice` says otherwise. */
+/** In the meeting with these guests, some time after the start. */
 export async function meet(
   world: World,
   guests: Guest[],
-  { voice = 'quiet', then }: { voice?: Voice; then?: (meeting: Meeting) => Promise<void> } = {},
+  {
+    voice = 'quiet',
+    lasting = DURATION,
+    then,
+  }: { voice?: Voice; lasting?: number; then?: (meeting: Meeting) => Promise<void> } = {},
 ): Promise<AppModel> {
   world.present = await Promise.all(guests.map((guest, i) => seat(world, guest, i)));
   const { app, model: before } = await readyToJoin(world);
@@ -114,6 +118,6 @@ export async function meet(
     until: (ms) => world.clock.pass(Math.max(0, start + ms - world.clock.now())),
   };
   await then?.(meeting);
-  meeting.until(DURATION);
+  meeting.until(lasting);
   return app;
 }

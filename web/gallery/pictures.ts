@@ -17,6 +17,21 @@ function load(url: string): Promise<HTMLImageElement> {
   return loaded;
 }
 
+let plain = false;
+
+/** From now on one flat grey for every picture: pictures of the page that are kept for comparing stay small. */
+export function drawPlain(): void {
+  plain = true;
+}
+
+function paint(canvas: HTMLCanvasElement, image: HTMLImageElement): void {
+  const context = canvas.getContext('2d');
+  if (!context) return;
+  context.fillStyle = '#8a9a9b';
+  if (plain) context.fillRect(0, 0, canvas.width, canvas.height);
+  else context.drawImage(image, 0, 0, canvas.width, canvas.height);
+}
+
 function still(url: string, width: number): VideoHandle {
   return {
     attach(element) {
@@ -27,13 +42,12 @@ function still(url: string, width: number): VideoHandle {
         const canvas = document.createElement('canvas');
         canvas.width = width;
         canvas.height = Math.round((width * image.naturalHeight) / image.naturalWidth);
-        const context = canvas.getContext('2d');
         stream = canvas.captureStream();
         element.srcObject = stream;
         // A stream has a frame for each time something was drawn: drawn again until the element has got one.
         const draw = () => {
           if (!attached) return;
-          context?.drawImage(image, 0, 0, canvas.width, canvas.height);
+          paint(canvas, image);
           if (element.readyState < element.HAVE_CURRENT_DATA) requestAnimationFrame(draw);
         };
         draw();

@@ -5,9 +5,10 @@ import { newSecret } from '../src/crypto/link';
 import { ConnectError, DeviceError, type Device } from '../src/rtc/types';
 import { AppModel } from '../src/state/app';
 import { until, type World } from '../scripted/world';
-import { key, press, there, type } from './acts';
+import { key, press, type } from './acts';
 import { HOSTILE_NAMES, HOSTILE_TEXTS } from './hostile';
-import { DURATION, known, meet, preJoin, readyToJoin, type Guest, type Meeting } from './meet';
+import { DURATION, known, meet, preJoin, readyToJoin, type Guest, type Meeting, type Voice } from './meet';
+import type { SceneName } from './names';
 import { sharedScreen } from './pictures';
 
 export interface Scene {
@@ -16,7 +17,7 @@ export interface Scene {
   act?(): Promise<void>;
 }
 
-const DEVICES: Device[] = [
+export const DEVICES: Device[] = [
   { id: '', kind: 'microphone', label: 'Mikrofon-Array (Intern)' },
   { id: 'headset', kind: 'microphone', label: 'Headset Jabra Evolve2 65' },
   { id: '', kind: 'camera', label: 'Integrierte Kamera' },
@@ -29,7 +30,7 @@ function withDevices(world: World): World {
   return world;
 }
 
-const TWO = [known('deniz', 'quiet')];
+const TWO = [known('deniz', 'speaking')];
 const FOUR = [known('deniz', 'speaking'), known('miriam'), known('thomas', 'quiet')];
 const SIX = [
   known('deniz', 'speaking'),
@@ -77,11 +78,16 @@ async function chatOfReference({ model, write, until }: Meeting): Promise<void> 
 }
 
 /** Deniz shows the timetable. */
-async function share(world: World, guests: Guest[], then?: (meeting: Meeting) => Promise<void>) {
+async function share(
+  world: World,
+  guests: Guest[],
+  then?: (meeting: Meeting) => Promise<void>,
+  voice?: Voice,
+) {
   const [first, ...rest] = guests;
   if (!first) throw new Error('nobody to share');
   const sharing = { ...first, change: { screen: { muted: false, video: sharedScreen() } } };
-  return meet(world, [sharing, ...rest], { then });
+  return meet(world, [sharing, ...rest], { then, voice });
 }
 
 /** The server answers a join with this; asking whether the room runs is fine. */
@@ -95,7 +101,7 @@ async function refusedJoin(world: World) {
   return app;
 }
 
-export const SCENES: Record<string, Scene> = {
+export const SCENES: Record<SceneName, Scene> = {
   start: { make: (world) => new AppModel(world.ports) },
   'start-typo': {
     make: (world) => new AppModel(world.ports),
@@ -173,7 +179,7 @@ export const SCENES: Record<string, Scene> = {
   },
   'prejoin-full': {
     make(world) {
-      refuse(world, new ApiError('room-full', 409));
+      refuse(world, new ApiError('room-limit', 409));
       return refusedJoin(world);
     },
   },
@@ -190,7 +196,7 @@ export const SCENES: Record<string, Scene> = {
     },
   },
 
-  alone: { make: (world) => meet(withDevices(world), []) },
+  alone: { make: (world) => meet(withDevices(world), [], { lasting: 42_000 }) },
   'alone-copied': {
     make: (world) =>
       meet(withDevices(world), [], {
@@ -203,7 +209,7 @@ export const SCENES: Record<string, Scene> = {
   'meeting-2': { make: (world) => meet(withDevices(world), TWO, { voice: 'muted' }) },
   'meeting-2-upright': {
     make: (world) =>
-      meet(withDevices(world), [known('deniz', 'quiet', { picture: 'deniz-upright', width: 740 })]),
+      meet(withDevices(world), [known('deniz', 'speaking', { picture: 'deniz-upright', width: 740 })]),
   },
   'meeting-4': {
     make: (world) =>
@@ -231,10 +237,7 @@ export const SCENES: Record<string, Scene> = {
   'meeting-30': { make: (world) => meet(withDevices(world), CROWD, { voice: 'muted' }) },
   'meeting-30-page-2': {
     make: (world) => meet(withDevices(world), CROWD, { voice: 'muted' }),
-    async act() {
-      await there('.pages button:last-child');
-      document.querySelector<HTMLElement>('.pages button:last-child')?.click();
-    },
+    act: () => press('page-next'),
   },
   'devices-off': {
     make: (world) =>
@@ -268,12 +271,23 @@ export const SCENES: Record<string, Scene> = {
       );
       const screen = app.screen.get();
       if (screen.kind === 'meeting') await until(() => screen.model.view.get().otherLink === 'all');
-      world.clock.pass(5000);
       return app;
     },
   },
 
-  share: { make: (world) => share(withDevices(world), SIX) },
+  pinned: {
+    make: (world) =>
+      meet(withDevices(world), SIX, {
+        then: async ({ model }) => model.stage.togglePin({ identity: 'guest-1', source: 'camera' }),
+      }),
+  },
+  'large-speaker': { make: (world) => meet(withDevices(world), NINE), act: () => key('l') },
+  'own-hidden': {
+    make: (world) =>
+      meet(withDevices(world), TWO, { then: async ({ model }) => model.stage.setOwnHidden(true) }),
+  },
+
+  share: { make: (world) => share(withDevices(world), SIX, chatOfReference) },
   'share-own': {
     make: (world) => {
       world.pictures.screen = sharedScreen();
@@ -283,10 +297,15 @@ export const SCENES: Record<string, Scene> = {
   'share-many': { make: (world) => share(withDevices(world), CROWD) },
   'share-chat': {
     make: (world) =>
-      share(withDevices(world), SIX, async (meeting) => {
-        await chatOfReference(meeting);
-        meeting.model.openPanel('chat');
-      }),
+      share(
+        withDevices(world),
+        SIX,
+        async (meeting) => {
+          await chatOfReference(meeting);
+          meeting.model.openPanel('chat');
+        },
+        'muted',
+      ),
   },
 
   people: {

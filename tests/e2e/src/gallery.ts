@@ -1,11 +1,15 @@
-/** Serves the built gallery (web/gallery-dist) on a free port of the loopback, under the product's content security policy. */
+/**
+ * Serves the built gallery (web/gallery-dist) to a page under an address of its own, so that what shows the address is
+ * the same each time, and under the product's content security policy. Nothing leaves the browser.
+ */
 import { readFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { extname, join, resolve } from 'node:path';
+import type { Page } from '@playwright/test';
 
 const root = resolve(import.meta.dirname, '../../..');
 const folder = join(root, 'web/gallery-dist');
+/** With https, or the browser would hold the devices and the keys back. */
+const ORIGIN = 'https://meet.example';
 
 const TYPES: Record<string, string> = {
   '.html': 'text/html; charset=utf-8',
@@ -22,28 +26,41 @@ async function policy(): Promise<string> {
   return text.replace(/\\\n\s*/g, '');
 }
 
-export interface Gallery {
-  origin: string;
-  close(): void;
+export interface View {
+  scene: string;
+  theme: string;
+  lang: string;
+  /** Grey instead of people. */
+  plain?: boolean;
 }
 
-export async function serveGallery(): Promise<Gallery> {
+export async function serveGallery(page: Page): Promise<void> {
   const headers = { 'content-security-policy': await policy() };
-  const server = createServer((request, response) => {
-    const path = new URL(request.url ?? '/', 'http://gallery').pathname;
-    const file = path === '/' ? 'index.html' : path;
-    readFile(join(folder, file)).then(
-      (body) => {
-        response.writeHead(200, {
-          ...headers,
-          'content-type': TYPES[extname(file)] ?? 'application/octet-stream',
-        });
-        response.end(body);
-      },
-      () => response.writeHead(404).end(),
-    );
+  await page.route(`${ORIGIN}/**`, async (route) => {
+    const { pathname } = new URL(route.request().url());
+    const file = pathname === '/' ? 'index.html' : pathname;
+    try {
+      const body = await readFile(join(folder, file));
+      const contentType = TYPES[extname(file)] ?? 'application/octet-stream';
+      await route.fulfill({ headers, contentType, body });
+    } catch {
+      await route.fulfill({ status: 404 });
+    }
   });
-  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
-  const { port } = server.address() as AddressInfo;
-  return { origin: `http://127.0.0.1:${port}`, close: () => void server.close() };
+}
+
+/** Opens a scene in the present size of the window and waits until it is at rest. */
+export async function openScene(page: Page, { scene, theme, lang, plain }: View): Promise<void> {
+  await page.goto(`${ORIGIN}/?scene=${scene}&theme=${theme}&lang=${lang}${plain ? '&plain' : ''}`);
+  await atRest(page);
+}
+
+export async function resize(page: Page, size: { width: number; height: number }): Promise<void> {
+  await page.setViewportSize(size);
+  await atRest(page);
+}
+
+async function atRest(page: Page): Promise<void> {
+  const { width, height } = page.viewportSize() ?? { width: 0, height: 0 };
+  await page.locator(`html[data-ready="${width}x${height}"]`).waitFor({ state: 'attached' });
 }
