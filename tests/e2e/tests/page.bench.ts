@@ -57,7 +57,11 @@ function movement(page: Page): Promise<Movement> {
       new Promise<Movement>((done) => {
         const times: number[] = [];
         const moving = () =>
-          document.getAnimations().some(({ effect }) => (effect as KeyframeEffect).target?.matches(tile));
+          document.getAnimations().some((animation) => {
+            const effect = animation.effect as KeyframeEffect;
+            // Bars of speakers move for ever.
+            return effect.target?.closest(tile) && effect.getComputedTiming().endTime !== Infinity;
+          });
         const frame = (now: number) => {
           if (moving()) times.push(now);
           else if (times.length > 1) {
