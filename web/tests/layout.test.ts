@@ -76,6 +76,12 @@ describe('equal tiles', () => {
     expect(ids(laidOut(25, DESKTOP, { page: 1 }).tiles)).toEqual(['me']);
   });
 
+  it('say that they stand otherwise where the page controls make an upright window broad', () => {
+    const stand = (height: number) =>
+      laidOut(30, { width: 200, height }, { phone: false, page: 1 }).arrangement;
+    expect(stand(252)).not.toBe(stand(253));
+  });
+
   it('go back to the last page there is', () => {
     expect(laidOut(25, DESKTOP, { page: 7 }).pages).toMatchObject({ page: 1 });
     expect(laidOut(25, DESKTOP, { page: -1 }).pages).toMatchObject({ page: 0 });

@@ -4,7 +4,7 @@
  * shows the speaker large.
  */
 
-import { sameRect, type Rect, type Size } from './geometry';
+import { isPortrait, sameRect, type Rect, type Size } from './geometry';
 import { fit, gridRatios, place } from './layout-grid';
 import { largeLayout, largeRatios } from './layout-large';
 import { ownView, type Corner } from './own-view';
@@ -166,7 +166,11 @@ function pages({ people, own, size, phone, page: wanted }: LayoutInput): Layout 
       return rect ? [tile(camera(identity), rect, 'grid')] : [];
     }),
     pages: controls && { rect: controls.rect, page, count, upright: controls.upright },
-    arrangement: `grid ${best.columns}×${best.rows} of ${visible.length}${controls ? ` ${controls.upright}` : ''}`,
+    arrangement: [
+      `grid ${best.columns}×${best.rows} of ${visible.length}`,
+      isPortrait(stage) ? 'upright' : 'across',
+      controls ? (controls.upright ? 'controls at the side' : 'controls below') : '',
+    ].join(' '),
   };
 }
 
