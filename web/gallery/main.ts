@@ -58,14 +58,19 @@ async function meetingOf(name: SceneName): Promise<MeetingModel> {
   return screen.model;
 }
 
-async function list(target: HTMLElement): Promise<void> {
-  const meetings = {
+async function meetingsOfList() {
+  return {
     tiles: await meetingOf('meeting-9'),
     share: await meetingOf('share'),
     toast: await meetingOf('toast'),
     warning: await meetingOf('toast-warn'),
     reconnecting: await meetingOf('reconnecting'),
   };
+}
+
+async function list(target: HTMLElement): Promise<void> {
+  // One of each per theme: a stage has one size.
+  const meetings = { light: await meetingsOfList(), dark: await meetingsOfList() };
   mount(Index, { target, props: { query, meetings } });
 }
 

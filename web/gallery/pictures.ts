@@ -5,16 +5,25 @@ import timetable from './timetable.svg?url';
 
 const files = import.meta.glob<string>('./people/*.svg', { query: '?url', import: 'default', eager: true });
 
-const images = new Map<string, Promise<HTMLImageElement>>();
+/** Drawn once per size: the blurred walls behind people take long, and a stream wants them again and again. */
+const drawn = new Map<string, Promise<HTMLCanvasElement>>();
 
-function load(url: string): Promise<HTMLImageElement> {
-  const known = images.get(url);
-  if (known) return known;
+async function draw(url: string, width: number): Promise<HTMLCanvasElement> {
   const image = new Image();
   image.src = url;
-  const loaded = image.decode().then(() => image);
-  images.set(url, loaded);
-  return loaded;
+  await image.decode();
+  const canvas = document.createElement('canvas');
+  canvas.width = width;
+  canvas.height = Math.round((width * image.naturalHeight) / image.naturalWidth);
+  canvas.getContext('2d')?.drawImage(image, 0, 0, canvas.width, canvas.height);
+  return canvas;
+}
+
+function load(url: string, width: number): Promise<HTMLCanvasElement> {
+  const key = `${url} ${width}`;
+  const picture = drawn.get(key) ?? draw(url, width);
+  drawn.set(key, picture);
+  return picture;
 }
 
 let plain = false;
@@ -24,7 +33,7 @@ export function drawPlain(): void {
   plain = true;
 }
 
-function paint(canvas: HTMLCanvasElement, image: HTMLImageElement): void {
+function paint(canvas: HTMLCanvasElement, image: HTMLCanvasElement): void {
   const context = canvas.getContext('2d');
   if (!context) return;
   context.fillStyle = '#8a9a9b';
@@ -37,20 +46,20 @@ function still(url: string, width: number): VideoHandle {
     attach(element) {
       let attached = true;
       let stream: MediaStream | null = null;
-      void load(url).then((image) => {
+      void load(url, width).then((image) => {
         if (!attached) return;
         const canvas = document.createElement('canvas');
         canvas.width = width;
-        canvas.height = Math.round((width * image.naturalHeight) / image.naturalWidth);
+        canvas.height = image.height;
         stream = canvas.captureStream();
         element.srcObject = stream;
         // A stream has a frame for each time something was drawn: drawn again until the element has got one.
-        const draw = () => {
+        const repeat = () => {
           if (!attached) return;
           paint(canvas, image);
-          if (element.readyState < element.HAVE_CURRENT_DATA) requestAnimationFrame(draw);
+          if (element.readyState < element.HAVE_CURRENT_DATA) requestAnimationFrame(repeat);
         };
-        draw();
+        repeat();
       });
       return () => {
         attached = false;
