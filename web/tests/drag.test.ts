@@ -51,6 +51,13 @@ describe('a picture', () => {
     expect(drops).toEqual([{ ...START, x: 100, y: 100 }]);
   });
 
+  it('is given up where it can be moved no longer', () => {
+    box.send('pointerdown', 1000, 650);
+    box.send('pointermove', 200, 150);
+    end();
+    expect(drops).toEqual([null]);
+  });
+
   it('stays at a press that hardly moves', () => {
     box.send('pointerdown', 1000, 650);
     box.send('pointermove', 1002, 651);

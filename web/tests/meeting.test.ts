@@ -151,7 +151,7 @@ describe('people', () => {
     world.ports.words = ({ key, args }) => translator('de', de)(key, args);
     await meet();
     const said: unknown[] = [];
-    model.announcer.polite.subscribe((message) => message && said.push(message.args?.names));
+    model.announcer.polite.subscribe((messages) => said.push(...messages.map(({ args }) => args?.names)));
     connection.now(
       await person('b', 'Anna Berger'),
       await person('c', 'Anna Berger'),
@@ -175,8 +175,8 @@ describe('people', () => {
     connection.others = [deniz];
     await meet();
     const said: string[] = [];
-    model.announcer.polite.subscribe(
-      (message) => message && said.push(`${message.key} ${message.args?.names}`),
+    model.announcer.polite.subscribe((messages) =>
+      said.push(...messages.map(({ key, args }) => `${key} ${args?.names}`)),
     );
     await until(() => !names().includes('opening'));
     connection.now(deniz, miriam);
@@ -186,6 +186,20 @@ describe('people', () => {
     connection.now(miriam);
     world.clock.pass(3000);
     expect(said).toEqual(['announce.joined Miriam', 'announce.left Deniz']);
+  });
+
+  it('says together who came and who went in the same moment', async () => {
+    const [deniz, miriam] = [await person('b', 'Deniz'), await person('c', 'Miriam')];
+    connection.others = [deniz];
+    await meet();
+    await until(() => !names().includes('opening'));
+    connection.now(miriam);
+    await until(() => !names().includes('opening'));
+    world.clock.pass(3000);
+    expect(model.announcer.polite.get().map(({ key, args }) => `${key} ${args?.names}`)).toEqual([
+      'announce.joined Miriam',
+      'announce.left Deniz',
+    ]);
   });
 });
 
@@ -431,8 +445,8 @@ describe('the chat', () => {
     connection.others = [await person('b', 'Deniz')];
     await meet();
     const said: string[] = [];
-    model.announcer.polite.subscribe(
-      (message) => message && said.push(`${message.key} ${message.args?.name}`),
+    model.announcer.polite.subscribe((messages) =>
+      said.push(...messages.map(({ key, args }) => `${key} ${args?.name}`)),
     );
     connection.emit('data', encodeChat('1', 'Hallo', 1), 'b', 'k');
     await until(() => model.view.get().chat.messages.length === 1);
@@ -588,7 +602,7 @@ describe('the connection', () => {
     await model.enter([new FakeTrack('m', 'microphone')]);
     await until(() => !names().includes('opening'));
     const said: string[] = [];
-    model.announcer.polite.subscribe((message) => message && said.push(message.key));
+    model.announcer.polite.subscribe((messages) => said.push(...messages.map(({ key }) => key)));
 
     const own = connection.local;
     connection.local = participant('me', { isLocal: true });
@@ -629,9 +643,9 @@ describe('the connection', () => {
   it('is said to stand once the meeting is on the screen', async () => {
     await meet();
     await model.enter([]);
-    expect(model.announcer.polite.get()).toBeNull();
+    expect(model.announcer.polite.get()).toEqual([]);
     world.clock.pass(1000);
-    expect(model.announcer.polite.get()).toEqual({ key: 'connection.connected' });
+    expect(model.announcer.polite.get()).toEqual([{ key: 'connection.connected' }]);
   });
 
   it('that is away already when the meeting opens is shown so', async () => {

@@ -21,6 +21,11 @@ describe('a field for a name', () => {
     expect(pasted).toBe('Anna ' + '👩‍👩‍👧‍👦'.repeat(4));
   });
 
+  it('leaves no half of an emoji where another one with the same half took its place', () => {
+    const before = 'a'.repeat(124) + '\u{1f600}';
+    expect(fill(before, before.slice(0, 124) + 'abc\u{1f200}')).toBe('a'.repeat(124) + 'abc');
+  });
+
   it('is quick with a paste of any size, and skips the blanks before it', () => {
     expect(fill('', ' '.repeat(100_000) + 'x'.repeat(100_000))).toBe('x'.repeat(128));
   });

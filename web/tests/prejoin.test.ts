@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import de from '../locales/de.json';
 import { ApiError } from '../src/api/errors';
 import { codeOf, fragmentOf, parseFragment } from '../src/crypto/link';
@@ -308,12 +308,25 @@ describe('joining', () => {
     const model = open(fragmentOf(SECRET));
     await ready(model);
     model.setName('Anna');
-    const joining = model.join();
-    model.close();
-    await joining;
+    const { join } = world.ports.api;
+    vi.spyOn(world.ports.api, 'join').mockImplementation((...asked) => {
+      model.close();
+      return join(...asked);
+    });
+    await model.join();
     expect(joined).toEqual([]);
     expect(world.connection.left).toBe(true);
     expect(world.opened.every((track) => track.stopped)).toBe(true);
+  });
+
+  it('does not even come where the visitor went away while the meeting was still loaded', async () => {
+    const model = open(fragmentOf(SECRET));
+    await ready(model);
+    model.setName('Anna');
+    const joining = model.join();
+    model.close();
+    await joining;
+    expect(world.joins).toEqual([]);
   });
 });
 

@@ -53,7 +53,7 @@ describe('announcements', () => {
     const clock = new FakeClock();
     const announcer = new Announcer(clock);
     const said: Message[] = [];
-    announcer.polite.subscribe((message) => message && said.push(message));
+    announcer.polite.subscribe((messages) => said.push(...messages));
     return { clock, announcer, said };
   }
 

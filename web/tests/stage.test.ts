@@ -41,7 +41,7 @@ beforeEach(() => {
   told = [];
   said = [];
   const announcer = new Announcer(world.clock);
-  announcer.polite.subscribe((message) => message && said.push(message));
+  announcer.polite.subscribe((messages) => said.push(...messages));
   stage = new StageModel(options, announcer, (message) => told.push(message));
   stage.follow();
   stage.resize(DESKTOP, false);
@@ -82,6 +82,18 @@ describe('a pin', () => {
     expect(stage.view.get().pinned).toBeNull();
     stage.update(people('deniz', 'miriam', 'thomas'), 4);
     expect(large()).toBeUndefined();
+  });
+
+  it('outlives a connection that was away: who is missing then comes back', () => {
+    stage.update(people('anna', 'deniz'), 0);
+    stage.togglePin(deniz);
+    stage.update(people('anna'), 1, false);
+    expect(large()).toBeUndefined();
+    stage.update(people('anna', 'deniz'), 2, false);
+    expect(large()).toBe('camera deniz');
+    stage.update(people('anna'), 3, false);
+    stage.update(people('anna'), 4, true);
+    expect(stage.view.get().pinned).toBeNull();
   });
 
   it('on a screen ends with the screen', () => {

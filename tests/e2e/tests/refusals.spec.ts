@@ -129,15 +129,19 @@ test('the connection is lost and found', async ({ people, server }) => {
     await beginToWrite(ada);
     network.cut();
     await ada.sees('connection-state', { state: 'reconnecting' });
+    // What cannot be sent now is not taken for sent.
+    await ada.press('chat-send');
+    await ada.sees('error-message');
     await hasLostNothing(ada, [ben]);
     network.mend();
     await ada.sees('connection-state', { state: 'connected' });
     await hasLostNothing(ada, [ben]);
-    await ben.seesAndHears(ada);
-    await ada.seesAndHears(ben);
+    // At once: whoever is said to be connected can be read.
     await write(ada, 'after');
     await ben.press('toggle-chat');
     await ben.sees('chat-message', { own: 'false' }, 2);
+    await ben.seesAndHears(ada);
+    await ada.seesAndHears(ben);
     forgetLost(ada);
     await people.goodbye(ada, network.origin);
   } finally {

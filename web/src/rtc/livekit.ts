@@ -120,6 +120,11 @@ class LiveKitConnection implements RtcConnection {
   #taken = new WeakSet<Track>();
   #attempt = 1;
   #ended: DisconnectCause | null = null;
+  /**
+   * The library says "connected" up to two seconds before it has restarted, and until then keeps what it is given to
+   * send for a resume that does not come.
+   */
+  #restarting = false;
   #queued = false;
 
   constructor(
@@ -168,11 +173,26 @@ class LiveKitConnection implements RtcConnection {
       });
   }
 
+  /** To be called once the room is connected: only then it has an engine, which it keeps from then on. */
+  follow(): void {
+    this.room.engine
+      .on('restarting', () => (this.#restarting = true))
+      // One turn later: then the attempt is over, and what is sent is sent.
+      .on('restarted', () =>
+        setTimeout(() => {
+          this.#restarting = false;
+          this.#stateChanged(this.room.state);
+        }),
+      );
+  }
+
+  get #connected(): boolean {
+    return this.room.state === ConnectionState.Connected && !this.#restarting;
+  }
+
   get state(): RtcState {
     if (this.#ended) return { phase: 'ended', cause: this.#ended };
-    return this.room.state === ConnectionState.Connected
-      ? { phase: 'connected' }
-      : { phase: 'reconnecting', attempt: this.#attempt };
+    return this.#connected ? { phase: 'connected' } : { phase: 'reconnecting', attempt: this.#attempt };
   }
 
   on<E extends keyof RtcEvents>(event: E, listener: RtcEvents[E]): Unsubscribe {
@@ -200,7 +220,7 @@ class LiveKitConnection implements RtcConnection {
   #stateChanged(state: ConnectionState): void {
     if (state === ConnectionState.Reconnecting || state === ConnectionState.SignalReconnecting) {
       this.#emit('reconnecting', this.#attempt);
-    } else if (state === ConnectionState.Connected) {
+    } else if (this.#connected) {
       this.#attempt = 1;
       this.#emit('reconnected');
       this.#participantsChanged();
@@ -351,6 +371,7 @@ class LiveKitConnection implements RtcConnection {
   }
 
   async send(payload: Uint8Array, topic: string): Promise<void> {
+    if (!this.#connected) throw new Error('not connected');
     await this.room.localParticipant.publishData(new Uint8Array(payload), { reliable: true, topic });
   }
 
@@ -394,5 +415,6 @@ export async function connect(
     await connection.leave();
     throw connectProblem(error);
   }
+  connection.follow();
   return connection;
 }

@@ -9,8 +9,8 @@ export const BATCH_MS = 3000;
 const NAMED = 3;
 
 export class Announcer {
-  /** The newest announcement; a new object each time, also for the same words. */
-  readonly polite = new Store<Message | null>(null);
+  /** What is to be said now, together: of two announcements in one turn only the second would be heard. */
+  readonly polite = new Store<readonly Message[]>([]);
   #joined: string[] = [];
   #left: string[] = [];
   #cancel: (() => void) | null = null;
@@ -18,7 +18,7 @@ export class Announcer {
   constructor(private readonly clock: Clock) {}
 
   say(message: Message): void {
-    this.polite.set({ ...message });
+    this.polite.set([message]);
   }
 
   joined(name: string): void {
@@ -47,17 +47,19 @@ export class Announcer {
     this.#cancel ??= this.clock.after(BATCH_MS, () => {
       this.#cancel = null;
       const [joined, left] = [this.#joined.splice(0), this.#left.splice(0)];
-      if (joined.length > 0) this.#tell('announce.joined', 'announce.joined-many', joined);
-      if (left.length > 0) this.#tell('announce.left', 'announce.left-many', left);
+      const came = told('announce.joined', 'announce.joined-many', joined);
+      const went = told('announce.left', 'announce.left-many', left);
+      if (came.length + went.length > 0) this.polite.set([...came, ...went]);
     });
   }
+}
 
-  #tell(
-    few: 'announce.joined' | 'announce.left',
-    many: 'announce.joined-many' | 'announce.left-many',
-    names: string[],
-  ): void {
-    if (names.length <= NAMED) this.say({ key: few, args: { names: names.join(', '), count: names.length } });
-    else this.say({ key: many, args: { count: names.length } });
-  }
+function told(
+  few: 'announce.joined' | 'announce.left',
+  many: 'announce.joined-many' | 'announce.left-many',
+  names: string[],
+): Message[] {
+  if (names.length === 0) return [];
+  if (names.length > NAMED) return [{ key: many, args: { count: names.length } }];
+  return [{ key: few, args: { names: names.join(', '), count: names.length } }];
 }

@@ -10,6 +10,14 @@ export interface Entry {
 }
 
 const HOUR = 3_600_000;
+
+/** The next full hour where the person is; not everywhere it is one of Greenwich. */
+function nextHour(now: number): number {
+  const at = new Date(now);
+  if (at.getMinutes() || at.getSeconds() || at.getMilliseconds()) at.setHours(at.getHours() + 1, 0, 0, 0);
+  return at.getTime();
+}
+
 /** Octets of a line before it is folded. */
 const LINE = 75;
 
@@ -38,7 +46,7 @@ function folded(line: string): string {
 
 /** An entry of an hour, from the next full one on. */
 export function calendarFile({ uid, now, title, link, description }: Entry): string {
-  const start = Math.ceil(now / HOUR) * HOUR;
+  const start = nextHour(now);
   return [
     'BEGIN:VCALENDAR',
     'VERSION:2.0',

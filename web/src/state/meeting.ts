@@ -97,6 +97,8 @@ export interface MeetingState {
 }
 
 const TOAST_MS = 5000;
+/** After a reconnection, until everybody else's pictures are back as well. */
+const SETTLING_MS = 10_000;
 /** The page has changed by then, so that a screen reader notices what is said. */
 const WELCOME_MS = 1000;
 type Input = 'microphone' | 'camera';
@@ -125,6 +127,8 @@ export class MeetingModel {
   /** Cancel the timers that are set. */
   #timers: { speakers?: () => void; toast?: () => void; welcome?: () => void } = {};
   #sent = 0;
+  /** When the connection was found again. */
+  #cameBack = -Infinity;
   /** The microphone is on, or about to be, for as long as a key is held. */
   #talking = false;
   #closed = false;
@@ -268,7 +272,8 @@ export class MeetingModel {
       };
     });
     const people = keepUnchangedPeople(this.view.get().people, drawn);
-    const stageDue = this.stage.update(people, now);
+    const settled = this.#connected && now - this.#cameBack >= SETTLING_MS;
+    const stageDue = this.stage.update(people, now, settled);
     const next = Math.min(due ?? Infinity, stageDue ?? Infinity);
     if (next < Infinity) this.#after('speakers', Math.max(0, next - now), () => this.#sync());
     this.#arrivals(people);
@@ -582,6 +587,7 @@ export class MeetingModel {
 
   #reconnected(): void {
     if (this.view.get().connection.phase === 'connected') return;
+    this.#cameBack = this.ports.clock.now();
     this.view.patch({ connection: { phase: 'connected' } });
     this.announcer.say({ key: 'connection.back' });
     this.#sync();

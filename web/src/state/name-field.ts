@@ -13,13 +13,16 @@ function* characters(text: string): Iterable<string> {
 /** Of what was just put into `before`, as much as fits; what stood there stays. */
 export function fill(before: string, typed: string): string {
   if (fits(typed)) return typed;
-  const most = Math.min(before.length, typed.length);
+  // By code points, so that no half of one is left behind.
+  const [old, now] = [[...before], [...typed]];
+  const most = Math.min(old.length, now.length);
   let start = 0;
-  while (start < most && before[start] === typed[start]) start++;
+  while (start < most && old[start] === now[start]) start++;
   let end = 0;
-  while (end < most - start && before.at(-1 - end) === typed.at(-1 - end)) end++;
-  const [head, tail] = [typed.slice(0, start), typed.slice(typed.length - end)];
-  const pasted = typed.slice(start, typed.length - end);
+  while (end < most - start && old.at(-1 - end) === now.at(-1 - end)) end++;
+  const part = (from: number, to: number) => now.slice(from, to).join('');
+  const [head, tail] = [part(0, start), part(now.length - end, now.length)];
+  const pasted = part(start, now.length - end);
   let put = '';
   for (const character of characters(head === '' ? pasted.trimStart() : pasted)) {
     if (!fits(head + put + character + tail)) break;

@@ -314,6 +314,7 @@ export class PreJoinModel {
       this.view.patch({ joining: false, refusal: { code: 'not-loaded', key: 'error.not-loaded' } });
       return;
     }
+    if (this.#closed) return;
     try {
       const admitted = await admit(this.ports, this.identities, {
         room: normaliseRoom(state.room),

@@ -40,6 +40,7 @@ export class StageModel {
   #size: Size = { width: 0, height: 0 };
   #phone = false;
   #page = 0;
+  #settled = true;
 
   constructor(
     private readonly options: Options,
@@ -52,9 +53,13 @@ export class StageModel {
     return this.options.view.subscribe(() => this.#arrange());
   }
 
-  /** Who is here now. Returns when the stage can change next by itself, or `null`. */
-  update(people: readonly Person[], now: number): number | null {
+  /**
+   * Who is here now. `settled` is false while the connection is away and shortly after it: who is missing then comes
+   * back, and keeps their pin. Returns when the stage can change next by itself, or `null`.
+   */
+  update(people: readonly Person[], now: number, settled = true): number | null {
     this.#people = people;
+    this.#settled = settled;
     const sharing = people.filter((one) => one.screen && !one.isLocal).map(({ identity }) => identity);
     this.#shares = [
       ...this.#shares.filter((identity) => sharing.includes(identity)),
@@ -122,7 +127,7 @@ export class StageModel {
     const before = this.view.get();
     const state = { ...before, ...change };
     // A pin ends with what it holds.
-    if (state.pinned && !this.#exists(state.pinned)) state.pinned = null;
+    if (state.pinned && this.#settled && !this.#exists(state.pinned)) state.pinned = null;
     const { layout: view, ownCorner } = this.options.view.get();
     const large = state.pinned?.source === 'screen_share' ? state.pinned.identity : this.#shares.at(-1);
     const next = layout({

@@ -42,6 +42,8 @@ export function draggable(drag: Drag) {
     element.addEventListener('pointerup', end);
     element.addEventListener('lostpointercapture', end);
     return () => {
+      // It cannot be moved any more: there will be no end of this drag.
+      if (held?.now) drag.drop(null);
       element.removeEventListener('pointerdown', down);
       element.removeEventListener('pointermove', move);
       element.removeEventListener('pointerup', end);

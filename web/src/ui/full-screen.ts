@@ -16,14 +16,22 @@ export const fullScreen = {
     watch();
     return document.fullscreenElement ?? null;
   },
-  /** Shows the element, or the whole page, on the full screen; whatever is there leaves it. */
+  /** Whether one picture hides the rest of the page. */
+  get hidesPage(): boolean {
+    return this.element !== null && this.element !== document.documentElement;
+  },
+  /** Shows the element, or the whole page, on the full screen, or takes it away from there. */
   async toggle(element: Element = document.documentElement): Promise<void> {
     if (!this.possible) return;
     try {
-      if (document.fullscreenElement) await document.exitFullscreen();
+      if (document.fullscreenElement === element) await document.exitFullscreen();
       else await element.requestFullscreen();
     } catch {
       // The browser says no, for example because nobody pressed anything: everything stays as it is.
     }
+  },
+  /** Shows the page again, at its former size. */
+  async showPage(): Promise<void> {
+    if (this.hidesPage) await document.exitFullscreen();
   },
 };
