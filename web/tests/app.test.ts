@@ -4,7 +4,7 @@ import { fragmentOf } from '../src/crypto/link';
 import { AppModel } from '../src/state/app';
 import type { MeetingModel } from '../src/state/meeting';
 import type { PreJoinModel } from '../src/state/prejoin';
-import { until, World } from './support/world';
+import { until, World } from '../scripted/world';
 
 const SECRET = 'K7F3Q9XM2B8DW5TZ6C4N';
 

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { BURST_MS, Chimes } from '../src/state/chimes';
-import { FakeClock } from './support/world';
+import { FakeClock } from '../scripted/world';
 
 describe('a chime', () => {
   let clock: FakeClock;

@@ -10,7 +10,7 @@ import {
   parseCode,
   parseFragment,
 } from '../src/crypto/link';
-import { random } from './support/world';
+import { random } from '../scripted/world';
 
 describe('the secret of a link', () => {
   it('has 20 characters and a check character that is position times value, mod 31', () => {

@@ -18,7 +18,7 @@ import Top from '../src/ui/meeting/Top.svelte';
 import NoRoom from '../src/ui/NoRoom.svelte';
 import { phone } from '../src/ui/phone';
 import PreJoin from '../src/ui/PreJoin.svelte';
-import { FakeConnection, participant, random, until, World } from './support/world';
+import { FakeConnection, participant, random, until, World } from '../scripted/world';
 
 vi.mock('../src/ui/phone', () => ({ phone: { current: false }, narrow: { current: false } }));
 

@@ -9,7 +9,7 @@ import { Options } from '../src/state/options';
 import { initialsOf } from '../src/state/people';
 import type { JoinSettings } from '../src/state/prejoin';
 import { labelOf, nameOf } from '../src/ui/words';
-import { FakeConnection, FakeTrack, participant, random, until, World } from './support/world';
+import { FakeConnection, FakeTrack, participant, random, until, World } from '../scripted/world';
 
 const SECRET = 'K7F3Q9XM2B8DW5TZ6C4N';
 const ROOM = 'kollegium-7b';

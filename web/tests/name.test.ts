@@ -2,7 +2,7 @@ import { createDecipheriv, createHmac } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { fromBase64Url, toBase64Url } from '../src/crypto/bytes';
 import { fitName, nameSealer, tidyName } from '../src/crypto/name';
-import { random } from './support/world';
+import { random } from '../scripted/world';
 
 const SECRET = 'K7F3Q9XM2B8DW5TZ6C4N';
 const ROOM = 'kollegium-7b';

@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
 import { Options } from '../src/state/options';
 import { showTheme } from '../src/ui/theme';
-import { World } from './support/world';
+import { World } from '../scripted/world';
 
 /** Storage that a browser refuses: forgets at once. */
 const refused = { get: () => null, set: () => undefined };

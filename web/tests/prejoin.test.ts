@@ -8,7 +8,7 @@ import { ConnectError, DeviceError } from '../src/rtc/types';
 import { TabIdentity } from '../src/state/identity';
 import { PreJoinModel, type Joined } from '../src/state/prejoin';
 import { joinRefusal } from '../src/state/refusals';
-import { random, until, World } from './support/world';
+import { random, until, World } from '../scripted/world';
 
 const SECRET = 'K7F3Q9XM2B8DW5TZ6C4N';
 const OTHER = '00000000000000000000';

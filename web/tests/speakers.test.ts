@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { Announcer, BATCH_MS } from '../src/state/announcer';
 import type { Message } from '../src/state/messages';
 import { OFF_AFTER_MS, ON_AFTER_MS, SpeakerMarks } from '../src/state/speakers';
-import { FakeClock } from './support/world';
+import { FakeClock } from '../scripted/world';
 
 describe('a speaker', () => {
   const speaks = (value: boolean) => new Map([['a', value]]);

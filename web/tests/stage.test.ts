@@ -6,7 +6,7 @@ import type { Message } from '../src/state/messages';
 import { Options } from '../src/state/options';
 import type { Person } from '../src/state/people';
 import { canPin, StageModel } from '../src/state/stage';
-import { World } from './support/world';
+import { World } from '../scripted/world';
 
 const DESKTOP = { width: 1416, height: 752 };
 const picture: VideoHandle = { attach: () => () => undefined };

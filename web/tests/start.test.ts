@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { codeOf, fragmentOf } from '../src/crypto/link';
 import { parseLink, StartModel, suggestRoom, type Destination } from '../src/state/start';
-import { World } from './support/world';
+import { World } from '../scripted/world';
 
 const SECRET = 'K7F3Q9XM2B8DW5TZ6C4N';
 
