@@ -4,6 +4,7 @@
 //! [`io::Input`], then poll until [`io::Output::Timeout`]*. Time and randomness are arguments; the core owns
 //! no socket, thread, clock or file. Every worker thread runs one `Sfu` and owns its rooms by `&mut`.
 
+pub mod bandwidth;
 pub mod batch;
 pub mod command;
 pub mod config;

@@ -1,0 +1,3 @@
+//! How much may be sent to one subscriber, and what: the vocabulary that estimator, pacer and allocator share.
+
+pub mod target;
