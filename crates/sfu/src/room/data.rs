@@ -103,6 +103,8 @@ impl super::Room {
             }
             // Lossy data before the channel is open, or while it is full, is lost by its nature.
             _ => participant
+                .links
+                .sending_mut()
                 .transport
                 .send_data(context.now, channel, bytes)
                 .err()

@@ -117,7 +117,7 @@ impl super::Room {
             octets: down.octets,
         };
         let (ssrc, cname) = (down.ssrc, down.cname.clone());
-        participant.enqueue_rtcp(|out| {
+        participant.links.sending_mut().enqueue_rtcp(|out| {
             rtcp::write_sender_report(&sender, &[], out);
             rtcp::write_sdes_cname(ssrc, &cname, out);
         });
@@ -203,6 +203,7 @@ impl super::Room {
         }
         participant.feedback_due = None;
         let sender_ssrc = participant.own_ssrc;
+        let link = participant.links.receiving_mut();
         let reports_due = participant.receiver.next_report.is_some_and(|due| due <= now);
         let mut blocks = Vec::new();
         let mut lost = Vec::new();
@@ -218,13 +219,13 @@ impl super::Room {
                 lost.clear();
                 layer.nack.poll(now, ASSUMED_RTT, &mut lost);
                 for lost in lost.chunks(MAX_NACKED) {
-                    participant.enqueue_rtcp(|out| rtcp::write_nack(sender_ssrc, ssrc, lost, out));
+                    link.enqueue_rtcp(|out| rtcp::write_nack(sender_ssrc, ssrc, lost, out));
                 }
                 if layer.nack.too_far_behind() {
                     broken.push((track, index));
                 }
                 if let Some(count) = layer.keyframes.poll(now) {
-                    participant.enqueue_rtcp(|out| {
+                    link.enqueue_rtcp(|out| {
                         if supports_pli {
                             rtcp::write_pli(sender_ssrc, ssrc, out);
                         } else {
@@ -242,15 +243,14 @@ impl super::Room {
         if reports_due {
             participant.receiver.next_report = Some(now + REPORT_INTERVAL);
             for blocks in blocks.chunks(MAX_BLOCKS) {
-                participant.enqueue_rtcp(|out| rtcp::write_receiver_report(sender_ssrc, blocks, out));
+                link.enqueue_rtcp(|out| rtcp::write_receiver_report(sender_ssrc, blocks, out));
             }
         }
         if participant.receiver.arrivals.next_deadline().is_some_and(|due| due <= now) {
             let mut arrivals = std::mem::take(&mut participant.receiver.arrivals);
             let mut more = true;
             while more {
-                participant
-                    .enqueue_rtcp(|out| more = arrivals.write_feedback(now, sender_ssrc, media_ssrc, out));
+                link.enqueue_rtcp(|out| more = arrivals.write_feedback(now, sender_ssrc, media_ssrc, out));
             }
             participant.receiver.arrivals = arrivals;
         }

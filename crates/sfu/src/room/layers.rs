@@ -33,7 +33,7 @@ impl super::Room {
         let Some(layer) = track.layers.get(target).filter(|layer| layer.ssrc.is_some()) else { return false };
         track.subscribers.iter().any(|subscriber| {
             self.participants.get(subscriber.participant).is_some_and(|participant| {
-                participant.transport.is_connected()
+                participant.links.sending().transport.is_connected()
                     && participant.down_tracks.get(subscriber.down_track).is_some_and(|down| {
                         !down.disabled && down.forwarder.wants_keyframe(target, layer.generation)
                     })

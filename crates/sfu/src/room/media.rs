@@ -140,7 +140,7 @@ impl super::Room {
         let mut unsupported = Vec::new(); // allocates only when somebody is refused
         for Subscriber { participant: key, down_track } in up_track.subscribers.iter().copied() {
             let Some(participant) = self.participants.get_mut(key) else { continue };
-            if !participant.transport.is_connected() {
+            if !participant.links.sending().transport.is_connected() {
                 continue;
             }
             let Some(down) = participant.down_tracks.get_mut(down_track).filter(|down| !down.disabled) else {
@@ -178,16 +178,20 @@ impl super::Room {
     /// Writes and seals everything that waits for one participant.
     pub(super) fn transmit_to(&mut self, context: &mut Context<'_>, key: usize, batch: &mut SendBatch) {
         let Some(participant) = self.participants.get_mut(key) else { return };
-        participant.transport.poll_transmit(context.now, batch);
-        if !participant.transport.is_connected() {
-            participant.queue.clear();
-            while participant.next_rtcp().is_some() {}
-            return self.drain_transport(context, key); // sending may have failed
-        }
-        while let Some(compound) = participant.next_rtcp() {
-            if let Err(error) = participant.transport.send_rtcp(batch, &compound) {
-                context.reject(error.layer(), error.code());
+        for link in participant.links.iter_mut() {
+            link.transport.poll_transmit(context.now, batch);
+            if !link.transport.is_connected() {
+                link.clear_rtcp();
             }
+            while let Some(compound) = link.next_rtcp() {
+                if let Err(error) = link.transport.send_rtcp(batch, &compound) {
+                    context.reject(error.layer(), error.code());
+                }
+            }
+        }
+        if !participant.links.sending().transport.is_connected() {
+            participant.queue.clear();
+            return self.drain_transport(context, key); // sending may have failed
         }
         let mut exhausted = false;
         let mut queue = std::mem::take(&mut participant.queue);
@@ -241,6 +245,8 @@ fn send(
     let is_padding = stored.payload.is_empty() && !outgoing.is_rtx;
     let rest = if is_padding { &[1][..] } else { stored.payload.get(prefix.replaced..).unwrap_or_default() };
     participant
+        .links
+        .sending_mut()
         .transport
         .send_rtp(batch, sequence, prefix.as_slice(), rest, |out| {
             let length = down.write_header(&fields, &stored, out)?;

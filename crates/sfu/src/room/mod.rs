@@ -4,6 +4,7 @@
 mod data;
 mod feedback;
 mod layers;
+mod links;
 mod media;
 mod participant;
 mod publishing;
@@ -184,7 +185,7 @@ impl Room {
     ) {
         use crate::peer::transport::Received;
         let Some(participant) = self.participants.get_mut(key) else { return };
-        let received = participant.transport.handle_datagram(
+        let received = participant.links.receiving_mut().transport.handle_datagram(
             context.now,
             datagram.source,
             datagram.destination,
@@ -239,7 +240,9 @@ impl Room {
             self.remove(context, key, livekit::DisconnectReason::SignalClose);
             return;
         }
-        participant.transport.handle_timeout(context.now);
+        for link in participant.links.iter_mut() {
+            link.transport.handle_timeout(context.now);
+        }
         self.drain_transport(context, key);
         self.send_feedback(context, key);
         self.mark_dirty(key);
@@ -290,7 +293,11 @@ impl Room {
 
     /// Acts on what a transport has to say.
     fn drain_transport(&mut self, context: &mut Context<'_>, key: usize) {
-        while let Some(event) = self.participants.get_mut(key).and_then(|p| p.transport.poll_event()) {
+        let next = |room: &mut Self| {
+            let participant = room.participants.get_mut(key)?;
+            participant.links.iter_mut().find_map(|link| link.transport.poll_event())
+        };
+        while let Some(event) = next(self) {
             match event {
                 TransportEvent::AddressValidated(address) => {
                     context.routes.push(RouteChange::AddAddress(address, key));
@@ -373,21 +380,8 @@ impl Room {
                 track.subscribers.retain(|subscriber| subscriber.participant != key);
             }
         }
-        participant.transport.close(context.now);
-        while let Some(event) = participant.transport.poll_event() {
-            match event {
-                TransportEvent::UfragDropped(ufrag) => context.routes.push(RouteChange::RemoveUfrag(ufrag)),
-                TransportEvent::AddressDropped(address) => {
-                    context.routes.push(RouteChange::RemoveAddress(address, key));
-                }
-                _ => {} // nobody is left to hear it
-            }
-        }
-        for ufrag in participant.transport.ufrags() {
-            context.routes.push(RouteChange::RemoveUfrag(ufrag.to_owned()));
-        }
-        for address in participant.transport.addresses() {
-            context.routes.push(RouteChange::RemoveAddress(address, key));
+        for link in participant.links.iter_mut() {
+            close(context, key, &mut link.transport);
         }
         if let Some(session) = participant.session {
             context.routes.push(RouteChange::RemoveSession(session));
@@ -403,7 +397,7 @@ impl Room {
             ..self.info(&participant)
         };
         let was_visible = participant.is_visible();
-        self.closing.push(participant.transport);
+        self.closing.extend(participant.links.into_transports());
         self.speakers.remove(&participant.sid);
         self.dirty.retain(|dirty| *dirty != key);
         context
@@ -484,5 +478,25 @@ impl Room {
         if let Some(session) = self.participants.get(key).and_then(|participant| participant.session) {
             context.events.push_back(Event::Session(session, event));
         }
+    }
+}
+
+/// Ends a transport, and the routes to it.
+fn close(context: &mut Context<'_>, key: usize, transport: &mut Transport) {
+    transport.close(context.now);
+    while let Some(event) = transport.poll_event() {
+        match event {
+            TransportEvent::UfragDropped(ufrag) => context.routes.push(RouteChange::RemoveUfrag(ufrag)),
+            TransportEvent::AddressDropped(address) => {
+                context.routes.push(RouteChange::RemoveAddress(address, key));
+            }
+            _ => {} // nobody is left to hear it
+        }
+    }
+    for ufrag in transport.ufrags() {
+        context.routes.push(RouteChange::RemoveUfrag(ufrag.to_owned()));
+    }
+    for address in transport.addresses() {
+        context.routes.push(RouteChange::RemoveAddress(address, key));
     }
 }

@@ -1,16 +1,16 @@
 //! One participant of a room: who it is, its transport, what it publishes, what it gets, and what waits to be
 //! sent to it.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
 use protocol::ids::{Identity, ParticipantSid, SessionId, TrackSid};
 use protocol::livekit;
 use slab::Slab;
 
+use super::links::Links;
 use super::receiver::Receiver;
 use crate::peer::sdp::Negotiator;
-use crate::peer::transport::Transport;
 use crate::track::budget::RetransmissionBudget;
 use crate::track::down_track::DownTrack;
 use crate::track::forwarder::Mapped;
@@ -19,9 +19,6 @@ use crate::track::sender_report::NtpBase;
 /// Bytes of reliable data kept for a participant whose channel is not open yet: somebody who joins must not
 /// miss what is said while its connection comes up.
 const MAX_EARLY_DATA: usize = 256 << 10;
-
-/// Bytes of one compound RTCP packet: with SRTCP's overhead it stays below every MTU.
-const MAX_COMPOUND: usize = 1100;
 
 /// Packets queued for one participant within one turn of the run loop; more is a fault or an attack.
 const MAX_QUEUE: usize = 4096;
@@ -83,7 +80,7 @@ pub(crate) struct Participant {
     pub(crate) client_protocol: i32,
     pub(crate) auto_subscribe: bool,
 
-    pub(crate) transport: Transport,
+    pub(crate) links: Links,
     pub(crate) negotiator: Negotiator,
     /// The client's ICE user fragment and password, once offered.
     pub(crate) ice_parameters: Option<(String, String)>,
@@ -106,7 +103,6 @@ pub(crate) struct Participant {
     pub(crate) requested: Requested,
 
     pub(crate) queue: Vec<Outgoing>,
-    rtcp: VecDeque<Vec<u8>>,
     pub(crate) early_data: Vec<Vec<u8>>,
     early_bytes: usize,
     pub(crate) reliable_open: bool,
@@ -118,7 +114,7 @@ impl Participant {
     pub(crate) fn new(
         sid: ParticipantSid,
         join: &crate::command::Join,
-        transport: Transport,
+        links: Links,
         negotiator: Negotiator,
         own_ssrc: u32,
     ) -> Self {
@@ -137,7 +133,7 @@ impl Participant {
             version: 1,
             client_protocol: join.client.client_protocol,
             auto_subscribe: join.auto_subscribe,
-            transport,
+            links,
             negotiator,
             ice_parameters: None,
             is_keyed: join.keyed.is_some(),
@@ -153,7 +149,6 @@ impl Participant {
             down_tracks: Slab::new(),
             requested: Requested::default(),
             queue: Vec::new(),
-            rtcp: VecDeque::new(),
             early_data: Vec::new(),
             early_bytes: 0,
             reliable_open: false,
@@ -165,7 +160,8 @@ impl Participant {
     /// The next time something is due.
     pub(crate) fn next_timeout(&self, grace: std::time::Duration) -> Option<Instant> {
         let grace = self.disconnected_at.map(|since| since + grace);
-        [self.transport.poll_timeout(), self.feedback_due, grace].into_iter().flatten().min()
+        let links = self.links.iter().filter_map(|link| link.transport.poll_timeout());
+        links.chain(self.feedback_due).chain(grace).min()
     }
 
     /// Makes feedback due at `at`, unless it is due earlier.
@@ -178,24 +174,6 @@ impl Participant {
         if self.queue.len() < MAX_QUEUE {
             self.queue.push(outgoing);
         }
-    }
-
-    /// Queues RTCP: packets share compounds as far as they fit (RFC 5506 reduced size).
-    pub(crate) fn enqueue_rtcp(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        let mut packet = Vec::new(); // a few per second and participant, so an allocation is fine
-        write(&mut packet);
-        match self.rtcp.back_mut() {
-            Some(compound) if compound.len() + packet.len() <= MAX_COMPOUND => {
-                compound.extend_from_slice(&packet)
-            }
-            _ if packet.is_empty() => {}
-            _ => self.rtcp.push_back(packet),
-        }
-    }
-
-    /// The next compound to seal.
-    pub(crate) fn next_rtcp(&mut self) -> Option<Vec<u8>> {
-        self.rtcp.pop_front()
     }
 
     /// Keeps reliable data until the channel opens; false if there is too much.

@@ -42,7 +42,7 @@ impl super::Room {
 
     fn answer(&mut self, context: &mut Context<'_>, key: usize, id: u32) {
         let Some(participant) = self.participants.get_mut(key) else { return };
-        let credentials = participant.transport.local_credentials();
+        let credentials = participant.links.receiving_mut().transport.local_credentials();
         let answer = participant.negotiator.answer(&AnswerTransport {
             ice_ufrag: &credentials.ufrag,
             ice_pwd: &credentials.pwd,
@@ -226,7 +226,7 @@ fn connect(
     if participant.ice_parameters.is_some() {
         let credentials = IceCredentials::generate(context.config.worker, context.random);
         context.routes.push(super::RouteChange::AddUfrag(credentials.ufrag.clone(), key));
-        participant.transport.restart_ice(credentials);
+        participant.links.receiving_mut().transport.restart_ice(credentials);
     }
     let remote = RemoteParameters {
         ufrag: summary.ice_ufrag.clone(),
@@ -234,7 +234,12 @@ fn connect(
         fingerprint: Fingerprint::new(summary.fingerprint.0, summary.fingerprint.1.clone()),
         setup: summary.setup,
     };
-    participant.transport.set_remote(context.now, remote).map_err(|error| error.code())?;
+    participant
+        .links
+        .receiving_mut()
+        .transport
+        .set_remote(context.now, remote)
+        .map_err(|error| error.code())?;
     participant.ice_parameters = Some(parameters);
     Ok(())
 }

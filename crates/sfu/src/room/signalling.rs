@@ -3,6 +3,7 @@
 use protocol::ids::TrackSid;
 use protocol::livekit;
 
+use super::links::Links;
 use super::participant::{Participant, PendingTrack};
 use super::{Context, RouteChange};
 use crate::command::{Join, SessionCommand};
@@ -103,7 +104,7 @@ impl super::Room {
         });
         let sid = protocol::ids::ParticipantSid::from_random(context.random());
         let own_ssrc = context.random_ssrc();
-        let participant = Participant::new(sid, join, transport, negotiator, own_ssrc);
+        let participant = Participant::new(sid, join, Links::single(transport), negotiator, own_ssrc);
         let key = self.participants.insert(participant);
         self.by_identity.insert(join.identity.clone(), key);
         match &join.keyed {
