@@ -1,0 +1,359 @@
+//! Shares a subscriber's bandwidth over the video tracks it wants. A pure function over what is known now; that it
+//! does not flutter is the part of margins and of [`Patience`].
+//!
+//! Order: first everything gets its cheapest layer, most important first, so that nobody is black while another is
+//! sharp; what does not fit is paused rather than starved. Then the most important is raised to all that is wanted
+//! of it before the next; equals rise together, step by step.
+
+use std::time::{Duration, Instant};
+
+use super::ladder::Ladder;
+use super::target::LayerTarget;
+
+/// A better layer must leave this much of its price unused, in per cent: rates of layers and estimates waver by about
+/// as much. More wastes the line, less flutters.
+const RISE_MARGIN: u64 = 15;
+
+/// A layer that somebody has already is kept while its price exceeds what is left by no more than this, in per cent:
+/// the pacer and the next estimate absorb it. More builds queues, less flutters.
+const KEEP_TOLERANCE: u64 = 5;
+
+/// What a track is to its subscriber, the most important first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Importance {
+    /// The subscriber said so: `UpdateTrackSettings.priority`, 1 is the highest.
+    Explicit(u32),
+    /// A shared screen: unreadable when it is small.
+    Screen,
+    /// The one large picture beside small ones: somebody pinned it or looks at it.
+    Main,
+    /// Who speaks.
+    Speaker,
+    /// Everybody else who can be seen.
+    Visible,
+}
+
+/// One subscription that wants bandwidth.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// What it is to the subscriber.
+    pub importance: Importance,
+    /// Pixels that the subscriber shows; 0 if it did not say.
+    pub area: u32,
+    /// What could be sent.
+    pub ladder: Ladder,
+    /// What is sent now.
+    pub current: Option<LayerTarget>,
+    /// Whether it may get more than now ([`Patience::may_rise`]).
+    pub may_rise: bool,
+}
+
+impl Request {
+    /// Orders by importance, then by size in powers of two: tiles of about one size are equals.
+    fn rank(&self) -> (Importance, std::cmp::Reverse<u32>) {
+        (self.importance, std::cmp::Reverse(self.area.checked_ilog2().unwrap_or(0)))
+    }
+
+    /// What must be left for a step, given what is sent now; `None`: not now.
+    fn price(&self, index: usize, current: Option<usize>) -> Option<u64> {
+        let rate = self.ladder.step(index)?.rate;
+        if current.is_some_and(|current| index <= current) {
+            return Some(rate - rate * KEEP_TOLERANCE / 100);
+        }
+        self.may_rise.then(|| rate.saturating_add(rate.saturating_mul(RISE_MARGIN) / 100))
+    }
+}
+
+/// What each request gets, in their order: `None` is a pause. `budget` is bit/s for all of them together.
+pub fn allocate(budget: u64, requests: &[Request]) -> Vec<Option<LayerTarget>> {
+    let mut order: Vec<usize> = (0..requests.len()).collect();
+    order.sort_by_key(|index| requests.get(*index).map(Request::rank));
+    let mut round = Round::new(budget, requests);
+    for &index in &order {
+        round.raise(index);
+    }
+    for equals in order.chunk_by(|one, other| {
+        requests.get(*one).map(Request::rank) == requests.get(*other).map(Request::rank)
+    }) {
+        let mut rising = true;
+        while rising {
+            rising = false;
+            for &index in equals {
+                rising |= round.is_granted(index) && round.raise(index);
+            }
+        }
+    }
+    round.targets()
+}
+
+struct Round<'a> {
+    requests: &'a [Request],
+    left: u64,
+    /// Index of what each has now on its ladder.
+    current: Vec<Option<usize>>,
+    granted: Vec<Option<usize>>,
+}
+
+impl<'a> Round<'a> {
+    fn new(budget: u64, requests: &'a [Request]) -> Self {
+        let current = |request: &Request| request.ladder.index_of(request.current?);
+        Self {
+            requests,
+            left: budget,
+            current: requests.iter().map(current).collect(),
+            granted: vec![None; requests.len()],
+        }
+    }
+
+    fn is_granted(&self, index: usize) -> bool {
+        self.granted.get(index).is_some_and(Option::is_some)
+    }
+
+    /// Gives a request its next step, if there is one and it fits.
+    fn raise(&mut self, index: usize) -> bool {
+        let (Some(request), Some(granted)) = (self.requests.get(index), self.granted.get_mut(index)) else {
+            return false;
+        };
+        let next = granted.map_or(0, |step| step + 1);
+        let held = granted.and_then(|step| request.ladder.step(step)).map_or(0, |step| step.rate);
+        let available = self.left.saturating_add(held);
+        let Some(price) = request.price(next, self.current.get(index).copied().flatten()) else {
+            return false;
+        };
+        if price > available {
+            return false;
+        }
+        let rate = request.ladder.step(next).map_or(0, |step| step.rate);
+        self.left = available.saturating_sub(rate);
+        *granted = Some(next);
+        true
+    }
+
+    fn targets(&self) -> Vec<Option<LayerTarget>> {
+        let target = |(request, granted): (&Request, &Option<usize>)| {
+            granted.and_then(|index| request.ladder.step(index)).map(|step| step.target)
+        };
+        self.requests.iter().zip(&self.granted).map(target).collect()
+    }
+}
+
+/// After a change a subscription waits this long before it rises (again): long enough to see what the change does to
+/// the line.
+const SETTLING: Duration = Duration::from_millis(1000);
+
+/// A rise that had to be taken back within this time was a mistake.
+const REGRET: Duration = Duration::from_secs(12);
+
+/// The wait doubles with every mistake, up to this: at worst two changes in half a minute for nothing.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// Whether a subscription may rise: what was tried in vain is tried less and less often.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Patience {
+    raised_at: Option<Instant>,
+    waits_until: Option<Instant>,
+    mistakes: u32,
+}
+
+impl Patience {
+    /// Whether more may be given now.
+    pub fn may_rise(&self, now: Instant) -> bool {
+        self.waits_until.is_none_or(|until| now >= until)
+    }
+
+    /// When [`Self::may_rise`] becomes true; `None`: it is.
+    pub fn waits_until(&self, now: Instant) -> Option<Instant> {
+        self.waits_until.filter(|until| now < *until)
+    }
+
+    /// What is sent changed by the allocator's decision (not because the subscriber wants less).
+    pub fn changed(&mut self, now: Instant, from: Option<LayerTarget>, to: Option<LayerTarget>) {
+        if to > from {
+            let is_recent = |at| now.saturating_duration_since(at) < LONGEST_WAIT * 2;
+            if !self.raised_at.is_some_and(is_recent) {
+                self.mistakes = 0;
+            }
+            self.raised_at = Some(now);
+            self.waits_until = Some(now + SETTLING);
+        } else if to < from {
+            let is_mistake = self.raised_at.is_some_and(|at| now.saturating_duration_since(at) < REGRET);
+            self.mistakes = if is_mistake { self.mistakes.saturating_add(1).min(8) } else { 0 };
+            let wait = (SETTLING * (1 << self.mistakes)).min(LONGEST_WAIT);
+            self.waits_until = Some(now + wait);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::target::LayerRates;
+    use super::*;
+
+    const CAMERA: LayerRates =
+        [[60_000, 90_000, 150_000, 0], [200_000, 300_000, 500_000, 0], [700_000, 1_000_000, 1_700_000, 0]];
+
+    fn request(importance: Importance, area: u32) -> Request {
+        let ladder = Ladder::new(&CAMERA, LayerTarget::BEST);
+        Request { importance, area, ladder, current: None, may_rise: true }
+    }
+
+    fn spatial(targets: &[Option<LayerTarget>]) -> Vec<Option<u8>> {
+        targets.iter().map(|target| target.map(|target| target.spatial)).collect()
+    }
+
+    fn cost(requests: &[Request], targets: &[Option<LayerTarget>]) -> u64 {
+        let rate = |(request, target): (&Request, &Option<LayerTarget>)| {
+            (0..request.ladder.len())
+                .filter_map(|index| request.ladder.step(index))
+                .find(|step| Some(step.target) == *target)
+                .map_or(0, |step| step.rate)
+        };
+        requests.iter().zip(targets).map(rate).sum()
+    }
+
+    #[test]
+    fn everybody_is_seen_before_anybody_is_sharp() {
+        let tiles = vec![request(Importance::Visible, 640 * 360); 4];
+        assert_eq!(spatial(&allocate(4 * 75_000, &tiles)), [Some(0); 4]);
+        let targets = allocate(1_000_000, &tiles);
+        let steps: Vec<_> =
+            tiles.iter().zip(&targets).map(|(tile, target)| tile.ladder.index_of(target.unwrap())).collect();
+        assert_eq!(steps, [Some(3), Some(3), Some(2), Some(2)], "equals rise together, step by step");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_paused_the_least_important_first() {
+        let tiles = [
+            request(Importance::Visible, 100),
+            request(Importance::Speaker, 100),
+            request(Importance::Screen, 100),
+        ];
+        assert_eq!(spatial(&allocate(140_000, &tiles)), [None, Some(0), Some(0)]);
+        assert_eq!(spatial(&allocate(10_000, &tiles)), [None; 3]);
+    }
+
+    #[test]
+    fn the_screen_is_sharp_before_faces_are() {
+        let tiles = [request(Importance::Visible, 640 * 360), request(Importance::Screen, 1280 * 720)];
+        let targets = allocate(2_030_000, &tiles);
+        assert_eq!(targets[1], Some(LayerTarget { spatial: 2, temporal: 2 }));
+        assert_eq!(targets[0].map(|target| target.spatial), Some(0));
+    }
+
+    #[test]
+    fn larger_tiles_come_first() {
+        let tiles = [request(Importance::Visible, 320 * 180), request(Importance::Visible, 1280 * 720)];
+        let targets = allocate(700_000, &tiles);
+        assert!(targets[1] > targets[0], "{targets:?}");
+    }
+
+    #[test]
+    fn a_layer_is_kept_where_it_would_not_be_begun() {
+        let mut tile = request(Importance::Visible, 100);
+        let fresh = allocate(510_000, std::slice::from_ref(&tile));
+        assert!(fresh[0] < Some(LayerTarget { spatial: 1, temporal: 2 }));
+        tile.current = Some(LayerTarget { spatial: 1, temporal: 2 });
+        for budget in [510_000, 480_000] {
+            assert_eq!(allocate(budget, std::slice::from_ref(&tile))[0], tile.current);
+        }
+        assert!(allocate(440_000, std::slice::from_ref(&tile))[0] < tile.current, "but not for ever");
+    }
+
+    #[test]
+    fn who_may_not_rise_falls_all_the_same() {
+        let mut tile = request(Importance::Visible, 100);
+        (tile.current, tile.may_rise) = (Some(LayerTarget { spatial: 0, temporal: 1 }), false);
+        assert_eq!(allocate(9_000_000, std::slice::from_ref(&tile))[0], tile.current);
+        assert_eq!(allocate(1_000, std::slice::from_ref(&tile))[0], None);
+    }
+
+    #[test]
+    fn a_rise_taken_back_is_tried_again_later_and_later() {
+        let start = crate::test_start();
+        let (low, high) = (Some(LayerTarget::LOWEST), Some(LayerTarget::BEST));
+        let mut patience = Patience::default();
+        let mut now = start;
+        let mut waits = Vec::new();
+        for _ in 0..8 {
+            patience.changed(now, low, high);
+            now += Duration::from_secs(2);
+            patience.changed(now, high, low);
+            let until = patience.waits_until(now).expect("waits");
+            waits.push((until - now).as_secs());
+            now = until;
+        }
+        assert_eq!(waits, [2, 4, 8, 16, 30, 30, 30, 30]);
+        patience.changed(now, low, high);
+        now += REGRET;
+        patience.changed(now, high, low);
+        assert_eq!(patience.waits_until(now), Some(now + SETTLING), "a rise that held was none");
+    }
+
+    fn any_request() -> impl Strategy<Value = Request> {
+        let importance = prop_oneof![
+            (1u32..4).prop_map(Importance::Explicit),
+            Just(Importance::Screen),
+            Just(Importance::Main),
+            Just(Importance::Speaker),
+            Just(Importance::Visible),
+        ];
+        let target = (0u8..3, 0u8..4).prop_map(|(spatial, temporal)| LayerTarget { spatial, temporal });
+        let rates = prop::array::uniform3(prop::array::uniform4(prop_oneof![Just(0u64), 0..4_000_000u64]));
+        (importance, any::<u32>(), rates, target.clone(), prop::option::of(target), any::<bool>()).prop_map(
+            |(importance, area, rates, wanted, current, may_rise)| Request {
+                importance,
+                area,
+                ladder: Ladder::new(&rates, wanted),
+                current,
+                may_rise,
+            },
+        )
+    }
+
+    proptest! {
+        /// The sum stays within the budget but for the tolerance, nobody gets what is not on its ladder, and who may
+        /// not rise does not.
+        #[test]
+        fn no_more_than_there_is(
+            budget in 0u64..20_000_000,
+            requests in prop::collection::vec(any_request(), 0..30),
+        ) {
+            let targets = allocate(budget, &requests);
+            prop_assert_eq!(targets.len(), requests.len());
+            let kept: u64 = requests
+                .iter()
+                .filter_map(|request| request.ladder.step(request.ladder.index_of(request.current?)?))
+                .map(|step| step.rate)
+                .sum();
+            prop_assert!(cost(&requests, &targets) <= budget + kept * KEEP_TOLERANCE / 100 + 1);
+            for (request, target) in requests.iter().zip(&targets) {
+                let on_ladder = (0..request.ladder.len()).filter_map(|index| request.ladder.step(index));
+                prop_assert!(target.is_none() || on_ladder.into_iter().any(|step| Some(step.target) == *target));
+                if !request.may_rise {
+                    let current = request.current.and_then(|current| request.ladder.index_of(current));
+                    prop_assert!(target.and_then(|target| request.ladder.index_of(target)) <= current);
+                }
+            }
+        }
+
+        /// More bandwidth never means less picture for the most important, and the same question has the same answer.
+        #[test]
+        fn more_is_never_less_for_the_most_important(
+            budget in 0u64..10_000_000,
+            more in 0u64..10_000_000,
+            requests in prop::collection::vec(any_request(), 1..20),
+        ) {
+            let first = (0..requests.len()).min_by_key(|index| requests[*index].rank());
+            let first = first.unwrap_or_default();
+            let (little, much) = (allocate(budget, &requests), allocate(budget + more, &requests));
+            prop_assert_eq!(&little, &allocate(budget, &requests));
+            let is_alone = requests.iter().filter(|other| other.rank() == requests[first].rank()).count() == 1;
+            let enough = requests.iter().filter_map(|request| request.ladder.step(0)).map(|step| step.rate * 2).sum::<u64>();
+            if is_alone && budget > enough {
+                prop_assert!(much[first] >= little[first]);
+            }
+        }
+    }
+}
