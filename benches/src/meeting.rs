@@ -216,7 +216,7 @@ impl Meeting {
         for subscriber in &mut self.subscribers {
             for sources in subscriber.sources.chunks(31) {
                 let blocks: Vec<Block> =
-                    sources.iter().map(|ssrc| Block { ssrc: *ssrc, fraction_lost: 0, highest: 0 }).collect();
+                    sources.iter().map(|ssrc| Block { ssrc: *ssrc, ..Block::default() }).collect();
                 let mut plain = Vec::new();
                 write_receiver_reports(&mut plain, 1, &blocks);
                 let mut sealed = vec![0; 1500];

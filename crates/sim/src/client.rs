@@ -19,11 +19,12 @@ use crate::codec::Codec;
 use crate::description::{
     Answered, Dialect, Medium, Published, Purpose, Section, check_answer, read_answer, write_offer,
 };
+use crate::feedback::Feedback;
 use crate::network::{Conditions, Link};
 use crate::publication::{MediaPacket, Publication, Recipe};
 use crate::reception::Reception;
 use crate::stamp::Stamp;
-use crate::wire::{self, Block, Rtcp, Rtp, RtpHeader, read_rtcp};
+use crate::wire::{self, Rtcp, Rtp, RtpHeader, read_rtcp};
 
 /// Receiver reports go out this often.
 const REPORTS: Duration = Duration::from_millis(1000);
@@ -144,6 +145,8 @@ pub struct Client {
     pub said: Vec<Said>,
     /// Waiting to be sent.
     pub datagrams: Vec<Vec<u8>>,
+    /// What it tells about what arrives.
+    pub reports: Feedback,
     sender: SrtpSender,
     receiver: SrtpReceiver,
     keys: SrtpKeys,
@@ -193,6 +196,7 @@ impl Client {
             down: Link::new(options.down, rng.fork()),
             said: Vec::new(),
             datagrams: Vec::new(),
+            reports: Feedback::default(),
             sender: SrtpSender::new(options.profile, &mine.local)?,
             receiver: SrtpReceiver::new(options.profile, &mine.remote)?,
             keys: keys.clone(),
@@ -246,6 +250,9 @@ impl Client {
             }
             .into(),
             source: recipe.source.into(),
+            width: recipe.encodings().last().map_or(0, |encoding| encoding.width),
+            height: recipe.encodings().last().map_or(0, |encoding| encoding.height),
+            layers: video_layers(&recipe),
             ..Default::default()
         };
         self.say(SessionCommand::AddTrack(Box::new(request)));
@@ -496,6 +503,7 @@ impl Client {
                 Err(error) => Err(format!("RTCP: {error}")),
             };
         }
+        let length = datagram.len() as u64;
         let opened = match self.receiver.open_rtp(&mut datagram) {
             Ok(opened) => opened,
             Err(SrtpError::Replayed) => return Ok(()),
@@ -503,6 +511,20 @@ impl Client {
         };
         let rtp = Rtp::read(opened).ok_or("malformed RTP")?;
         let (codec, is_rtx) = self.dialect.meaning(rtp.payload_type).ok_or("unknown payload type")?;
+        let transport = self.dialect.id(ExtensionKind::TransportCc).and_then(|id| rtp.extension(id));
+        if let Some([high, low]) = transport {
+            self.reports.arrived(now, u16::from_be_bytes([*high, *low]));
+        }
+        let meter = &mut self.reports.meter;
+        *match (codec.is_video(), is_rtx) {
+            (false, _) => &mut meter.audio,
+            (true, false) => &mut meter.video,
+            (true, true) if rtp.payload.is_empty() => &mut meter.padding,
+            (true, true) => &mut meter.repeated,
+        } += length;
+        if rtp.payload.is_empty() {
+            return Ok(()); // a probe of nothing but padding
+        }
         let (ssrc, sequence, payload) = if is_rtx {
             let (original, payload) = rtp.payload.split_first_chunk().ok_or("an empty retransmission")?;
             let Some(media) = self.pairs.get(&rtp.ssrc) else { return Ok(()) };
@@ -519,6 +541,9 @@ impl Client {
     }
 
     fn feedback(&mut self, now: Duration, packet: Rtcp) {
+        if let Rtcp::SenderReport { ssrc, ntp, .. } = &packet {
+            self.reports.sender_report(now, *ssrc, *ntp);
+        }
         match packet {
             Rtcp::ReceiverReport { blocks } | Rtcp::SenderReport { blocks, .. } => {
                 for layer in self.publications.iter_mut().flat_map(|publication| &mut publication.layers) {
@@ -564,14 +589,12 @@ impl Client {
         }
         if self.next_reports <= now {
             self.next_reports = now + REPORTS;
-            let blocks: Vec<Block> = self
-                .receptions
-                .iter()
-                .filter_map(|(ssrc, reception)| {
-                    Some(Block { ssrc: *ssrc, fraction_lost: 0, highest: reception.highest()? as u32 })
-                })
-                .collect();
+            let blocks = self.reports.blocks(now, &mut self.receptions);
             wire::write_receiver_reports(&mut rtcp, self.own_ssrc, &blocks);
+        }
+        let media = self.receptions.keys().next().copied().unwrap_or_default();
+        for mut packet in self.reports.transport_feedback(now, self.own_ssrc, media) {
+            seal_rtcp(&mut self.sender, &mut self.datagrams, &mut packet);
         }
         for (ssrc, reception) in &mut self.receptions {
             let wants = reception.tick(now)?;
@@ -631,6 +654,23 @@ impl Client {
             self.datagrams.push(out);
         }
     }
+}
+
+/// Layers as an announcement describes them, for publications of real size.
+fn video_layers(recipe: &Recipe) -> Vec<livekit::VideoLayer> {
+    let qualities = [livekit::VideoQuality::Low, livekit::VideoQuality::Medium, livekit::VideoQuality::High];
+    let encodings = recipe.encodings().iter().filter(|encoding| encoding.width > 0);
+    let count = encodings.clone().count();
+    encodings
+        .zip(qualities.into_iter().skip(qualities.len() - count))
+        .map(|(encoding, quality)| livekit::VideoLayer {
+            quality: quality.into(),
+            width: encoding.width,
+            height: encoding.height,
+            bitrate: encoding.bitrate as u32,
+            ..Default::default()
+        })
+        .collect()
 }
 
 fn seal_rtcp(sender: &mut SrtpSender, datagrams: &mut Vec<Vec<u8>>, rtcp: &mut Vec<u8>) {

@@ -5,10 +5,14 @@
 //! it with [`rules::Rules`]; [`reception::Reception`] judges what a receiver can make of what arrives.
 //! Payloads carry [`stamp::Stamp`]s, so every packet is known wherever it shows up.
 
+pub mod bottleneck;
 pub mod checks;
 pub mod client;
 pub mod codec;
+pub mod competing;
 pub mod description;
+pub mod encoder;
+pub mod feedback;
 pub mod network;
 pub mod publication;
 pub mod reception;

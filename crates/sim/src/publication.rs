@@ -9,7 +9,8 @@ use protocol::livekit::TrackSource;
 use rtp::extension::ExtensionKind;
 
 use crate::codec::Codec;
-use crate::stamp::Stamp;
+use crate::encoder::{self, Encoder, Encoding, Scene};
+use crate::stamp::{self, Stamp};
 
 /// Names of simulcast layers, lowest first.
 pub const RIDS: [&str; 3] = ["q", "h", "f"];
@@ -33,27 +34,55 @@ pub struct Recipe {
     pub simulcast: bool,
     /// Whether sources are declared in the offer (without simulcast); otherwise packets name them.
     pub declared: bool,
+    /// Frames have the sizes of real ones; without it they are small, which is cheaper.
+    pub scene: Option<Scene>,
 }
 
 impl Recipe {
     /// A microphone.
     pub fn microphone() -> Self {
-        Self { codec: Codec::Opus, source: TrackSource::Microphone, simulcast: false, declared: true }
+        Self {
+            codec: Codec::Opus,
+            source: TrackSource::Microphone,
+            simulcast: false,
+            declared: true,
+            scene: None,
+        }
     }
 
     /// A camera with one stream.
     pub fn camera(codec: Codec) -> Self {
-        Self { codec, source: TrackSource::Camera, simulcast: false, declared: true }
+        Self { codec, source: TrackSource::Camera, simulcast: false, declared: true, scene: None }
     }
 
     /// A VP8 camera with three layers.
     pub fn simulcast() -> Self {
-        Self { codec: Codec::Vp8, source: TrackSource::Camera, simulcast: true, declared: false }
+        Self { codec: Codec::Vp8, source: TrackSource::Camera, simulcast: true, declared: false, scene: None }
+    }
+
+    /// A microphone of real size and with silence (DTX).
+    pub fn voice() -> Self {
+        Self { scene: Some(Scene::Voice), ..Self::microphone() }
+    }
+
+    /// A VP8 camera with three layers of real size.
+    pub fn webcam() -> Self {
+        Self { scene: Some(Scene::Camera), ..Self::simulcast() }
+    }
+
+    /// Slides on a shared screen, of real size.
+    pub fn slides(codec: Codec) -> Self {
+        Self { scene: Some(Scene::Slides), ..Self::screen(codec) }
+    }
+
+    /// What its layers are, lowest first, if it has real sizes.
+    pub fn encodings(&self) -> &'static [Encoding] {
+        self.scene.map_or(&[], |scene| scene.encodings(self.simulcast))
     }
 
     /// A shared screen.
     pub fn screen(codec: Codec) -> Self {
-        Self { codec, source: TrackSource::ScreenShare, simulcast: false, declared: false }
+        Self { codec, source: TrackSource::ScreenShare, simulcast: false, declared: false, scene: None }
     }
 }
 
@@ -103,6 +132,8 @@ pub struct Layer {
     pub rtx_confirmed: bool,
     /// When key frames were asked for.
     pub requests: Vec<Duration>,
+    /// Makes frames of real sizes.
+    pub encoder: Option<Encoder>,
     generation: u8,
     starts: Option<Duration>,
     sequence: u64,
@@ -148,9 +179,12 @@ impl Publication {
     /// A publication that does not flow yet.
     pub fn new(number: u32, recipe: Recipe, mut rng: Rng) -> Self {
         let count = if recipe.simulcast { RIDS.len() } else { 1 };
-        let layers = (0..count)
+        let mut layers: Vec<Layer> = (0..count)
             .map(|index| Layer::new(recipe.simulcast.then(|| RIDS[index]), recipe.codec, 0, &mut rng))
             .collect();
+        for (layer, encoding) in layers.iter_mut().zip(recipe.encodings()) {
+            layer.encoder = recipe.scene.map(|scene| Encoder::new(scene, encoding));
+        }
         Self {
             number,
             cid: format!("cid-{number}"),
@@ -193,8 +227,9 @@ impl Publication {
         let codec = self.recipe.codec;
         if let Some(layer) = self.layers.get_mut(index) {
             let generation = layer.generation.wrapping_add(1);
-            let (running, starts) = (layer.running, layer.starts);
-            *layer = Layer { running, starts, ..Layer::new(layer.rid, codec, generation, &mut self.rng) };
+            let (running, starts, encoder) = (layer.running, layer.starts, layer.encoder);
+            *layer =
+                Layer { running, starts, encoder, ..Layer::new(layer.rid, codec, generation, &mut self.rng) };
         }
     }
 
@@ -204,10 +239,11 @@ impl Publication {
         if !self.flows {
             return packets;
         }
-        let interval = if self.recipe.codec.is_video() { 66_667 } else { 20_000 };
+        let cheap = Duration::from_micros(if self.recipe.codec.is_video() { 66_667 } else { 20_000 });
+        let interval = self.recipe.scene.map_or(cheap, Scene::interval);
         while self.next_capture <= now {
             let captured = self.next_capture;
-            self.next_capture += Duration::from_micros(interval);
+            self.next_capture += interval;
             if self.muted {
                 continue;
             }
@@ -235,6 +271,13 @@ impl Publication {
             && (layer.frame == 0
                 || (layer.wants_key
                     && layer.last_key.is_none_or(|last| captured.saturating_sub(last) >= KEYFRAME_INTERVAL)));
+        let bytes = match &mut layer.encoder {
+            Some(encoder) => match encoder.frame(captured, key, self.speaking, &mut self.rng) {
+                Some(bytes) => Some(bytes),
+                None => return,
+            },
+            None => None,
+        };
         if key {
             layer.last_key = Some(captured);
             layer.wants_key = false;
@@ -245,6 +288,11 @@ impl Publication {
             (Codec::Vp9, true) => 6,
             (_, false) => self.rng.u16(1..=1 + index as u16),
             (_, true) => self.rng.u16(2..=3 + index as u16),
+        };
+        let (count, length) = match bytes.map(encoder::packets) {
+            Some((packets, length)) if codec == Codec::Vp9 => (packets.max(3), Some(length)),
+            Some((packets, length)) => (packets, Some(length)),
+            None => (count, None),
         };
         let timestamp = layer.timestamp_at(captured, codec);
         for part in 0..count {
@@ -261,7 +309,10 @@ impl Publication {
                 timestamp,
                 picture: layer.picture,
                 tl0: layer.tl0,
-                filler: self.rng.u16(10..120),
+                filler: match length {
+                    Some(length) => length.saturating_sub(stamp::LEN + 8) as u16,
+                    None => self.rng.u16(10..120),
+                },
                 captured,
             };
             let packet = layer.packet(codec, &stamp, mid.as_deref());
@@ -325,6 +376,7 @@ impl Layer {
             confirmed: false,
             rtx_confirmed: false,
             requests: Vec::new(),
+            encoder: None,
             generation,
             starts: None,
             // Browsers begin in the lower half; beginning near its end makes numbers wrap in most runs.

@@ -52,7 +52,11 @@ pub struct Counts {
 #[derive(Debug)]
 pub struct Reception {
     is_video: bool,
+    first: Option<u64>,
     highest: Option<u64>,
+    received: u64,
+    /// Packets expected and received, as of the last report.
+    reported: (u64, u64),
     /// The next number in order.
     next: u64,
     held: BTreeMap<u64, Held>,
@@ -87,7 +91,10 @@ impl Reception {
     pub fn new(is_video: bool) -> Self {
         Self {
             is_video,
+            first: None,
             highest: None,
+            received: 0,
+            reported: (0, 0),
             next: 0,
             held: BTreeMap::new(),
             missing: BTreeMap::new(),
@@ -100,6 +107,18 @@ impl Reception {
             last_frame: None,
             longest_pause: Duration::ZERO,
         }
+    }
+
+    /// Packets lost since the beginning, and the share since this was last asked, of 256 (RFC 3550 §A.3);
+    /// retransmissions are of another source and repair nothing here.
+    pub fn losses(&mut self) -> (u64, u8) {
+        let (Some(first), Some(highest)) = (self.first, self.highest) else { return (0, 0) };
+        let expected = highest + 1 - first;
+        let (expected_before, received_before) =
+            std::mem::replace(&mut self.reported, (expected, self.received));
+        let lost = (expected - expected_before).saturating_sub(self.received - received_before);
+        let share = (lost * 256).checked_div(expected - expected_before).unwrap_or(0);
+        (expected.saturating_sub(self.received), share.min(255) as u8)
     }
 
     /// The highest extended sequence number.
@@ -136,6 +155,8 @@ impl Reception {
                 self.next
             }
         };
+        self.first = Some(self.first.unwrap_or(sequence).min(sequence));
+        self.received += u64::from(!is_rtx);
         let is_new = sequence >= self.next && !self.held.contains_key(&sequence);
         if is_new && is_rtx {
             self.counts.repaired += 1;

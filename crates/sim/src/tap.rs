@@ -80,6 +80,8 @@ pub struct Passed {
     pub packets: u64,
     /// Retransmissions.
     pub repeated: u64,
+    /// Packets of nothing but padding.
+    pub padding: u64,
     /// Changes of layer.
     pub changes: u64,
     /// Sender reports.
@@ -105,6 +107,8 @@ pub struct Tap {
     /// Publisher → wallclock minus capture time, in seconds.
     wallclocks: BTreeMap<usize, f64>,
     keyframe_requests: BTreeMap<u32, Duration>,
+    /// The newest transport-wide number.
+    transport_number: Option<u16>,
     turn: u64,
     /// What passed so far.
     pub passed: Passed,
@@ -122,6 +126,7 @@ impl Tap {
             pairs: BTreeMap::new(),
             wallclocks: BTreeMap::new(),
             keyframe_requests: BTreeMap::new(),
+            transport_number: None,
             turn: 0,
             passed: Passed::default(),
         }
@@ -179,6 +184,18 @@ impl Tap {
         let rtp = Rtp::read(opened).ok_or("malformed RTP")?;
         let (codec, is_rtx) =
             dialect.meaning(rtp.payload_type).ok_or_else(|| format!("payload type {}", rtp.payload_type))?;
+        let number = dialect.id(ExtensionKind::TransportCc).and_then(|id| rtp.extension(id));
+        if let Some([high, low]) = number {
+            let number = u16::from_be_bytes([*high, *low]);
+            if let Some(before) = self.transport_number.replace(number)
+                && number != before.wrapping_add(1)
+            {
+                return Err(format!("transport-wide number {number} follows {before}"));
+            }
+        }
+        if is_rtx && rtp.payload.is_empty() {
+            return self.padding(&rtp);
+        }
         let payload =
             if is_rtx { rtp.payload.get(2..).ok_or("an empty retransmission")? } else { rtp.payload };
         let (stamp, descriptor) = Stamp::read(payload)?;
@@ -207,6 +224,19 @@ impl Tap {
             self.passed.packets += 1;
             self.synchronised(&rtp, &stamp, published.publisher).map_err(|what| describe(&what))
         }
+    }
+
+    /// A probe of nothing but padding, numbered as a retransmission.
+    fn padding(&mut self, rtp: &Rtp<'_>) -> Result<(), String> {
+        if !self.repeated.insert((rtp.ssrc, rtp.sequence)) {
+            return Err("padding sealed twice".to_owned());
+        }
+        let media = self.pairs.get(&rtp.ssrc);
+        if !media.is_some_and(|media| self.streams.contains_key(media)) {
+            return Err("padding of a source that sent nothing".to_owned());
+        }
+        self.passed.padding += 1;
+        Ok(())
     }
 
     fn media(
@@ -418,13 +448,14 @@ fn check_continuity(
     Ok(())
 }
 
-/// Extensions carry the client's ids and the publisher's values; those of one transport are not carried over.
+/// Extensions carry the client's ids and the publisher's values; the publisher's transport's are not carried over.
 fn check_extensions(codec: Codec, rtp: &Rtp<'_>, stamp: &Stamp, dialect: &Dialect) -> Result<(), String> {
     let descriptor = codec.dependency_descriptor(stamp);
     let (mut has_level, mut has_descriptor) = (false, false);
     for (id, value) in &rtp.extensions {
         match dialect.kind(*id) {
-            Some(ExtensionKind::Mid) => {}
+            // Numbered along all that is sent to this client.
+            Some(ExtensionKind::Mid | ExtensionKind::TransportCc) => {}
             Some(ExtensionKind::AudioLevel) if *value == [stamp.level] => has_level = true,
             Some(ExtensionKind::DependencyDescriptor) if Some(*value) == descriptor.as_deref() => {
                 has_descriptor = true;

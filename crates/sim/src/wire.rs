@@ -171,14 +171,20 @@ pub enum Rtcp {
 }
 
 /// A report block (RFC 3550 §6.4.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Block {
     /// Of which source.
     pub ssrc: u32,
     /// Fraction lost, of 256.
     pub fraction_lost: u8,
+    /// Packets lost since the beginning, in 24 bits.
+    pub lost: u32,
     /// Extended highest sequence number.
     pub highest: u32,
+    /// The middle 32 bits of the newest sender report's wallclock; 0 for none.
+    pub last_report: u32,
+    /// How long ago that came, in units of 2⁻¹⁶ s.
+    pub delay: u32,
 }
 
 /// Reads a compound or reduced-size packet; `None` if it is malformed.
@@ -237,7 +243,14 @@ fn read_blocks(body: &[u8], count: u8) -> Option<Vec<Block>> {
     (0..usize::from(count))
         .map(|index| {
             let block = body.get(index * 24..(index + 1) * 24)?;
-            Some(Block { ssrc: u32_at(block, 0)?, fraction_lost: block[4], highest: u32_at(block, 8)? })
+            Some(Block {
+                ssrc: u32_at(block, 0)?,
+                fraction_lost: block[4],
+                lost: u32_at(block, 4)? & 0xff_ffff,
+                highest: u32_at(block, 8)?,
+                last_report: u32_at(block, 16)?,
+                delay: u32_at(block, 20)?,
+            })
         })
         .collect()
 }
@@ -285,9 +298,12 @@ pub fn write_receiver_reports(out: &mut Vec<u8>, sender: u32, blocks: &[Block]) 
         let mut body = sender.to_be_bytes().to_vec();
         for block in blocks {
             body.extend(block.ssrc.to_be_bytes());
-            body.extend([block.fraction_lost, 0, 0, 0]);
+            body.extend([block.fraction_lost]);
+            body.extend(&block.lost.to_be_bytes()[1..]);
             body.extend(block.highest.to_be_bytes());
-            body.extend([0; 12]);
+            body.extend([0; 4]);
+            body.extend(block.last_report.to_be_bytes());
+            body.extend(block.delay.to_be_bytes());
         }
         packet(out, blocks.len() as u8, 201, &body);
     }
@@ -346,8 +362,16 @@ mod tests {
 
     #[test]
     fn written_feedback_is_read_back() {
+        let block = Block {
+            ssrc: 5,
+            fraction_lost: 3,
+            lost: 70_001,
+            highest: 70_000,
+            last_report: 0x1234_5678,
+            delay: 65_536,
+        };
         let mut out = Vec::new();
-        write_receiver_reports(&mut out, 1, &[Block { ssrc: 5, fraction_lost: 3, highest: 70_000 }]);
+        write_receiver_reports(&mut out, 1, &[block]);
         write_nack(&mut out, 1, 5, &[9, 65_535]);
         write_pli(&mut out, 1, 5);
         write_fir(&mut out, 1, 6, 2);
@@ -355,7 +379,7 @@ mod tests {
         assert_eq!(
             read,
             [
-                Rtcp::ReceiverReport { blocks: vec![Block { ssrc: 5, fraction_lost: 3, highest: 70_000 }] },
+                Rtcp::ReceiverReport { blocks: vec![block] },
                 Rtcp::Nack { media: 5, lost: vec![9, 65_535] },
                 Rtcp::KeyframeRequest(5),
                 Rtcp::KeyframeRequest(6),
