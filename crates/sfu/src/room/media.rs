@@ -112,7 +112,8 @@ impl super::Room {
             Err(error) => return Err(error.code()),
         };
         if let Some(level) = level.filter(|_| track.is_audio() && !track.info.muted && !original.recovered) {
-            track.loudness.observe(level);
+            track.loudness.observe(level, packet.timestamp());
+            self.speakers.hear(now, track);
         }
         if !original.recovered && !original.payload.is_empty() {
             track.note_arrival(stream.layer, taken.begins_picture);

@@ -2,6 +2,7 @@
 //! `&mut Room` on one worker; nothing in it is shared.
 
 mod data;
+mod dominance;
 mod feedback;
 mod layers;
 mod links;
@@ -32,7 +33,7 @@ use crate::io::Random;
 use crate::peer::transport::{Shared, Transport, TransportError, TransportEvent};
 use crate::track::up_track::UpTrack;
 
-/// How often a room looks at its speakers and at which layers arrive.
+/// How often a room looks at which layers arrive.
 const TICK: Duration = Duration::from_millis(300);
 
 /// What a room needs from its core for one turn.
@@ -170,7 +171,7 @@ impl Room {
     pub(crate) fn next_timeout(&self, grace: Duration) -> Option<Instant> {
         let own = match self.empty_since {
             Some(since) => since + grace,
-            None => self.next_tick,
+            None => self.speakers.next_timeout().map_or(self.next_tick, |due| due.min(self.next_tick)),
         };
         let timer = self.timers.peek().map(|Reverse((at, _))| *at);
         Some(timer.map_or(own, |timer| timer.min(own)))
@@ -228,9 +229,9 @@ impl Room {
         }
         if self.empty_since.is_none() && context.now >= self.next_tick {
             self.next_tick = context.now + TICK;
-            self.update_speakers(context);
             self.select_layers(context);
         }
+        self.update_speakers(context);
     }
 
     fn participant_timeout(&mut self, context: &mut Context<'_>, key: usize) {
@@ -398,7 +399,7 @@ impl Room {
         };
         let was_visible = participant.is_visible();
         self.closing.extend(participant.links.into_transports());
-        self.speakers.remove(&participant.sid);
+        self.forget_speaker(context, key);
         self.dirty.retain(|dirty| *dirty != key);
         context
             .events

@@ -165,6 +165,7 @@ impl super::Room {
         for track in withdrawn {
             self.remove_track(context, track);
         }
+        self.hush(context, key);
         if let Some(participant) = self.participants.get_mut(key) {
             participant.version += 1;
         }

@@ -227,6 +227,9 @@ impl super::Room {
         let published = self.own_track(key, track.as_str());
         if let Some(track) = published.and_then(|track| self.tracks.get_mut(track)) {
             track.loudness.silence();
+            if muted {
+                self.hush(context, key);
+            }
         } else if let Some(pending) = self.participants.get_mut(key).and_then(|participant| {
             participant.pending_tracks.iter_mut().find(|pending| pending.sid == *track)
         }) {
