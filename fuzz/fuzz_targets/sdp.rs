@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use libfuzzer_sys::fuzz_target;
 use sfu::peer::sdp::parse::{ParseLimits, parse};
-use sfu::peer::sdp::{AnswerTransport, MediaKind, Negotiator, NegotiatorSettings, SendTrack};
+use sfu::peer::sdp::{LocalTransport, MediaKind, Negotiator, NegotiatorSettings, SendTrack};
 
 const LIMITS: ParseLimits = ParseLimits { bytes: 1 << 18, sections: 64 };
 
@@ -50,7 +50,7 @@ fn track(kind: MediaKind, number: u32) -> SendTrack {
 
 fn answer(negotiator: &mut Negotiator, offer: &str) {
     let candidates: [SocketAddr; 1] = [([127, 0, 0, 1], 7880).into()];
-    let answer = negotiator.answer(&AnswerTransport {
+    let answer = negotiator.answer(&LocalTransport {
         ice_ufrag: "fuzz",
         ice_pwd: "fuzzfuzzfuzzfuzzfuzzfuzz",
         candidates: &candidates,

@@ -1,8 +1,9 @@
 //! Data channels: SCTP over DTLS (RFC 8831, RFC 8261) on the library `sctp-proto`, and the protocol that
 //! opens them (DCEP, RFC 8832).
 //!
-//! The client starts the association and opens the channels; we answer on the channel it opened, with the
-//! reliability it asked for. Channels with other labels are accepted and what comes on them is dropped.
+//! The client starts the association, and on the connection that it offers it opens the channels; we answer on the
+//! channel it opened, with the reliability it asked for. On the connection that the server offers ([`Opener`]) the
+//! channels are ours to open. Channels with other labels are accepted and what comes on them is dropped.
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -12,7 +13,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use sctp_proto::{
     Association, AssociationHandle, DatagramEvent, Endpoint, EndpointConfig, Event, Payload,
-    PayloadProtocolIdentifier, ReliabilityType, ServerConfig, StreamEvent, StreamId, TransportConfig,
+    PayloadProtocolIdentifier, ReliabilityType, ServerConfig, Stream, StreamEvent, StreamId, TransportConfig,
 };
 use thiserror::Error;
 
@@ -99,6 +100,26 @@ impl DataChannel {
         }
     }
 
+    /// Stream that we open it on: odd ones belong to the DTLS server (RFC 8832 §6), which we always are.
+    fn own_stream(self) -> StreamId {
+        match self {
+            Self::Reliable => 1,
+            Self::Lossy => 3,
+            Self::DataTrack => 5,
+        }
+    }
+
+    /// The message that opens it (RFC 8832 §5.1).
+    fn open_message(self) -> Vec<u8> {
+        const RELIABLE: u8 = 0;
+        const PARTIAL_RELIABLE_REXMIT_UNORDERED: u8 = 0x81; // with 0 retransmissions
+        let kind = if self == Self::Reliable { RELIABLE } else { PARTIAL_RELIABLE_REXMIT_UNORDERED };
+        let label = self.label().as_bytes();
+        let mut message = vec![DCEP_OPEN, kind, 0, 0, 0, 0, 0, 0, 0, label.len() as u8, 0, 0];
+        message.extend_from_slice(label);
+        message
+    }
+
     fn of_label(label: &[u8]) -> Option<Self> {
         Self::ALL.into_iter().find(|channel| channel.label().as_bytes() == label)
     }
@@ -109,6 +130,15 @@ impl DataChannel {
             Self::Lossy | Self::DataTrack => LOSSY_QUEUE,
         }
     }
+}
+
+/// Who opens the data channels of an association.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opener {
+    /// The client, as it likes.
+    Client,
+    /// We open `_reliable` and `_lossy`; further ones of the client are accepted.
+    Server,
 }
 
 /// What the data channels have to say.
@@ -174,6 +204,7 @@ pub(super) struct Sctp {
     association: Option<(AssociationHandle, Association)>,
     /// The stream of each channel, in the order of [`DataChannel::ALL`].
     streams: [Option<StreamId>; 3],
+    opener: Opener,
     events: VecDeque<SctpEvent>,
     is_lost: bool,
     /// Whether something happened since the association last had nothing to send.
@@ -181,11 +212,12 @@ pub(super) struct Sctp {
 }
 
 impl Sctp {
-    pub(super) fn new(settings: &SctpSettings) -> Self {
+    pub(super) fn new(settings: &SctpSettings, opener: Opener) -> Self {
         Self {
             endpoint: Endpoint::new(Arc::clone(&settings.endpoint), Some(Arc::clone(&settings.server))),
             association: None,
             streams: [None; 3],
+            opener,
             events: VecDeque::new(),
             is_lost: false,
             may_send: false,
@@ -309,11 +341,12 @@ impl Sctp {
                 Event::Stream(StreamEvent::Opened { id } | StreamEvent::Readable { id }) => {
                     // The same streams come as `Opened`; this queue only has to be emptied.
                     while association.accept_stream().is_some() {}
-                    read(association, id, &mut self.streams, &mut self.events);
+                    read(association, id, &mut self.streams, self.opener, &mut self.events);
                     if association.stream_ids().len() > MAX_STREAMS {
                         lost = Some(SctpError::TooManyStreams);
                     }
                 }
+                Event::Connected if self.opener == Opener::Server => open(association),
                 Event::Stream(StreamEvent::Finished { id }) => {
                     for stream in &mut self.streams {
                         stream.take_if(|stream| *stream == id);
@@ -337,11 +370,25 @@ impl Sctp {
     }
 }
 
+/// Opens our channels. They are in use once the client has acknowledged them: before that, what is sent
+/// unordered could overtake the opening.
+fn open(association: &mut Association) {
+    for channel in [DataChannel::Reliable, DataChannel::Lossy] {
+        // A client that has taken our stream ids for its own gets no channel of ours.
+        if let Ok(mut stream) =
+            association.open_stream(channel.own_stream(), PayloadProtocolIdentifier::Binary)
+        {
+            let _ = stream.write_with_ppi(&channel.open_message(), PayloadProtocolIdentifier::Dcep);
+        }
+    }
+}
+
 /// Reads every complete message of one stream.
 fn read(
     association: &mut Association,
     id: StreamId,
     streams: &mut [Option<StreamId>; 3],
+    opener: Opener,
     events: &mut VecDeque<SctpEvent>,
 ) {
     while let Ok(mut stream) = association.stream(id)
@@ -353,8 +400,15 @@ fn read(
         }
         match message.ppi {
             PayloadProtocolIdentifier::Dcep => {
-                // An ACK answers an OPEN, of which we send none.
                 if data.first() == Some(&DCEP_ACK) {
+                    let ours = DataChannel::ALL.into_iter().find(|channel| channel.own_stream() == id);
+                    if let Some(channel) = ours.filter(|_| opener == Opener::Server)
+                        && streams[channel as usize].is_none()
+                        && set_reliability(&mut stream, channel)
+                    {
+                        streams[channel as usize] = Some(id);
+                        events.push_back(SctpEvent::Opened(channel));
+                    }
                     continue;
                 }
                 let Some(open) = Open::parse(&data) else {
@@ -390,6 +444,12 @@ fn read(
     }
 }
 
+/// Gives an acknowledged channel the reliability that we opened it with.
+fn set_reliability(stream: &mut Stream<'_>, channel: DataChannel) -> bool {
+    channel == DataChannel::Reliable
+        || stream.set_reliability_params(true, ReliabilityType::Rexmit, 0).is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -413,6 +473,10 @@ mod tests {
 
     impl World {
         fn new() -> Self {
+            Self::with_opener(Opener::Client)
+        }
+
+        fn with_opener(opener: Opener) -> Self {
             let transport = TransportConfig::default()
                 .with_max_send_message_size(MAX_MESSAGE + 1000)
                 .with_max_receive_message_size(MAX_MESSAGE);
@@ -420,7 +484,7 @@ mod tests {
             config.transport = Arc::new(transport);
             let mut endpoint = Endpoint::new(Arc::new(EndpointConfig::new()), None);
             let (handle, client) = endpoint.connect(config, PEER).unwrap();
-            let ours = Sctp::new(&SctpSettings::new());
+            let ours = Sctp::new(&SctpSettings::new(), opener);
             let mut world =
                 Self { now: test_start(), ours, endpoint, handle, client, events: Vec::new(), largest: 0 };
             world.run(Duration::from_millis(100));
@@ -509,6 +573,36 @@ mod tests {
         assert_eq!(world.events[1], SctpEvent::Data(DataChannel::Reliable, message.clone()));
         assert_eq!(world.read(0), Some((PayloadProtocolIdentifier::Binary, message)));
         assert!(world.largest <= 1148, "{} bytes", world.largest);
+    }
+
+    #[test]
+    fn channels_that_we_open_are_in_use_once_the_client_acknowledges_them() {
+        let mut world = World::with_opener(Opener::Server);
+        for channel in [DataChannel::Reliable, DataChannel::Lossy] {
+            let id = channel.own_stream();
+            assert_eq!(id % 2, 1, "the DTLS server's");
+            let (kind, message) = world.read(id).expect("it is opened");
+            assert_eq!(kind, PayloadProtocolIdentifier::Dcep);
+            let open = Open::parse(&message).unwrap();
+            assert_eq!(open.label, channel.label().as_bytes());
+            assert_eq!(open.unordered, channel == DataChannel::Lossy);
+            assert_eq!(world.ours.send(channel, b"early"), Err(SctpError::NotOpen));
+            let mut stream = world.client.stream(id).unwrap();
+            stream.write_with_ppi(&[DCEP_ACK], PayloadProtocolIdentifier::Dcep).unwrap();
+            world.run(Duration::from_millis(50));
+            assert_eq!(world.events.pop(), Some(SctpEvent::Opened(channel)));
+            world.ours.send(channel, b"hello").unwrap();
+            world.run(Duration::from_millis(50));
+            assert_eq!(world.read(id).unwrap().1, b"hello");
+        }
+    }
+
+    #[test]
+    fn an_acknowledgement_of_what_was_not_opened_opens_nothing() {
+        let mut world = World::new();
+        world.open(1, &[DCEP_ACK]);
+        assert_eq!(world.events, []);
+        assert_eq!(world.ours.send(DataChannel::Reliable, b"x"), Err(SctpError::NotOpen));
     }
 
     #[test]

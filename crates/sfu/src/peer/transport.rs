@@ -15,7 +15,7 @@ use thiserror::Error;
 use super::dtls::{DtlsError, DtlsIdentity, DtlsOutput, DtlsServer};
 use super::ice::{IceEvent, IceLite, Pair, is_credential};
 use super::keying::SrtpKeys;
-use super::sctp::{Sctp, SctpError, SctpEvent, SctpSettings};
+use super::sctp::{Opener, Sctp, SctpError, SctpEvent, SctpSettings};
 use super::sdp::Setup;
 use super::srtp::{SrtpError, SrtpReceiver, SrtpSender};
 use crate::batch::{MAX_DATAGRAM, SendBatch};
@@ -180,7 +180,7 @@ pub enum TransportEvent {
     Failed(TransportError),
     /// No authenticated check came for [`Config::ice_timeout`]; the peer is gone.
     Expired,
-    /// The client opened a channel.
+    /// A channel is open, whoever opened it.
     ChannelOpened(DataChannel),
     /// A message came on a channel; at most 262,144 bytes.
     Data(DataChannel, Vec<u8>),
@@ -276,6 +276,7 @@ pub struct Transport {
     dtls: Option<DtlsServer>,
     media: Option<Box<Media>>,
     sctp: Option<Box<Sctp>>,
+    opener: Opener,
     events: VecDeque<TransportEvent>,
     outbox: Outbox,
 }
@@ -298,9 +299,15 @@ impl Transport {
             dtls: None,
             media: None,
             sctp: None,
+            opener: Opener::Client,
             events: VecDeque::new(),
             outbox: Outbox::default(),
         }
+    }
+
+    /// The same for a connection that we offer: the data channels are ours to open.
+    pub fn opening_channels(self) -> Self {
+        Self { opener: Opener::Server, ..self }
     }
 
     /// A transport that is connected from the start, for simulations and benchmarks: no STUN, no DTLS, no
@@ -625,8 +632,8 @@ impl Transport {
                     self.events.push_back(TransportEvent::Connected);
                 }
                 DtlsOutput::Data(packet) => {
-                    let settings = &self.shared.sctp;
-                    let sctp = self.sctp.get_or_insert_with(|| Box::new(Sctp::new(settings)));
+                    let (settings, opener) = (&self.shared.sctp, self.opener);
+                    let sctp = self.sctp.get_or_insert_with(|| Box::new(Sctp::new(settings, opener)));
                     sctp.handle(now, packet);
                 }
             }

@@ -9,7 +9,7 @@ use super::participant::{Participant, PendingTrack};
 use super::receiver::Stream;
 use crate::event::{Event, SessionEvent};
 use crate::peer::sdp::{
-    AnswerTransport, MediaKind, OfferSummary, OpusPreferences, ReceiveSection, SectionIndex,
+    LocalTransport, MediaKind, OfferSummary, OpusPreferences, ReceiveSection, SectionIndex,
 };
 use crate::peer::transport::{Fingerprint, IceCredentials, RemoteParameters};
 use crate::track::up_track::UpTrack;
@@ -43,7 +43,7 @@ impl super::Room {
     fn answer(&mut self, context: &mut Context<'_>, key: usize, id: u32) {
         let Some(participant) = self.participants.get_mut(key) else { return };
         let credentials = participant.links.receiving_mut().transport.local_credentials();
-        let answer = participant.negotiator.answer(&AnswerTransport {
+        let answer = participant.negotiator.answer(&LocalTransport {
             ice_ufrag: &credentials.ufrag,
             ice_pwd: &credentials.pwd,
             candidates: &context.config.candidates,

@@ -109,7 +109,8 @@ pub enum SdpError {
         /// Index of the section.
         section: usize,
     },
-    /// Fewer sections than before (RFC 3264 §8: they are never removed).
+    /// Fewer sections than before (RFC 3264 §8: they are never removed), or in an answer another number than offered
+    /// (§6).
     #[error("{sections} media sections, {before} before")]
     SectionCount {
         /// Sections in this offer.
@@ -117,13 +118,13 @@ pub enum SdpError {
         /// Sections in the offer before.
         before: usize,
     },
-    /// A section in use has another `mid` than before.
+    /// A section in use has another `mid` than before, or than offered.
     #[error("section {section}: the mid changed")]
     MidChanged {
         /// Index of the section.
         section: usize,
     },
-    /// A section in use has another media type or protocol than before.
+    /// A section in use has another media type or protocol than before, or than offered.
     #[error("section {section}: the media type changed")]
     KindChanged {
         /// Index of the section.

@@ -1,8 +1,9 @@
-//! Session descriptions: what a client offers, and the answer to it (RFC 8829 offer/answer, one BUNDLE
-//! transport). The client is the only offerer; what it publishes and what it is sent share one connection.
+//! Session descriptions (RFC 8829 offer/answer, one BUNDLE transport each).
 //!
-//! [`parse`] reads any text without panicking and within bounds. [`Negotiator`] is one peer's state through
-//! renegotiations. Neither touches transport or tracks: they are told what to say and tell what was said.
+//! [`parse`] reads any text without panicking and within bounds. [`Negotiator`] answers what a client offers: all
+//! that it publishes and, with a single peer connection, what it is sent. [`Offerer`] offers the second connection of
+//! clients that have two, on which they are sent everything. None of them touches transport or tracks: they are
+//! told what to say and tell what was said.
 
 mod answer;
 mod bundle;
@@ -10,18 +11,23 @@ mod codec;
 mod description;
 mod error;
 mod negotiator;
+mod offered;
+mod offerer;
 pub mod parse;
 mod section;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use std::fmt;
 
-pub use answer::{Answer, AnswerTransport};
+pub use answer::Answer;
 pub use codec::NegotiatedCodec;
 pub use error::SdpError;
 pub use negotiator::{Negotiator, NegotiatorSettings, OfferSummary};
+pub use offerer::{AnswerIgnored, AnswerSummary, Offer, Offerer};
 pub use section::{OpusPreferences, ReceiveSection, SendSection, SendTrack};
+pub use text::LocalTransport;
 
 /// Which way media flows in a section, as seen by the author of the description (RFC 8866 §6.7).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -106,6 +112,18 @@ pub enum Setup {
     ActPass,
     /// No connection for now.
     HoldConn,
+}
+
+impl Setup {
+    /// The attribute's value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Passive => "passive",
+            Self::ActPass => "actpass",
+            Self::HoldConn => "holdconn",
+        }
+    }
 }
 
 /// Hash functions trusted to name a certificate (RFC 8122 §5).

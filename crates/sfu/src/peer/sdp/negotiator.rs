@@ -11,12 +11,13 @@ use std::collections::HashSet;
 use rtp::codec::CodecKind;
 use rtp::extension::{ExtensionKind, ExtensionMap};
 
-use super::answer::{self, Answer, AnswerTransport};
+use super::answer::{self, Answer};
 use super::bundle::{PeerTransport, accepted_mids, bundled_mids, check_mids, peer_transport};
 use super::parse::{self, MediaDescription, ParseLimits, SessionDescription};
 use super::section::{
     OpusPreferences, ReceiveSection, RtpSection, SendSection, SendTrack, SharedCodecs, Taken,
 };
+use super::text::LocalTransport;
 use super::{HashAlgorithm, MediaKind, SdpError, SectionIndex, Setup};
 
 /// Port of data channels where none is named (RFC 8841 §5).
@@ -360,7 +361,7 @@ impl Negotiator {
 
     /// The answer to the last accepted offer with the present bindings. Before the first accepted offer it
     /// has no sections and answers nothing.
-    pub fn answer(&mut self, transport: &AnswerTransport<'_>) -> Answer {
+    pub fn answer(&mut self, transport: &LocalTransport<'_>) -> Answer {
         self.version += 1;
         let answer =
             answer::write(self.settings.session_id, self.version, &self.bundle, &self.sections, transport);

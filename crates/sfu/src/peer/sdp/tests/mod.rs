@@ -1,6 +1,7 @@
 //! Scenarios with offers recorded from real clients.
 
 mod fixtures;
+mod offers;
 mod parsing;
 mod properties;
 mod refusals;
@@ -9,7 +10,7 @@ mod renegotiation;
 use std::net::SocketAddr;
 
 use super::parse::{MediaDescription, ParseLimits, SessionDescription, parse};
-use super::{Answer, AnswerTransport, MediaKind, Negotiator, NegotiatorSettings, SectionIndex, SendTrack};
+use super::{Answer, LocalTransport, MediaKind, Negotiator, NegotiatorSettings, SectionIndex, SendTrack};
 
 const LIMITS: ParseLimits = ParseLimits { bytes: 1 << 20, sections: 1000 };
 
@@ -60,14 +61,18 @@ fn after(offer: &str) -> Negotiator {
 
 fn answer(negotiator: &mut Negotiator) -> Answer {
     let candidates: [SocketAddr; 2] = [([192, 0, 2, 1], 7880).into(), ([127, 0, 0, 1], 7880).into()];
-    negotiator.answer(&AnswerTransport {
+    negotiator.answer(&local(&candidates))
+}
+
+fn local(candidates: &[SocketAddr]) -> LocalTransport<'_> {
+    LocalTransport {
         ice_ufrag: UFRAG,
         ice_pwd: PASSWORD,
-        candidates: &candidates,
+        candidates,
         fingerprint: FINGERPRINT,
         sctp_port: 5000,
         max_message_size: 262_144,
-    })
+    }
 }
 
 fn read(sdp: &str) -> SessionDescription<'_> {
