@@ -34,6 +34,8 @@ pub struct NackGenerator {
     highest: Option<u64>,
     /// Ascending by sequence number.
     missing: VecDeque<Missing>,
+    /// Not later than the earliest `due` of what is missing: asked for with every packet, so it is not searched for.
+    due: Option<Instant>,
     too_far_behind: bool,
 }
 
@@ -70,6 +72,9 @@ impl NackGenerator {
     /// Appends to `out` the sequence numbers to ask for now, ascending. `rtt` is the round-trip time to the
     /// sender; what is asked for here is asked for again after it at the earliest.
     pub fn poll(&mut self, now: Instant, rtt: Duration, out: &mut Vec<u16>) {
+        if self.next_deadline().is_none_or(|due| due > now) {
+            return;
+        }
         let before = self.missing.len();
         self.missing.retain(|missing| {
             missing.requests < MAX_REQUESTS && now.saturating_duration_since(missing.since) < MAX_AGE
@@ -78,14 +83,18 @@ impl NackGenerator {
         let pause = rtt.clamp(MIN_PAUSE, MAX_AGE);
         for missing in self.missing.iter_mut().filter(|missing| missing.due <= now) {
             out.push(missing.sequence as u16);
-            missing.due = now + pause * (1 << missing.requests.min(3));
+            // It is given up in time, not when it would be asked for again.
+            missing.due = (now + pause * (1 << missing.requests.min(3))).min(missing.since + MAX_AGE);
             missing.requests += 1;
         }
+        self.due = self.missing.iter().map(|missing| missing.due).min();
     }
 
-    /// When [`poll`](Self::poll) will have something to do; `None` while nothing is missing.
+    /// When [`poll`](Self::poll) is to be called, at the latest; `None` while nothing is missing. What was due may have
+    /// come meanwhile.
+    #[inline]
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.missing.iter().map(|missing| missing.due).min()
+        self.due.filter(|_| !self.missing.is_empty())
     }
 
     /// Whether packets were given up since this was last asked: a gap too wide, or requests without an answer.
@@ -106,6 +115,7 @@ impl NackGenerator {
             return;
         }
         let due = now + REORDER_TIME;
+        self.due = Some(self.next_deadline().map_or(due, |known| known.min(due)));
         self.missing.extend((first..first + count).map(|sequence| Missing {
             sequence,
             since: now,
@@ -122,6 +132,7 @@ impl NackGenerator {
             }
             if sequence - missing.sequence >= REORDER_PACKETS {
                 missing.due = missing.due.min(now);
+                self.due = self.due.map(|due| due.min(now));
             }
         }
     }

@@ -69,6 +69,8 @@ pub enum SessionEvent {
     TrackPublished(livekit::TrackPublishedResponse),
     /// Who speaks.
     SpeakersChanged(Vec<livekit::SpeakerInfo>),
+    /// How good participants' connections are.
+    ConnectionQuality(Vec<livekit::ConnectionQualityInfo>),
     /// The client must offer this many further receive sections (0, 0: offer again as it is).
     MediaSectionsRequirement {
         /// Further `recvonly` audio sections.
@@ -97,6 +99,7 @@ impl SessionEvent {
             Self::ParticipantUpdate(_) => "participants",
             Self::TrackPublished(_) => "published",
             Self::SpeakersChanged(_) => "speakers",
+            Self::ConnectionQuality(_) => "quality",
             Self::MediaSectionsRequirement { .. } => "sections",
             Self::TrackSubscribed(_) => "subscribed",
             Self::SubscriptionPermissionUpdate(_) => "permission",

@@ -113,6 +113,7 @@ fn size(event: &SessionEvent) -> usize {
         SessionEvent::ParticipantUpdate(updates) => all(updates),
         SessionEvent::TrackPublished(published) => published.encoded_len(),
         SessionEvent::SpeakersChanged(speakers) => all(speakers),
+        SessionEvent::ConnectionQuality(updates) => all(updates),
         SessionEvent::MediaSectionsRequirement { .. } => 0,
         SessionEvent::TrackSubscribed(subscribed) => subscribed.encoded_len(),
         SessionEvent::SubscriptionPermissionUpdate(update) => update.encoded_len(),

@@ -27,6 +27,9 @@ pub(super) fn response(event: SessionEvent) -> SignalResponse {
         SessionEvent::SpeakersChanged(speakers) => {
             Message::SpeakersChanged(livekit::SpeakersChanged { speakers })
         }
+        SessionEvent::ConnectionQuality(updates) => {
+            Message::ConnectionQuality(livekit::ConnectionQualityUpdate { updates })
+        }
         SessionEvent::MediaSectionsRequirement { audios, videos } => {
             Message::MediaSectionsRequirement(livekit::MediaSectionsRequirement {
                 num_audios: audios,

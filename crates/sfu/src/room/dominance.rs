@@ -18,10 +18,16 @@ const FOLLOWS_MS: u32 = 500;
 /// window, in percent: with 100, two who speak at once would take turns with every phrase.
 const AHEAD_PERCENT: u32 = 150;
 
+/// Looks, one an interval of 100 ms, for which somebody who goes on speaking stays dominant: before, the windows hold
+/// nothing to compare. More makes a false start last longer.
+const HOLD: u32 = 10;
+
 /// See the module's description.
 #[derive(Debug, Default)]
 pub(super) struct Dominance {
     dominant: Option<usize>,
+    /// Looks since it became so.
+    held: u32,
 }
 
 impl Dominance {
@@ -37,17 +43,19 @@ impl Dominance {
 
     /// Looks again, after an interval.
     pub(super) fn update(&mut self, voices: &BTreeMap<usize, Activity>) {
+        self.held = self.held.saturating_add(1);
         let others = voices.iter().filter(|(key, voice)| voice.is_active && self.dominant != Some(**key));
         let Some((key, challenger)) = others.max_by_key(|(_, voice)| voice.medium) else { return };
         let takes_over = match self.dominant {
             None => true,
             Some(dominant) => {
                 let present = voices.get(&dominant).copied().unwrap_or_default();
-                challenger.heard_ms >= FOLLOWS_MS && (!present.is_active || is_ahead(challenger, &present))
+                challenger.heard_ms >= FOLLOWS_MS
+                    && (!present.is_active || self.held > HOLD && is_ahead(challenger, &present))
             }
         };
         if takes_over {
-            self.dominant = Some(*key);
+            (self.dominant, self.held) = (Some(*key), 0);
         }
     }
 }

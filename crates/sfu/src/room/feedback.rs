@@ -2,10 +2,10 @@
 //! Out: NACKs, key-frame requests, receiver reports and transport-wide feedback to publishers; translated
 //! sender reports to subscribers.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rtp::ntp::NtpTime;
-use rtp::rtcp::{self, RtcpPacket};
+use rtp::rtcp::{self, ReportBlock, RtcpPacket};
 
 use super::Context;
 use super::participant::Outgoing;
@@ -13,9 +13,13 @@ use super::receiver::REPORT_INTERVAL;
 use crate::track::forwarder::Mapped;
 use crate::track::sender_report::{ReceivedReport, extrapolate};
 
-/// Round trip assumed to publishers when pacing NACKs; typical for Europe. Too low repeats in vain, too high
-/// repairs late.
+/// Round trip assumed to participants whose is not measured yet; typical for Europe. Too low repeats in vain, too
+/// high repairs late.
 const ASSUMED_RTT: Duration = Duration::from_millis(60);
+
+/// A subscriber's requests for key frames of one track are this far apart: clients wait for a round trip or more.
+/// What comes sooner asks for the same frame, and a flood must not cost the others anything.
+const KEYFRAME_PAUSE: Duration = Duration::from_millis(100);
 
 /// Report blocks of one receiver report (RFC 3550 §6.4.1: a five-bit count).
 const MAX_BLOCKS: usize = 31;
@@ -31,10 +35,10 @@ impl super::Room {
                 Ok(RtcpPacket::SenderReport { ssrc, ntp, rtp_timestamp, reports, .. }) => {
                     let received = ReceivedReport { ntp: NtpTime(ntp), rtp_timestamp, arrival: context.now };
                     self.take_sender_report(context, key, ssrc, received);
-                    self.confirm(key, reports.map(|block| block.ssrc));
+                    self.take_reports(context.now, key, reports);
                 }
                 Ok(RtcpPacket::ReceiverReport { reports, .. }) => {
-                    self.confirm(key, reports.map(|block| block.ssrc));
+                    self.take_reports(context.now, key, reports);
                 }
                 Ok(RtcpPacket::Nack { media_ssrc, lost, .. }) => {
                     self.retransmit(context, key, media_ssrc, lost)
@@ -109,6 +113,7 @@ impl super::Room {
             return;
         };
         down.reported = true;
+        down.report_sent = Some((ntp.middle_32(), context.now));
         let sender = rtcp::SenderInfo {
             ssrc: down.ssrc,
             ntp: ntp.0,
@@ -124,14 +129,15 @@ impl super::Room {
         self.mark_dirty(key);
     }
 
-    /// A subscriber reported about these SSRCs: it knows now which sections they belong to.
-    fn confirm(&mut self, key: usize, ssrcs: impl Iterator<Item = u32>) {
+    /// A subscriber reported how it gets these SSRCs; so it knows now which sections they belong to.
+    fn take_reports(&mut self, now: Instant, key: usize, blocks: impl Iterator<Item = ReportBlock>) {
         let Some(participant) = self.participants.get_mut(key) else { return };
-        for ssrc in ssrcs {
+        for block in blocks {
             if let Some(down) =
-                participant.down_track_of(ssrc).and_then(|down| participant.down_tracks.get_mut(down))
+                participant.down_track_of(block.ssrc).and_then(|down| participant.down_tracks.get_mut(down))
             {
                 down.confirmed = true;
+                participant.quality.reported(now, &block, down.report_sent);
             }
         }
     }
@@ -151,6 +157,7 @@ impl super::Room {
         let Some(down_track) = participant.down_track_of(ssrc) else {
             return context.reject("rtcp", "unknown-ssrc");
         };
+        let rtt = participant.quality.rtt().unwrap_or(ASSUMED_RTT);
         for sequence in lost {
             let Some(down) = participant.down_tracks.get_mut(down_track) else { return };
             let Some(origin) = down.forwarder.origin(sequence) else { continue };
@@ -161,6 +168,9 @@ impl super::Room {
                 continue; // lost before it came here, or too old
             };
             if !down.has_rtx(stored.header.payload_type) {
+                continue;
+            }
+            if !down.answered.take(context.now, sequence, rtt) {
                 continue;
             }
             if !participant.retransmissions.take(context.now) {
@@ -183,9 +193,13 @@ impl super::Room {
     }
 
     fn keyframe_requested(&mut self, context: &mut Context<'_>, key: usize, ssrc: u32) {
-        let Some(participant) = self.participants.get(key) else { return };
-        let down = participant.down_track_of(ssrc).and_then(|down| participant.down_tracks.get(down));
+        let Some(participant) = self.participants.get_mut(key) else { return };
+        let down = participant.down_track_of(ssrc).and_then(|down| participant.down_tracks.get_mut(down));
         let Some(down) = down else { return context.reject("rtcp", "unknown-ssrc") };
+        if down.keyframe_asked.is_some_and(|asked| context.now < asked + KEYFRAME_PAUSE) {
+            return context.reject("rtcp", "keyframe-rate");
+        }
+        down.keyframe_asked = Some(context.now);
         let (track, current) = (down.track, down.forwarder.current());
         // The picture it has is broken: that layer is repaired; whoever has none waits for the target.
         match current {
@@ -203,6 +217,7 @@ impl super::Room {
         }
         participant.feedback_due = None;
         let sender_ssrc = participant.own_ssrc;
+        let rtt = participant.quality.rtt().unwrap_or(ASSUMED_RTT);
         let link = participant.links.receiving_mut();
         let reports_due = participant.receiver.next_report.is_some_and(|due| due <= now);
         let mut blocks = Vec::new();
@@ -217,7 +232,7 @@ impl super::Room {
                 let Some(ssrc) = layer.ssrc else { continue };
                 media_ssrc = ssrc;
                 lost.clear();
-                layer.nack.poll(now, ASSUMED_RTT, &mut lost);
+                layer.nack.poll(now, rtt, &mut lost);
                 for lost in lost.chunks(MAX_NACKED) {
                     link.enqueue_rtcp(|out| rtcp::write_nack(sender_ssrc, ssrc, lost, out));
                 }

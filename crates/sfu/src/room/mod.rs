@@ -9,6 +9,7 @@ mod links;
 mod media;
 mod participant;
 mod publishing;
+mod quality;
 mod receiver;
 mod signalling;
 mod speakers;
@@ -192,6 +193,9 @@ impl Room {
             datagram.destination,
             datagram.payload,
         );
+        if received.is_ok() {
+            participant.quality.heard(context.now);
+        }
         match received {
             Ok(Received::Rtp(packet)) => self.handle_rtp(context, key, packet),
             Ok(Received::Rtcp(packet)) => {
@@ -230,6 +234,7 @@ impl Room {
         if self.empty_since.is_none() && context.now >= self.next_tick {
             self.next_tick = context.now + TICK;
             self.select_layers(context);
+            self.update_quality(context);
         }
         self.update_speakers(context);
     }

@@ -9,6 +9,7 @@ use protocol::livekit;
 use slab::Slab;
 
 use super::links::Links;
+use super::quality::Quality;
 use super::receiver::Receiver;
 use crate::peer::sdp::Negotiator;
 use crate::track::budget::RetransmissionBudget;
@@ -95,6 +96,7 @@ pub(crate) struct Participant {
     pub(crate) ntp_base: NtpBase,
     /// How much may be sent to it again.
     pub(crate) retransmissions: RetransmissionBudget,
+    pub(crate) quality: Quality,
     pub(crate) own_ssrc: u32,
     pub(crate) feedback_due: Option<Instant>,
 
@@ -117,6 +119,7 @@ impl Participant {
         links: Links,
         negotiator: Negotiator,
         own_ssrc: u32,
+        now: Instant,
     ) -> Self {
         Self {
             sid,
@@ -143,6 +146,7 @@ impl Participant {
             receiver: Receiver::default(),
             ntp_base: NtpBase::default(),
             retransmissions: RetransmissionBudget::default(),
+            quality: Quality::new(now),
             own_ssrc,
             feedback_due: None,
             subscriptions: BTreeMap::new(),

@@ -75,6 +75,7 @@ impl super::Room {
             .push_back(Event::ParticipantJoined { room: self.name.clone(), identity: join.identity.clone() });
         self.announce(context, key);
         self.tell_speakers(context, key);
+        self.tell_quality(context, key);
         self.subscribe_to_all(context, key);
         for request in std::mem::take(&mut join.add_tracks) {
             self.add_track(context, key, request);
@@ -104,7 +105,8 @@ impl super::Room {
         });
         let sid = protocol::ids::ParticipantSid::from_random(context.random());
         let own_ssrc = context.random_ssrc();
-        let participant = Participant::new(sid, join, Links::single(transport), negotiator, own_ssrc);
+        let participant =
+            Participant::new(sid, join, Links::single(transport), negotiator, own_ssrc, context.now);
         let key = self.participants.insert(participant);
         self.by_identity.insert(join.identity.clone(), key);
         match &join.keyed {

@@ -1,10 +1,13 @@
 //! A published track on its way to one subscriber: payload types, extension ids, SSRCs and counters of that
 //! subscriber, and the [`Forwarder`] that gives its packets their numbers. It stores no packets.
 
+use std::time::Instant;
+
 use rtp::codec::{CodecKind, vp8};
 use rtp::extension::{ExtensionKind, ExtensionMap};
 use rtp::header::{HeaderBuilder, HeaderFields};
 
+use super::answered::Answered;
 use super::extensions;
 use super::forwarder::Forwarder;
 use super::packet_store::StoredPacket;
@@ -53,6 +56,12 @@ pub struct DownTrack {
     pub confirmed: bool,
     /// Whether a sender report went out since the source last changed.
     pub reported: bool,
+    /// The newest sender report: middle 32 bits of its NTP time, and when it was sent.
+    pub report_sent: Option<(u32, Instant)>,
+    /// What was sent again a moment ago.
+    pub answered: Answered,
+    /// When the subscriber last asked for a key frame.
+    pub keyframe_asked: Option<Instant>,
     /// Whether the subscriber was told that it cannot take what the publisher sends.
     pub codec_refused: bool,
     mid: String,
@@ -85,6 +94,9 @@ impl DownTrack {
             octets: 0,
             confirmed: false,
             reported: false,
+            report_sent: None,
+            answered: Answered::default(),
+            keyframe_asked: None,
             codec_refused: false,
             mid: String::new(),
             extensions: ExtensionMap::default(),

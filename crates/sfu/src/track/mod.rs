@@ -1,6 +1,7 @@
 //! Published tracks and what becomes of them: an [`up_track::UpTrack`] receives layers from its publisher, a
 //! [`down_track::DownTrack`] carries one of them to one subscriber.
 
+pub mod answered;
 pub mod budget;
 pub mod down_track;
 pub(crate) mod extensions;
