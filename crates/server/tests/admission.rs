@@ -53,6 +53,8 @@ async fn a_token_from_join_opens_the_door() {
             _ => None,
         })
         .await;
+    // the directory learns of a participant a moment after it is answered
+    eventually("the participant is in", async || server.server.directory().census().participants == 1).await;
     let answer = server.join("CAF%C3%89", "{}").await;
     assert_eq!(answer.json()["running"], true, "the same room, spelled differently");
 }

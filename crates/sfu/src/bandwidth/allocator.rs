@@ -88,7 +88,8 @@ pub fn allocate(budget: u64, requests: &[Request]) -> Vec<Option<LayerTarget>> {
 
 struct Round<'a> {
     requests: &'a [Request],
-    left: u64,
+    /// Bit/s not given away; below zero where a kept layer overdraws, so that no two steps use the same tolerance.
+    left: i128,
     /// Index of what each has now on its ladder.
     current: Vec<Option<usize>>,
     granted: Vec<Option<usize>>,
@@ -99,7 +100,7 @@ impl<'a> Round<'a> {
         let current = |request: &Request| request.ladder.index_of(request.current?);
         Self {
             requests,
-            left: budget,
+            left: i128::from(budget),
             current: requests.iter().map(current).collect(),
             granted: vec![None; requests.len()],
         }
@@ -116,15 +117,15 @@ impl<'a> Round<'a> {
         };
         let next = granted.map_or(0, |step| step + 1);
         let held = granted.and_then(|step| request.ladder.step(step)).map_or(0, |step| step.rate);
-        let available = self.left.saturating_add(held);
+        let available = self.left + i128::from(held);
         let Some(price) = request.price(next, self.current.get(index).copied().flatten()) else {
             return false;
         };
-        if price > available {
+        if i128::from(price) > available {
             return false;
         }
         let rate = request.ladder.step(next).map_or(0, |step| step.rate);
-        self.left = available.saturating_sub(rate);
+        self.left = available - i128::from(rate);
         *granted = Some(next);
         true
     }
@@ -259,6 +260,16 @@ mod tests {
             assert_eq!(allocate(budget, std::slice::from_ref(&tile))[0], tile.current);
         }
         assert!(allocate(440_000, std::slice::from_ref(&tile))[0] < tile.current, "but not for ever");
+    }
+
+    #[test]
+    fn the_tolerance_is_used_once() {
+        let rates = [[99, 104, 0, 0], [0; 4], [0; 4]];
+        let current = Some(LayerTarget { spatial: 0, temporal: 1 });
+        let ladder = Ladder::new(&rates.map(|layer| layer.map(|rate| rate * 10_000)), LayerTarget::BEST);
+        let tile = Request { ladder, current, ..request(Importance::Visible, 100) };
+        let targets = allocate(950_000, std::slice::from_ref(&tile));
+        assert_eq!(targets, [Some(LayerTarget::LOWEST)], "its first step overdraws already");
     }
 
     #[test]
