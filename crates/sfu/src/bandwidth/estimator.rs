@@ -1,0 +1,498 @@
+//! How much one subscriber's line carries: joins what delay, loss and probes say, and what is done without feedback.
+
+use std::time::{Duration, Instant};
+
+use rtp::rtcp::{DELTA_TICK, REFERENCE_TICK};
+
+use super::acknowledged::RateMeter;
+use super::aimd::{Observation, RateControl};
+use super::delay::{DelayDetector, Usage};
+use super::fallback::Fallback;
+use super::history::{ClusterId, History, PacketKind, Reported, SentPacket};
+use super::loss::LossControl;
+use super::probe::{Probe, Prober, Situation};
+use super::queue::QueueMeter;
+
+/// Estimate at the start, in bit/s: pictures in the smallest layer at once for whoever joins late, while the first two
+/// probes (3 and 6 times this) find most lines within two round trips. With 1 Mbit/s and its probes a line of
+/// 300 kbit/s would begin with a queue of more than half a second.
+pub const START_RATE: u64 = 600_000;
+
+/// Bounds of the estimate by default, in bit/s: sound and little else; more than a large meeting in one window.
+pub const MIN_RATE: u64 = 30_000;
+/// See [`MIN_RATE`].
+pub const MAX_RATE: u64 = 30_000_000;
+
+/// Silence of this length beyond two round trips means that pictures wait; twice of it, that the line is cut. Browsers
+/// report every 50 to 250 ms, so several reports in a row must be lost.
+const SILENCE: Duration = Duration::from_millis(500);
+
+/// Round trip assumed before one was measured, and the longest believed.
+const ASSUMED_RTT: Duration = Duration::from_millis(100);
+const MAX_RTT: Duration = Duration::from_secs(3);
+
+/// Share of the rate before a cut with which the transport goes on until a probe has answered.
+const AFTER_CUT: f64 = 0.5;
+
+/// Below this share of the estimate what is sent is limited by what there is to send (libwebrtc's ALR threshold).
+const LIMITED: f64 = 0.65;
+
+/// A queue of ours above this is drained by sending less for a moment, on top of the decrease.
+const DRAIN_ABOVE: Duration = Duration::from_millis(60);
+
+/// Draining ends after this, and is not begun again so soon if it did not help: then the queue is somebody else's, and
+/// yielding would starve us.
+const DRAIN_TIME: Duration = Duration::from_millis(1500);
+const DRAIN_PAUSE: Duration = Duration::from_secs(10);
+
+/// Least share of the rate that is kept while draining.
+const DRAIN_LEAST: f64 = 0.5;
+
+/// A change of the estimate by this share is worth telling.
+const MEANINGFUL: f64 = 0.05;
+
+/// Feedback packets taken in one go and per second; browsers send up to 20/s, several at a time when much is sent.
+const FEEDBACK_BURST: u32 = 200;
+const FEEDBACK_PER_SECOND: u32 = 200;
+
+/// Bounds and start of an estimate, in bit/s.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Where it starts.
+    pub start: u64,
+    /// The least.
+    pub min: u64,
+    /// The most.
+    pub max: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { start: START_RATE, min: MIN_RATE, max: MAX_RATE }
+    }
+}
+
+/// What was wrong with feedback; the rest of it was used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FeedbackError {
+    /// It names packets that were never sent.
+    #[error("feedback on packets that were never sent")]
+    Unknown,
+    /// There is too much of it.
+    #[error("too much feedback")]
+    Rate,
+}
+
+impl FeedbackError {
+    /// Stable code for counters.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Unknown => "twcc-unknown",
+            Self::Rate => "twcc-rate",
+        }
+    }
+}
+
+/// The line, as far as feedback tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Line {
+    /// No transport-wide feedback has ever come.
+    Unreported,
+    Reported,
+    /// Feedback ceased; the rate before.
+    Cut {
+        before: u64,
+    },
+}
+
+/// See the module's description.
+#[derive(Debug)]
+pub struct Estimator {
+    settings: Settings,
+    epoch: Instant,
+    history: History,
+    detector: DelayDetector,
+    control: RateControl,
+    loss: LossControl,
+    prober: Prober,
+    fallback: Fallback,
+    queue: QueueMeter,
+    acknowledged: RateMeter,
+    sent: RateMeter,
+    line: Line,
+    /// When the oldest packet was sent that no feedback followed.
+    unanswered: Option<Instant>,
+    rtt: Option<Duration>,
+    /// Reference time of the newest feedback, without wrapping, in its ticks.
+    reference: Option<i64>,
+    demand: u64,
+    drain: Option<Instant>,
+    last_drain: Option<Instant>,
+    estimate: u64,
+    told: u64,
+    feedback_tokens: u32,
+    feedback_filled: Instant,
+    /// Arrivals of one feedback, kept for its memory.
+    scratch: Vec<(i64, SentPacket)>,
+}
+
+impl Estimator {
+    /// An estimator for a transport that begins now.
+    pub fn new(now: Instant, settings: &Settings) -> Self {
+        let Settings { start, min, max } = *settings;
+        let control = RateControl::new(start, min, max);
+        Self {
+            settings: *settings,
+            epoch: now,
+            history: History::new(),
+            detector: DelayDetector::new(),
+            estimate: control.rate(),
+            told: control.rate(),
+            control,
+            loss: LossControl::new(),
+            prober: Prober::new(start),
+            fallback: Fallback::new(start, min, max),
+            queue: QueueMeter::new(),
+            acknowledged: RateMeter::new(),
+            sent: RateMeter::new(),
+            line: Line::Unreported,
+            unanswered: None,
+            rtt: None,
+            reference: None,
+            demand: 0,
+            drain: None,
+            last_drain: None,
+            feedback_tokens: FEEDBACK_BURST,
+            feedback_filled: now,
+            scratch: Vec::new(),
+        }
+    }
+
+    /// The transport-wide number that the next packet gets.
+    pub fn next_sequence(&self) -> u16 {
+        self.history.next_sequence()
+    }
+
+    /// A packet of `bytes` (UDP payload) left under [`Self::next_sequence`].
+    pub fn sent(&mut self, now: Instant, bytes: u32, kind: PacketKind, cluster: Option<ClusterId>) {
+        self.history.push(SentPacket { at: now, bytes, kind, cluster });
+        self.unanswered.get_or_insert(now);
+        if let Some(cluster) = cluster {
+            self.prober.sent(now, cluster, bytes);
+        }
+        self.sent_untracked(now, bytes);
+    }
+
+    /// A packet left without a transport-wide number, on a section that has not negotiated it.
+    pub fn sent_untracked(&mut self, now: Instant, bytes: u32) {
+        self.sent.add(self.micros(now), bytes);
+    }
+
+    /// Transport-wide feedback: the reference time in units of 64 ms (signed 24 bits), and for each packet its number
+    /// and the delta to the arrival before in units of 250 µs, `None` for lost.
+    ///
+    /// # Errors
+    /// What cannot be true is ignored and told.
+    pub fn feedback(
+        &mut self,
+        now: Instant,
+        reference_time: i32,
+        arrivals: impl Iterator<Item = (u16, Option<i16>)>,
+    ) -> Result<(), FeedbackError> {
+        self.take_token(now)?;
+        let mut arrival =
+            self.unwrap_reference(reference_time).saturating_mul(REFERENCE_TICK.as_micros() as i64);
+        let mut received = std::mem::take(&mut self.scratch);
+        received.clear();
+        let mut is_unknown = false;
+        let mut newest_sent = None;
+        for (sequence, delta) in arrivals {
+            if let Some(delta) = delta {
+                arrival = arrival.saturating_add(i64::from(delta) * DELTA_TICK.as_micros() as i64);
+            }
+            match self.history.report(sequence, delta.is_some()) {
+                Reported::Received(packet) => {
+                    // A probe may lose by being one.
+                    if packet.cluster.is_none() {
+                        self.loss.packet(packet.at, true);
+                    }
+                    newest_sent = newest_sent.max(Some(packet.at));
+                    received.push((arrival, packet));
+                }
+                Reported::ReceivedLate(packet) => {
+                    if packet.cluster.is_none() {
+                        self.loss.late();
+                    }
+                    received.push((arrival, packet));
+                }
+                Reported::Lost(packet) if packet.cluster.is_none() => self.loss.packet(packet.at, false),
+                Reported::Lost(_) | Reported::Known => {}
+                Reported::NeverSent => is_unknown = true,
+            }
+        }
+        if let Some(newest_sent) = newest_sent {
+            self.answered(now, newest_sent);
+        }
+        // Packets that overtook each other are judged in the order in which they arrived.
+        received.sort_by_key(|(arrival, _)| *arrival);
+        for (arrival, packet) in &received {
+            self.acknowledged.add(*arrival, packet.bytes);
+            self.queue.packet(self.micros(packet.at), *arrival);
+            match packet.cluster {
+                // A probe is meant to make a queue for a moment; it is no witness of one.
+                Some(cluster) => self.prober.received(cluster, packet.bytes, *arrival),
+                None => self.detector.packet(packet.at, *arrival),
+            }
+        }
+        if !received.is_empty() {
+            self.update(now);
+        }
+        self.scratch = received;
+        if is_unknown { Err(FeedbackError::Unknown) } else { Ok(()) }
+    }
+
+    /// A receiver report on one stream: the share lost since the last (in 1/256), and the round trip if it tells one.
+    pub fn receiver_report(&mut self, now: Instant, fraction_lost: u8, rtt: Option<Duration>) {
+        if let Some(rtt) = rtt {
+            self.learn_rtt(rtt);
+        }
+        if self.line == Line::Unreported {
+            self.sent.pass(self.micros(now));
+            let sent = self.sent.rate().unwrap_or(0);
+            self.fallback.report(now, f64::from(fraction_lost) / 256.0, sent);
+            self.refresh(now);
+        }
+    }
+
+    /// The receiver's own estimate, in bit/s. Counts only where no transport-wide feedback comes.
+    pub fn remb(&mut self, now: Instant, rate: u64) {
+        self.fallback.remb(now, rate);
+        self.refresh(now);
+    }
+
+    /// The subscriber's transport goes over another network now.
+    pub fn network_changed(&mut self, now: Instant) {
+        let before = self.estimate;
+        self.detector.reset();
+        self.control.forget_capacity();
+        self.queue = QueueMeter::new();
+        self.loss.reset(now);
+        self.prober.recovered(now, before);
+    }
+
+    /// Time passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.line == Line::Reported && self.silent_since(now, 2) {
+            self.line = Line::Cut { before: self.control.rate() };
+        }
+        self.refresh(now);
+    }
+
+    /// When [`Self::handle_timeout`] and [`Self::poll_probe`] may have something to do.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        let silence = match (self.line, self.unanswered) {
+            (Line::Reported, Some(since)) => Some(since + self.silence() + SILENCE),
+            _ => None,
+        };
+        let probe = self.prober.next_timeout().filter(|_| self.line == Line::Reported && self.wants_more());
+        [silence, probe].into_iter().flatten().min()
+    }
+
+    /// Whether feedback is missing so that pictures had better wait ([`super::pacer::Pacer::set_cut`]).
+    pub fn is_cut(&self, now: Instant) -> bool {
+        match self.line {
+            Line::Unreported => false,
+            Line::Reported => self.silent_since(now, 1),
+            Line::Cut { .. } => true,
+        }
+    }
+
+    /// Bit/s of UDP payload that the line is thought to carry.
+    pub fn estimate(&self) -> u64 {
+        self.estimate
+    }
+
+    /// Whether the estimate has changed enough for a new allocation since this was last asked.
+    pub fn take_changed(&mut self) -> bool {
+        let changed = self.estimate.abs_diff(self.told) as f64 > self.told as f64 * MEANINGFUL;
+        if changed {
+            self.told = self.estimate;
+        }
+        changed
+    }
+
+    /// Bit/s that would be used if the line carried them; nothing is probed for beyond. 0 at first.
+    pub fn set_demand(&mut self, demand: u64) {
+        self.demand = demand;
+    }
+
+    /// The probe that is to be sent now, if one is.
+    pub fn poll_probe(&mut self, now: Instant) -> Option<Probe> {
+        // Before any feedback only the first one goes out: more would measure nothing on a peer that sends none.
+        if matches!(self.line, Line::Cut { .. }) || self.is_cut(now) {
+            return None;
+        }
+        let situation = Situation {
+            estimate: self.estimate,
+            demand: self.demand,
+            max: self.settings.max,
+            is_calm: self.detector.usage() == Usage::Normal && self.drain.is_none(),
+            last_decrease: self.control.last_decrease(),
+        };
+        if self.line == Line::Unreported && self.prober.has_begun() {
+            return None;
+        }
+        self.prober.poll(now, &situation)
+    }
+
+    /// Round trip, smoothed.
+    pub fn rtt(&self) -> Option<Duration> {
+        self.rtt
+    }
+
+    /// Share of packets lost lately, 0 to 1.
+    pub fn loss(&self) -> f64 {
+        self.loss.loss()
+    }
+
+    /// Bytes sent that nothing is known of yet.
+    pub fn in_flight(&self) -> u64 {
+        self.history.in_flight()
+    }
+
+    fn wants_more(&self) -> bool {
+        self.demand > self.estimate
+    }
+
+    fn micros(&self, at: Instant) -> i64 {
+        at.saturating_duration_since(self.epoch).as_micros() as i64
+    }
+
+    fn silence(&self) -> Duration {
+        SILENCE + 2 * self.rtt.unwrap_or(ASSUMED_RTT)
+    }
+
+    /// Whether nothing was heard for so many silences.
+    fn silent_since(&self, now: Instant, silences: u32) -> bool {
+        self.unanswered.is_some_and(|since| {
+            now.saturating_duration_since(since) >= self.silence() + SILENCE * (silences - 1)
+        })
+    }
+
+    fn take_token(&mut self, now: Instant) -> Result<(), FeedbackError> {
+        let passed = now.saturating_duration_since(self.feedback_filled).min(Duration::from_secs(1));
+        let earned = (passed.as_millis() as u32 * FEEDBACK_PER_SECOND) / 1000;
+        if earned > 0 {
+            self.feedback_tokens = (self.feedback_tokens + earned).min(FEEDBACK_BURST);
+            self.feedback_filled = now;
+        }
+        self.feedback_tokens = self.feedback_tokens.checked_sub(1).ok_or(FeedbackError::Rate)?;
+        Ok(())
+    }
+
+    fn unwrap_reference(&mut self, reference_time: i32) -> i64 {
+        let reference = match self.reference {
+            None => i64::from(reference_time),
+            // The difference on the circle of 24 bits, shifted up and down again for its sign.
+            Some(last) => {
+                let difference = (reference_time.wrapping_sub(last as i32) << 8) >> 8;
+                last.saturating_add(i64::from(difference))
+            }
+        };
+        self.reference = Some(reference);
+        reference
+    }
+
+    /// Feedback came on a packet sent at `sent`.
+    fn answered(&mut self, now: Instant, sent: Instant) {
+        self.unanswered = None;
+        self.learn_rtt(now.saturating_duration_since(sent));
+        if let Line::Cut { before } = self.line {
+            self.detector.reset();
+            self.control.forget_capacity();
+            self.control.set(now, ((before as f64) * AFTER_CUT) as u64);
+            self.acknowledged = RateMeter::new();
+            self.queue = QueueMeter::new();
+            self.loss.reset(now);
+            self.prober.recovered(now, before);
+        }
+        self.line = Line::Reported;
+    }
+
+    fn learn_rtt(&mut self, rtt: Duration) {
+        let rtt = rtt.min(MAX_RTT);
+        self.rtt = Some(self.rtt.map_or(rtt, |before| (before * 7 + rtt) / 8));
+    }
+
+    /// Joins what one feedback has told.
+    fn update(&mut self, now: Instant) {
+        self.sent.pass(self.micros(now));
+        let inherent = self.loss.inherent().clamp(0.0, 0.5);
+        let corrected = |rate: u64| (rate as f64 / (1.0 - inherent)) as u64;
+        let usage = self.detector.usage();
+        let (mean, recent) = (self.acknowledged.rate(), self.acknowledged.recent());
+        // While a queue stands, the last moments are the line's rate.
+        let acknowledged = if usage == Usage::Over { mean.min(recent).or(mean) } else { mean };
+        let sent = self.sent.rate().unwrap_or(0);
+        let observation = Observation {
+            usage,
+            acknowledged: acknowledged.map(corrected),
+            is_limited: (sent as f64) < self.estimate as f64 * LIMITED,
+            rtt: self.rtt.unwrap_or(ASSUMED_RTT),
+        };
+        let before = self.control.rate();
+        let decreased = self.control.update(now, &observation);
+        if decreased {
+            self.prober.decreased(now, before, self.control.rate());
+        }
+        self.loss.update(now, mean, self.control.rate(), usage == Usage::Over);
+        if let Some(found) = self.prober.finding(now, self.estimate, inherent)
+            && found > self.control.rate()
+            && usage != Usage::Over
+        {
+            self.control.set(now, found);
+            self.loss.probed(found);
+        }
+        self.update_drain(now, decreased && !observation.is_limited);
+        self.refresh(now);
+    }
+
+    /// Begins and ends the draining of a queue.
+    fn update_drain(&mut self, now: Instant, is_full: bool) {
+        let standing = self.queue.delay();
+        if let Some(since) = self.drain {
+            let passed = now.saturating_duration_since(since);
+            if standing < DRAIN_ABOVE / 2 {
+                (self.drain, self.last_drain) = (None, None);
+            } else if passed >= DRAIN_TIME {
+                self.drain = None;
+            }
+            return;
+        }
+        let rested = self.last_drain.is_none_or(|last| now.saturating_duration_since(last) >= DRAIN_PAUSE);
+        if is_full && standing > DRAIN_ABOVE && rested {
+            (self.drain, self.last_drain) = (Some(now), Some(now));
+        }
+    }
+
+    /// The estimate, from everything that is known.
+    fn refresh(&mut self, now: Instant) {
+        self.estimate = match self.line {
+            Line::Unreported => self.fallback.rate(now),
+            Line::Cut { .. } => self.settings.min,
+            Line::Reported => {
+                let bound = self.loss.bound().unwrap_or(u64::MAX);
+                let allowed = self.control.rate().min(bound);
+                match self.drain {
+                    // So much less that the queue is gone within about a second.
+                    Some(_) => {
+                        let share = 1.0 - self.queue.delay().as_secs_f64().min(1.0 - DRAIN_LEAST);
+                        (allowed as f64 * share) as u64
+                    }
+                    None => allowed,
+                }
+            }
+        }
+        .clamp(self.settings.min, self.settings.max.max(self.settings.min));
+    }
+}

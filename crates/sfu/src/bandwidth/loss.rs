@@ -1,0 +1,327 @@
+//! Congestion by loss: a bound on the rate where a bottleneck shows itself by nothing else (a policer, a very short
+//! queue), and none where packets are lost for other reasons (radio).
+//!
+//! The two look alike as long as the rate stays the same. So the line is asked: at a new loss the bound goes a little
+//! below what arrives. If packets are still lost there, loss has nothing to do with the rate: it is *inherent*, the
+//! bound goes away, and only loss beyond it asks again. If they are not, the bound stays, and grows from there.
+
+use std::time::{Duration, Instant};
+
+/// Loss beyond what is inherent that begins a question, if chance does not explain it. Less asks on every line now and
+/// then; more tolerates a policer that drops one packet of so many.
+const EXCESS: f64 = 0.05;
+
+/// Deviations of a random share that chance is granted. At 2 one interval in 40 would err, at 3 one in 700.
+const DEVIATIONS: f64 = 2.5;
+
+/// An interval is judged when it has this many packets and this much time, or the longer time with fewer packets.
+const PACKETS: u32 = 30;
+const INTERVAL: Duration = Duration::from_millis(300);
+const LONGEST_INTERVAL: Duration = Duration::from_millis(1500);
+/// With fewer packets nothing is concluded at all.
+const LEAST_PACKETS: u32 = 10;
+
+/// While the line is asked the bound is this share of what arrived: enough below for a queue or a token bucket to
+/// empty, little enough to go unnoticed.
+const QUESTION: f64 = 0.9;
+
+/// An answer needs this many packets, or this much time.
+const ANSWER_PACKETS: u32 = 100;
+const ANSWER_TIME: Duration = Duration::from_millis(2500);
+
+/// Loss must fall to this share of what it was, for the rate to be its cause.
+const HELPED: f64 = 0.4;
+
+/// How quickly inherent loss follows what is lost later, per interval. Quicker would ask again after each pause of
+/// a bad radio link.
+const FORGET: f64 = 0.05;
+
+/// Growth of a bound per second, doubled for each period without loss, up to the last: a policer is touched seldom, and
+/// a line that became free is found by then.
+const GROWTH: f64 = 0.01;
+const GROWTH_PERIOD: Duration = Duration::from_secs(4);
+const MAX_GROWTH: f64 = 0.32;
+
+/// A bound that has grown to this multiple of the rate that delay allows has no effect and goes.
+const MOOT: f64 = 1.3;
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    /// No bound.
+    Free,
+    /// Asking: since when, what was lost before.
+    Asking { since: Instant, before: f64, bound: f64, lost: u32, packets: u32 },
+    /// The rate is what loses: the bound, and since when nothing was lost at it.
+    Bound { bound: f64, since: Instant, updated: Instant },
+}
+
+/// See the module's description.
+#[derive(Debug)]
+pub struct LossControl {
+    state: State,
+    inherent: f64,
+    since: Option<Instant>,
+    lost: u32,
+    packets: u32,
+    /// Loss of the last interval if it was too much: one alone may be chance.
+    excessive: Option<f64>,
+    /// Smoothed over intervals, for who shows it.
+    loss: f64,
+    /// Packets sent before this say nothing.
+    valid_from: Option<Instant>,
+}
+
+impl LossControl {
+    /// Nothing lost yet.
+    pub fn new() -> Self {
+        Self {
+            state: State::Free,
+            inherent: 0.0,
+            since: None,
+            lost: 0,
+            packets: 0,
+            excessive: None,
+            loss: 0.0,
+            valid_from: None,
+        }
+    }
+
+    /// Share of packets lost lately, 0 to 1.
+    pub fn loss(&self) -> f64 {
+        self.loss
+    }
+
+    /// Share of packets that is lost whatever the rate.
+    pub fn inherent(&self) -> f64 {
+        self.inherent
+    }
+
+    /// The bound in bit/s, if there is one.
+    pub fn bound(&self) -> Option<u64> {
+        match self.state {
+            State::Free => None,
+            State::Asking { bound, .. } | State::Bound { bound, .. } => Some(bound as u64),
+        }
+    }
+
+    /// The line was cut: what was sent before `now` says nothing about its rate.
+    pub fn reset(&mut self, now: Instant) {
+        *self = Self { inherent: self.inherent, valid_from: Some(now), ..Self::new() };
+    }
+
+    /// A probe arrived at this rate without more loss than usual: a bound below it is wrong.
+    pub fn probed(&mut self, rate: u64) {
+        if self.bound().is_some_and(|bound| rate as f64 > bound as f64 * 1.1) {
+            self.state = State::Free;
+        }
+    }
+
+    /// A packet sent at `sent` was received or lost.
+    pub fn packet(&mut self, sent: Instant, received: bool) {
+        if self.valid_from.is_some_and(|from| sent < from) {
+            return;
+        }
+        self.packets += 1;
+        self.lost += u32::from(!received);
+        if let State::Asking { since, lost, packets, .. } = &mut self.state
+            && sent >= *since
+        {
+            *packets += 1;
+            *lost += u32::from(!received);
+        }
+    }
+
+    /// A packet that had been counted as lost has arrived.
+    pub fn late(&mut self) {
+        self.lost = self.lost.saturating_sub(1);
+        if let State::Asking { lost, .. } = &mut self.state {
+            *lost = lost.saturating_sub(1);
+        }
+    }
+
+    /// Judges what was counted. `sent` and `acknowledged` in bit/s, `allowed` is what delay allows, `queue_grows`
+    /// whether delay shows congestion by itself: then its controller acts on it.
+    pub fn update(&mut self, now: Instant, acknowledged: Option<u64>, allowed: u64, queue_grows: bool) {
+        self.answer(now, queue_grows);
+        self.grow(now, allowed);
+        let since = *self.since.get_or_insert(now);
+        let passed = now.saturating_duration_since(since);
+        let enough = self.packets >= PACKETS && passed >= INTERVAL
+            || self.packets >= LEAST_PACKETS && passed >= LONGEST_INTERVAL;
+        if !enough {
+            return;
+        }
+        let packets = f64::from(self.packets);
+        let loss = f64::from(self.lost) / packets;
+        (self.since, self.lost, self.packets) = (Some(now), 0, 0);
+        self.loss += 0.3 * (loss - self.loss);
+        let chance = DEVIATIONS * (self.inherent.max(0.02) * (1.0 - self.inherent) / packets).sqrt();
+        let is_usual = loss <= self.inherent + EXCESS + chance;
+        // Both ways, or chance alone would let it sink; upwards only where no bound explains the loss.
+        if is_usual && (loss < self.inherent || self.inherent > 0.0 && matches!(self.state, State::Free)) {
+            self.inherent += FORGET * (loss - self.inherent);
+        }
+        if is_usual || queue_grows {
+            self.excessive = None;
+            return;
+        }
+        let Some(last) = self.excessive.replace(loss) else { return };
+        let loss = f64::midpoint(last, loss);
+        let Some(acknowledged) = acknowledged else { return };
+        let lower = (acknowledged.min(allowed)) as f64 * QUESTION;
+        match &mut self.state {
+            State::Free => {
+                self.state = State::Asking { since: now, before: loss, bound: lower, lost: 0, packets: 0 };
+            }
+            State::Asking { .. } => {}
+            // Known to be the rate: followed at once, unless something else loses now as well.
+            State::Bound { bound, since, .. } => {
+                if now.saturating_duration_since(*since) > 2 * INTERVAL {
+                    self.state = State::Asking {
+                        since: now,
+                        before: loss,
+                        bound: lower.min(*bound),
+                        lost: 0,
+                        packets: 0,
+                    };
+                }
+            }
+        }
+    }
+
+    /// Concludes a question once enough packets sent under the lower bound were reported.
+    fn answer(&mut self, now: Instant, queue_grows: bool) {
+        let State::Asking { since, before, bound, lost, packets } = self.state else { return };
+        let passed = now.saturating_duration_since(since);
+        if packets < ANSWER_PACKETS && passed < ANSWER_TIME {
+            return;
+        }
+        if packets < LEAST_PACKETS || queue_grows {
+            // Nothing can be said: delay has taken over, or nothing is sent.
+            self.state = State::Free;
+            return;
+        }
+        let loss = f64::from(lost) / f64::from(packets);
+        let excess = (before - self.inherent).max(EXCESS);
+        if (loss - self.inherent).max(0.0) < excess * HELPED {
+            self.state = State::Bound { bound, since: now, updated: now };
+        } else {
+            self.inherent = loss.min(0.5);
+            self.state = State::Free;
+        }
+    }
+
+    fn grow(&mut self, now: Instant, allowed: u64) {
+        let State::Bound { bound, since, updated } = &mut self.state else { return };
+        let periods = now.saturating_duration_since(*since).as_secs_f64() / GROWTH_PERIOD.as_secs_f64();
+        let rate = (GROWTH * periods.floor().min(10.0).exp2()).min(MAX_GROWTH);
+        *bound *= 1.0 + rate * now.saturating_duration_since(*updated).min(GROWTH_PERIOD).as_secs_f64();
+        *updated = now;
+        if *bound > allowed as f64 * MOOT {
+            self.state = State::Free;
+        }
+    }
+}
+
+impl Default for LossControl {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Sends for some seconds at what delay and loss allow, 1200-byte packets; `loss(rate, index)` says whether one is
+    /// lost. Returns the bound after each 100 ms.
+    fn run(
+        control: &mut LossControl,
+        start: Instant,
+        seconds: u32,
+        loss: impl Fn(u64, u32) -> bool,
+    ) -> Vec<Option<u64>> {
+        const ALLOWED: u64 = 2_000_000;
+        let mut bounds = Vec::new();
+        let mut index = 0;
+        for tick in 0..seconds * 10 {
+            let now = start + Duration::from_millis(100) * tick;
+            let rate = control.bound().unwrap_or(ALLOWED).min(ALLOWED);
+            let packets = (rate / 96_000).max(1) as u32;
+            let mut arrived = 0;
+            for _ in 0..packets {
+                index += 1;
+                let received = !loss(rate, index);
+                arrived += u64::from(received);
+                control.packet(now, received);
+            }
+            control.update(now, Some(rate * arrived / u64::from(packets)), ALLOWED, false);
+            bounds.push(control.bound());
+        }
+        bounds
+    }
+
+    fn random(index: u32) -> f64 {
+        // SplitMix64's finisher over the index: the same numbers in every run.
+        let mut bits = u64::from(index).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (bits >> 40) as f64 / f64::from(1 << 24)
+    }
+
+    #[test]
+    fn loss_that_does_not_depend_on_the_rate_costs_one_question() {
+        for share in [0.1, 0.2] {
+            let mut control = LossControl::new();
+            let bounds = run(&mut control, crate::test_start(), 60, |_, index| random(index) < share);
+            let bounded = bounds.iter().flatten().count();
+            assert!((1..120).contains(&bounded), "{share}: bounded for {bounded} of 600");
+            assert!((control.inherent() - share).abs() < 0.1, "{}", control.inherent());
+        }
+    }
+
+    #[test]
+    fn a_policer_is_followed_and_its_end_found() {
+        let mut control = LossControl::new();
+        let start = crate::test_start();
+        let policed = |rate: u64, index: u32| random(index) < 1.0 - (1_000_000.0 / rate as f64).min(1.0);
+        let bounds = run(&mut control, start, 40, policed);
+        for bound in &bounds[50..] {
+            let bound = bound.expect("bounded");
+            assert!((600_000..1_250_000).contains(&bound), "{bound}");
+        }
+        let free = run(&mut control, start + Duration::from_secs(40), 25, |_, _| false);
+        assert_eq!(free.last(), Some(&None), "the bound has grown away");
+    }
+
+    #[test]
+    fn what_was_lost_while_the_line_was_cut_is_no_loss() {
+        let mut control = LossControl::new();
+        let now = crate::test_start();
+        control.reset(now + Duration::from_secs(5));
+        for _ in 0..100 {
+            control.packet(now, false);
+        }
+        control.update(now + Duration::from_secs(6), Some(1_000_000), 2_000_000, false);
+        control.update(now + Duration::from_secs(7), Some(1_000_000), 2_000_000, false);
+        assert_eq!((control.bound(), control.loss()), (None, 0.0));
+    }
+
+    proptest! {
+        #[test]
+        fn shares_stay_shares(steps in prop::collection::vec((any::<bool>(), any::<bool>(), 0u64..400, any::<u64>(), any::<bool>()), 0..1000)) {
+            let mut control = LossControl::new();
+            let mut now = crate::test_start();
+            for (received, late, millis, rate, grows) in steps {
+                now += Duration::from_millis(millis);
+                control.packet(now, received);
+                if late {
+                    control.late();
+                }
+                control.update(now, Some(rate), rate, grows);
+                prop_assert!((0.0..=1.0).contains(&control.loss()) && (0.0..=1.0).contains(&control.inherent()));
+            }
+        }
+    }
+}
