@@ -1,7 +1,7 @@
 //! A scripted participant: signalling as a LiveKit client in single-peer-connection mode speaks it (the
 //! client is the only offerer), media sealed and opened with keys of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -135,6 +135,8 @@ pub struct Client {
     pub roster: BTreeMap<String, livekit::ParticipantInfo>,
     /// Who speaks how loudly, by participant id.
     pub speakers: BTreeMap<String, f32>,
+    /// Ids of tracks of which the server sends nothing for want of bandwidth.
+    pub paused_streams: BTreeSet<String>,
     /// Refusals and permissions told to it.
     pub notices: Vec<SessionEvent>,
     /// Network towards the server.
@@ -191,6 +193,7 @@ impl Client {
             declared: BTreeMap::new(),
             roster: BTreeMap::new(),
             speakers: BTreeMap::new(),
+            paused_streams: BTreeSet::new(),
             notices: Vec::new(),
             up: Link::new(options.up, rng.fork()),
             down: Link::new(options.down, rng.fork()),

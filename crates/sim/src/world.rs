@@ -38,7 +38,7 @@ const MAX_WAKES: u32 = 200;
 const EPOCH_MS: i64 = 1_700_000_000_000;
 
 /// Refusals that a correct core gives to correct clients on bad networks. Others are violations.
-const EXPECTED_REFUSALS: [(&str, &str); 10] = [
+const EXPECTED_REFUSALS: [(&str, &str); 11] = [
     ("demux", "unknown-source"), // after leaving
     ("srtp", "replayed"),        // doubled by the network
     ("srtp", "not-authentic"),   // on its way when somebody else took over the address
@@ -46,6 +46,7 @@ const EXPECTED_REFUSALS: [(&str, &str); 10] = [
     ("rtp", "duplicate"),        // repeated and late
     ("rtp", "too-old"),          // held back too long
     ("rtcp", "unknown-ssrc"),    // feedback on what was just unsubscribed
+    ("rtp", "not-stored"),       // asked for again too late
     ("rtcp", "nack-rate"),       // a burst on a bad network
     ("signal", "publish-not-allowed"),
     ("room", "no-shared-codec"),
@@ -277,6 +278,31 @@ impl World {
         let settings = livekit::UpdateTrackSettings { track_sids: vec![sid], disabled, ..Default::default() };
         self.clients[client].say(SessionCommand::TrackSetting(settings));
         self.collect(client);
+    }
+
+    /// Shows a track in this size, if its id is known: adaptive clients say so.
+    pub fn show(&mut self, client: usize, track: u32, (width, height): (u32, u32)) {
+        let Some(sid) = self.sid(track) else { return };
+        let settings =
+            livekit::UpdateTrackSettings { track_sids: vec![sid], width, height, ..Default::default() };
+        self.clients[client].say(SessionCommand::TrackSetting(settings));
+        self.collect(client);
+    }
+
+    /// Whether a client was told that a section carries a track.
+    pub fn is_declared(&self, client: usize, track: u32) -> bool {
+        let Some(sid) = self.sid(track) else { return false };
+        self.clients[client].declared.values().any(|(declared, _)| *declared == sid)
+    }
+
+    /// Whether the server told a client that it sends nothing of a track for want of bandwidth.
+    pub fn is_stream_paused(&self, client: usize, track: u32) -> bool {
+        self.sid(track).is_some_and(|sid| self.clients[client].paused_streams.contains(&sid))
+    }
+
+    /// What the core believes that it may send to a client, in bit/s.
+    pub fn estimate(&self, _client: usize) -> Option<u64> {
+        None
     }
 
     /// Says who may subscribe to a client's tracks.

@@ -1,0 +1,246 @@
+//! What is expected of the core in every meeting of a plan. Each oracle looks at what the network and the
+//! receivers saw; none believes what the core says of itself.
+
+use std::time::Duration;
+
+use crate::encoder::Encoding;
+use crate::meeting::{EVERYBODY, Outcome, SAMPLE, Sample, Watched, Watcher};
+use crate::plan::Plan;
+
+const SECOND: Duration = Duration::from_secs(1);
+/// A link is steady when nothing changed for this long; then it has to be used.
+const CONVERGED: Duration = Duration::from_secs(10);
+/// Utilisation is measured over this time: key frames come seldom.
+const WINDOW: Duration = Duration::from_secs(5);
+/// A queue in which packets wait longer is a nuisance to everybody on the line.
+const STANDING: Duration = Duration::from_millis(250);
+/// And may last this long, after a step down.
+const STANDING_FOR: Duration = Duration::from_secs(2);
+/// RTP, SRTP and payload headers on top of an encoder's rate.
+const OVERHEAD: f64 = 1.06;
+/// What a better layer must cost less than what is left, so that rates which waver do not make layers flutter:
+/// the allocator's margin.
+const RISE_MARGIN: f64 = 0.15;
+/// How much of a steady link the estimate may leave out: the oracle of granularity grants it.
+const ESTIMATE_MARGIN: f64 = 0.05;
+/// Somebody over a good line sees every camera, without longer gaps than a change of layer or a late joiner makes.
+const GOOD_GAP: Duration = Duration::from_millis(1500);
+
+impl Outcome {
+    /// Sentences on what is not as expected; none in a correct world.
+    pub fn judge(&self) -> Vec<String> {
+        let mut found = self.world.violations.clone();
+        for watcher in &self.watchers {
+            let mut report = |what: String| found.push(format!("client {}: {what}", watcher.client));
+            if watcher.samples.is_empty() {
+                report("never joined".to_owned());
+                continue;
+            }
+            let oracles = [
+                self.standing_queue(watcher),
+                self.utilisation(watcher),
+                self.gaps(watcher),
+                self.changes(watcher),
+                self.sound(watcher),
+            ];
+            oracles.into_iter().flatten().for_each(&mut report);
+        }
+        found
+    }
+
+    /// No packet waits longer than 250 ms for longer than 2 s, unless others fill the queue or the line is down.
+    fn standing_queue(&self, watcher: &Watcher) -> Option<String> {
+        let mut since = None;
+        for sample in &watcher.samples {
+            if sample.wait <= STANDING || self.is_disturbed(sample.at) {
+                since = None;
+                continue;
+            }
+            let since = *since.get_or_insert(sample.at);
+            if sample.at - since > STANDING_FOR {
+                return Some(format!(
+                    "a queue of {:?} at {:.1} s, above {STANDING:?} since {:.1} s",
+                    sample.wait,
+                    sample.at.as_secs_f64(),
+                    since.as_secs_f64()
+                ));
+            }
+        }
+        None
+    }
+
+    /// In each 5 s of a link that has been steady for 10 s, its share is used, or everything that is wanted is
+    /// sent, or the cheapest layer that is not sent does not fit.
+    fn utilisation(&self, watcher: &Watcher) -> Option<String> {
+        // In an office nobody has a link alone.
+        if !watcher.is_limited || self.plan == Plan::Office {
+            return None;
+        }
+        let mut from = EVERYBODY.max(watcher.joined) + CONVERGED;
+        while from + WINDOW <= self.setting.length {
+            let (start, end) = (watcher.index_at(from)?, watcher.index_at(from + WINDOW - SAMPLE)?);
+            let is_steady =
+                self.last_change(from + WINDOW) + CONVERGED <= from && !self.is_disturbed(from + WINDOW);
+            let rate = watcher.samples[start].rate.unwrap_or(u64::MAX) as f64;
+            let used = watcher.arrived(start, end);
+            if is_steady && used < rate * self.setting.bounds.utilisation {
+                let open = watcher.samples[start..=end]
+                    .iter()
+                    .filter_map(|sample| cheapest_step(watcher, sample))
+                    .fold(f64::INFINITY, f64::min);
+                let room = rate * (self.setting.bounds.utilisation + ESTIMATE_MARGIN);
+                if used + open <= room {
+                    return Some(format!(
+                        "{:.0} of {:.0} kbit/s used from {:.1} s on, although {:.0} more would fit",
+                        used / 1000.0,
+                        rate / 1000.0,
+                        from.as_secs_f64(),
+                        open / 1000.0
+                    ));
+                }
+            }
+            from += SECOND;
+        }
+        None
+    }
+
+    /// No camera that is not paused stands still for longer than the plan allows.
+    fn gaps(&self, watcher: &Watcher) -> Option<String> {
+        let allowed = if watcher.is_limited { self.setting.bounds.gap } else { GOOD_GAP };
+        let longest = self.longest_gap(watcher)?;
+        (longest.0 > allowed).then(|| {
+            format!(
+                "no picture of track {} for {:?} at {:.1} s",
+                longest.1,
+                longest.0,
+                longest.2.as_secs_f64()
+            )
+        })
+    }
+
+    /// The longest gap: how long, of which track, until when.
+    pub fn longest_gap(&self, watcher: &Watcher) -> Option<(Duration, u32, Duration)> {
+        let cameras: Vec<u32> =
+            watcher.tracks.iter().filter(|track| track.recipe.simulcast).map(|track| track.number).collect();
+        watcher
+            .samples
+            .iter()
+            .flat_map(|sample| {
+                let seen =
+                    sample.tracks.iter().filter(|(number, seen)| !seen.paused && cameras.contains(number));
+                seen.map(|(number, seen)| (seen.age, *number, sample.at))
+            })
+            .max()
+    }
+
+    /// Layers do not flutter once everybody is there.
+    fn changes(&self, watcher: &Watcher) -> Option<String> {
+        let allowed = self.setting.bounds.changes;
+        watcher.tracks.iter().find_map(|track| {
+            let (changes, minutes) = layer_changes(watcher, track.number);
+            let rate = f64::from(changes) / minutes.max(0.1);
+            (rate > allowed)
+                .then(|| format!("track {} changed its layer {rate:.0} times a minute", track.number))
+        })
+    }
+
+    /// Sound is never paused, and little more of it is missing than the network loses.
+    fn sound(&self, watcher: &Watcher) -> Option<String> {
+        let allowed = if watcher.is_limited { self.setting.bounds.audio_loss } else { 0.01 };
+        for track in watcher.tracks.iter().filter(|track| !track.recipe.codec.is_video()) {
+            if watcher
+                .samples
+                .iter()
+                .any(|sample| sample.tracks.get(&track.number).is_some_and(|seen| seen.paused))
+            {
+                return Some(format!("sound of track {} was paused", track.number));
+            }
+            let last = watcher.samples.last()?.tracks.get(&track.number)?;
+            let (came, lost) = last.sound;
+            let share = lost as f64 / (came + lost).max(1) as f64;
+            // With silence there are too few packets for a share.
+            if share > allowed && lost > 10 || last.age > SECOND * 3 {
+                return Some(format!(
+                    "{:.1} % of the sound of track {} are missing, the last came {:?} ago",
+                    share * 100.0,
+                    track.number,
+                    last.age
+                ));
+            }
+        }
+        None
+    }
+
+    /// Whether others fill the queue, or the line is down, or either was until a moment ago.
+    fn is_disturbed(&self, at: Duration) -> bool {
+        let within = |from: Duration, until: Duration| from <= at && at < until + SECOND;
+        self.setting.outage.is_some_and(|(from, until)| within(from, until))
+            || self.setting.competing.is_some_and(|(_, from, until)| within(from, until))
+    }
+
+    /// When the link last changed before a time.
+    fn last_change(&self, before: Duration) -> Duration {
+        let steps = self.setting.down.iter().map(|(from, _)| *from);
+        let others = self.setting.competing.into_iter().flat_map(|(_, from, until)| [from, until]);
+        steps.chain(others).filter(|at| *at <= before).max().unwrap_or_default()
+    }
+}
+
+/// How often a track changed its layer since everybody was there, and in how many minutes. A pause is a change.
+pub fn layer_changes(watcher: &Watcher, track: u32) -> (u32, f64) {
+    let (mut changes, mut before) = (0, None);
+    let settled = EVERYBODY.max(watcher.joined) + SECOND * 5;
+    let samples = watcher.samples.iter().filter(|sample| sample.at >= settled);
+    for seen in samples.clone().filter_map(|sample| sample.tracks.get(&track)) {
+        let now = if seen.paused { None } else { seen.layer };
+        if before.replace(now).is_some_and(|before| before != now) {
+            changes += 1;
+        }
+    }
+    (changes, samples.count() as f64 * SAMPLE.as_secs_f64() / 60.0)
+}
+
+/// The lowest layer that covers a size.
+pub fn wanted_layer(track: &Watched) -> usize {
+    let encodings = track.recipe.encodings();
+    let covers = |encoding: &Encoding| encoding.width >= track.size.0 && encoding.height >= track.size.1;
+    encodings.iter().position(covers).unwrap_or(encodings.len().saturating_sub(1))
+}
+
+/// What must be left of a link for the cheapest better layer of all that is wanted.
+fn cheapest_step(watcher: &Watcher, sample: &Sample) -> Option<f64> {
+    let cost = |track: &Watched| {
+        let seen = sample.tracks.get(&track.number)?;
+        let encodings = track.recipe.encodings();
+        let current = if seen.paused { None } else { seen.layer };
+        let next = current.map_or(0, |layer| layer + 1);
+        if next > wanted_layer(track) {
+            return None;
+        }
+        let rate = |layer: usize| encodings.get(layer).map_or(0.0, |known| known.bitrate as f64 * OVERHEAD);
+        Some(rate(next) * (1.0 + RISE_MARGIN) - current.map_or(0.0, rate))
+    };
+    watcher.tracks.iter().filter(|track| track.recipe.simulcast).filter_map(cost).min_by(f64::total_cmp)
+}
+
+/// When the watched one's link was first used as the oracle of utilisation asks, counted from the moment it
+/// joined and everybody was there; and the share used from 10 s on. `None` if it never was.
+pub fn convergence(outcome: &Outcome) -> (Option<Duration>, f64) {
+    let Some(watcher) = outcome.watchers.first() else { return (None, 0.0) };
+    let begin = EVERYBODY.max(watcher.joined);
+    let share = |from: usize, to: usize| {
+        let rate = watcher.samples[from].rate.unwrap_or(u64::MAX) as f64;
+        watcher.arrived(from, to) / rate
+    };
+    let reached = watcher.samples.iter().enumerate().find_map(|(index, sample)| {
+        let to = watcher.index_at(sample.at + SECOND * 2)?;
+        let rate = sample.rate.unwrap_or(u64::MAX) as f64;
+        let open = cheapest_step(watcher, &watcher.samples[to]).unwrap_or(f64::INFINITY);
+        let room = outcome.setting.bounds.utilisation;
+        let is_used =
+            share(index, to) >= room || watcher.arrived(index, to) + open > rate * (room + ESTIMATE_MARGIN);
+        (sample.at >= begin && is_used).then(|| sample.at - begin)
+    });
+    let settled = watcher.index_at(begin + CONVERGED).unwrap_or(0);
+    (reached, share(settled, watcher.samples.len() - 1))
+}
