@@ -139,6 +139,7 @@ impl Meeting {
             offer: Some(offer),
             add_tracks,
             now_unix_ms: 0,
+            room_settings: None,
             keyed: Some(Box::new(Keyed { remote, profile: PROFILE, keys: keys.clone() })),
         };
         self.core.handle(self.now, Input::Command(Command::Join(Box::new(join))));

@@ -49,6 +49,12 @@ pub struct Claims {
     /// Opaque texts by key.
     #[serde(skip_serializing_if = "HashMap::is_empty")]
     pub attributes: HashMap<String, String>,
+    /// How the room is to be if it starts with this token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub room_config: Option<RoomConfig>,
+    /// SHA-256 of a body that was sent with the token, in Base64 (webhooks).
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub sha256: String,
     /// What it allows.
     pub video: VideoGrants,
 }
@@ -57,6 +63,24 @@ impl fmt::Debug for Claims {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Claims").field("exp", &self.exp).field("nbf", &self.nbf).finish_non_exhaustive()
     }
+}
+
+/// How a room is to be: LiveKit's `RoomConfiguration`, as far as this server knows it. 0 and empty leave it as
+/// it would be.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct RoomConfig {
+    /// Seconds that the room waits for its first participant.
+    #[serde(alias = "empty_timeout")]
+    pub empty_timeout: u32,
+    /// Seconds that it lives after its last one.
+    #[serde(alias = "departure_timeout")]
+    pub departure_timeout: u32,
+    /// How many may be in it.
+    #[serde(alias = "max_participants")]
+    pub max_participants: u32,
+    /// Opaque text for the participants.
+    pub metadata: String,
 }
 
 /// What a token allows.
@@ -78,6 +102,9 @@ pub struct VideoGrants {
     /// May moderate that room (server API).
     #[serde(skip_serializing_if = "is_false")]
     pub room_admin: bool,
+    /// The room that participants may be moved to (server API).
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub destination_room: String,
     /// May publish tracks; absent is yes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub can_publish: Option<bool>,
@@ -214,6 +241,11 @@ impl ApiKeys {
         self.secrets.is_empty()
     }
 
+    /// Whether there is a key of this id.
+    pub fn contains(&self, id: &str) -> bool {
+        self.secrets.contains_key(id)
+    }
+
     /// The id that is first in alphabetical order, and its secret.
     pub fn first(&self) -> Option<(&str, &Pii<String>)> {
         self.secrets.iter().next().map(|(id, secret)| (id.as_str(), secret))
@@ -306,6 +338,9 @@ impl Claims {
         if self.metadata.len() + attributes.sum::<usize>() > limit {
             return Err(TextError::TooLarge);
         }
+        if self.room_config.as_ref().is_some_and(|config| config.metadata.len() > limit) {
+            return Err(TextError::TooLarge);
+        }
         let mut texts = self.attributes.iter().flat_map(|(key, value)| [key, value]);
         if is_text(&self.name) && is_text(&self.metadata) && texts.all(|text| is_text(text)) {
             Ok(())
@@ -314,7 +349,21 @@ impl Claims {
         }
     }
 
+    /// Makes the grants those of a permission, for a token that is refreshed after a change.
+    #[expect(deprecated, reason = "the permission is what LiveKit's clients know")]
+    pub fn set_permission(&mut self, permission: &livekit::ParticipantPermission) {
+        let grants = &mut self.video;
+        grants.can_subscribe = Some(permission.can_subscribe);
+        grants.can_publish = Some(permission.can_publish);
+        grants.can_publish_data = Some(permission.can_publish_data);
+        grants.can_publish_sources =
+            permission.can_publish_sources().map(|source| source_name(source).to_owned()).collect();
+        grants.can_update_own_metadata = Some(permission.can_update_metadata);
+        (grants.hidden, grants.recorder) = (permission.hidden, permission.recorder);
+    }
+
     /// The grants in LiveKit's own terms.
+    #[expect(deprecated, reason = "the permission is what LiveKit's clients know")]
     pub fn permission(&self) -> livekit::ParticipantPermission {
         let grants = &self.video;
         let can_publish = grants.can_publish.unwrap_or(true);
@@ -324,6 +373,7 @@ impl Claims {
             can_publish_data: grants.can_publish_data.unwrap_or(can_publish),
             can_publish_sources: grants.can_publish_sources.iter().map(|name| source(name).into()).collect(),
             hidden: grants.hidden,
+            recorder: grants.recorder,
             can_update_metadata: grants.can_update_own_metadata.unwrap_or(false),
             ..Default::default()
         }
@@ -340,6 +390,17 @@ impl Claims {
             _ if self.video.recorder => Kind::Egress,
             _ => Kind::Standard,
         }
+    }
+}
+
+/// How a token names a source.
+fn source_name(source: livekit::TrackSource) -> &'static str {
+    match source {
+        livekit::TrackSource::Camera => "camera",
+        livekit::TrackSource::Microphone => "microphone",
+        livekit::TrackSource::ScreenShare => "screen_share",
+        livekit::TrackSource::ScreenShareAudio => "screen_share_audio",
+        livekit::TrackSource::Unknown => "unknown",
     }
 }
 
@@ -402,6 +463,35 @@ mod tests {
         let permission = claims.permission();
         assert_eq!(permission.can_publish_sources, [i32::from(livekit::TrackSource::Microphone)]);
         assert!(!permission.can_publish_data && permission.can_subscribe);
+    }
+
+    #[test]
+    fn a_changed_permission_is_what_the_refreshed_token_says() {
+        let permission = livekit::ParticipantPermission {
+            can_subscribe: true,
+            can_publish_sources: vec![
+                livekit::TrackSource::Microphone.into(),
+                livekit::TrackSource::ScreenShareAudio.into(),
+            ],
+            hidden: true,
+            ..Default::default()
+        };
+        let mut claims = claims();
+        assert_ne!(claims.permission(), permission);
+        claims.set_permission(&permission);
+        let read = keys().verify(&token(&claims), NOW).expect("it is valid");
+        assert_eq!(read.permission(), permission);
+    }
+
+    #[test]
+    fn a_room_s_configuration_is_read_in_both_spellings() {
+        for json in [
+            r#"{"name":"x","emptyTimeout":7,"maxParticipants":3,"agents":[]}"#,
+            r#"{"empty_timeout":7,"max_participants":3}"#,
+        ] {
+            let config: RoomConfig = serde_json::from_str(json).expect("it is right");
+            assert_eq!((config.empty_timeout, config.max_participants), (7, 3));
+        }
     }
 
     #[test]

@@ -52,8 +52,30 @@ pub struct Config {
     pub metrics: Option<SocketAddr>,
     /// API keys: id and secret.
     pub keys: BTreeMap<String, String>,
+    /// What the server API may do in rooms.
+    pub room: RoomConfig,
+    /// Programs that are told what happens in rooms.
+    pub webhook: WebhookConfig,
     /// Upper bounds.
     pub limits: LimitsConfig,
+}
+
+/// What the server API may do in rooms.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RoomConfig {
+    /// Whether it may unmute what participants muted.
+    pub remote_unmute: bool,
+}
+
+/// Where webhooks go; nowhere unless there are addresses.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WebhookConfig {
+    /// Addresses, `https://` or `http://`.
+    pub urls: Vec<String>,
+    /// Id of the API key that signs.
+    pub api_key: String,
 }
 
 impl fmt::Debug for Config {
@@ -111,6 +133,10 @@ pub struct Settings {
     pub metrics_anywhere: bool,
     /// Keys of the operator's; the server adds one of its own.
     pub keys: ApiKeys,
+    /// What the server API may do in rooms.
+    pub room: RoomConfig,
+    /// Programs that are told what happens in rooms.
+    pub webhook: WebhookConfig,
     /// Upper bounds.
     pub limits: LimitsConfig,
     /// How long others may take.
@@ -219,6 +245,9 @@ pub enum ConfigError {
         /// Which key.
         id: String,
     },
+    /// Webhooks are signed with a key that is not there.
+    #[error("webhook.api_key has to be the id of a key in [keys]")]
+    WebhookKey,
     /// Development keys, which everybody knows, would be served to the network.
     #[error("--dev serves on loopback only, with a key that everybody knows; leave out --dev or --bind {0}")]
     OpenDevelopment(IpAddr),
@@ -259,6 +288,9 @@ impl Config {
         }
         if config.trusted_proxies.iter().any(|text| text.parse::<Network>().is_err()) {
             return wrong("trusted_proxies has to be a list of addresses and networks, such as 10.0.0.0/8");
+        }
+        if config.webhook.urls.iter().any(|url| !crate::webhook::is_address(url)) {
+            return wrong("webhook.urls has to be a list of http:// or https:// addresses");
         }
         Ok(config)
     }
@@ -307,6 +339,9 @@ impl Settings {
         if args.dev {
             keys.insert("devkey", "secret");
         }
+        if !config.webhook.urls.is_empty() && !keys.contains(&config.webhook.api_key) {
+            return Err(ConfigError::WebhookKey);
+        }
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             http,
@@ -321,6 +356,8 @@ impl Settings {
             metrics: config.metrics.unwrap_or(DEFAULT_METRICS),
             metrics_anywhere: args.dev || config.metrics.is_none(),
             keys,
+            room: config.room,
+            webhook: config.webhook,
             limits: config.limits,
             patience: Patience::default(),
         })
@@ -367,7 +404,7 @@ mod tests {
             document.split("```").nth(1).and_then(|block| block.strip_prefix("toml")).expect("an example");
         let config = parse(file).expect("the example is right");
         Settings::resolve(config, &ServeArgs::default()).expect("and makes sense");
-        for table in ["", "[limits]\n"] {
+        for table in ["", "[limits]\n", "[room]\n", "[webhook]\n"] {
             let known = parse(&format!("{table}unknown = 1")).expect_err("no such key").to_string();
             for key in known.split('`').skip(3).step_by(2) {
                 assert!(
@@ -406,6 +443,8 @@ mod tests {
             "url = \"wss://meet.example.org; script-src *\"",
             "url = \"https://meet.example.org\"",
             "trusted_proxies = [\"proxy.example.org\"]",
+            "[webhook]\nurls = [\"ftp://example.org\"]",
+            "[webhook]\nurls = [\"/hook\"]",
         ] {
             assert!(matches!(parse(text), Err(ConfigError::Value { .. })), "{text}");
         }

@@ -18,6 +18,8 @@ pub mod proxies;
 mod random;
 mod serve;
 mod signal;
+mod twirp;
+mod webhook;
 mod worker;
 
 pub use serve::{Server, StartError, WorkerDied};

@@ -18,6 +18,7 @@ use crate::http::{self, ConnectionLimits, State};
 use crate::keys;
 use crate::metrics::Metrics;
 use crate::proxies::TrustedProxies;
+use crate::webhook;
 use crate::worker::{WorkerError, Workers};
 
 /// How often the door forgets addresses.
@@ -67,6 +68,8 @@ pub struct Server {
     stop: watch::Sender<bool>,
     /// Listeners and housekeeping; aborted when this is dropped.
     tasks: JoinSet<()>,
+    /// Deliveries of webhooks; they end by themselves when the workers have.
+    webhooks: JoinSet<()>,
 }
 
 impl Server {
@@ -91,13 +94,16 @@ impl Server {
         let directory = Arc::new(Directory::default());
         let core = core_config(&settings, port, media_ipv6)?;
         tracing::debug!(workers = udp.len(), candidates = core.candidates.len(), "media is received");
-        let workers = Arc::new(Workers::start(udp, &core, &directory, &metrics)?);
-
-        let door = Arc::new(Door::default());
         let mut keys = settings.keys;
         keys::add_admission_key(&mut keys);
+        let keys = Arc::new(keys);
+        let (outbox, webhooks) = webhook::start(&settings.webhook, &keys, &metrics);
+        let workers = Arc::new(Workers::start(udp, &core, &directory, &metrics, &outbox)?);
+        drop(outbox);
+
+        let door = Arc::new(Door::default());
         let state = Arc::new(State {
-            keys: Arc::new(keys),
+            keys,
             url: settings.url,
             limits: core.limits.clone(),
             patience: settings.patience,
@@ -135,7 +141,7 @@ impl Server {
             stopped.clone(),
         ));
         tasks.spawn(sweep(door, stopped));
-        Ok(Self { address, metrics_address, metrics, directory, workers, stop, tasks })
+        Ok(Self { address, metrics_address, metrics, directory, workers, stop, tasks, webhooks })
     }
 
     /// Where HTTP is served (the first address, if there are several).
@@ -186,6 +192,9 @@ impl Server {
         }
         let workers = Arc::clone(&self.workers);
         let _ = tokio::task::spawn_blocking(move || workers.stop()).await;
+        // That the rooms have ended is still told, to who listens.
+        let webhooks = std::mem::take(&mut self.webhooks);
+        let _ = tokio::time::timeout(FAREWELL, webhooks.join_all()).await;
     }
 }
 
@@ -212,6 +221,8 @@ fn core_config(settings: &Settings, port: u16, media_ipv6: bool) -> std::io::Res
             tracks: settings.limits.tracks,
             ..Default::default()
         },
+        remote_unmute: settings.room.remote_unmute,
+        notices: !settings.webhook.urls.is_empty(),
         ..Default::default()
     })
 }

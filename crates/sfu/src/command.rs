@@ -1,10 +1,13 @@
 //! What signalling asks of the core: one closed set, addressed by session.
 
+pub mod administration;
+
 use std::net::SocketAddr;
 
 use protocol::ids::{Identity, RoomName, SessionId, TrackSid};
 use protocol::livekit;
 
+use self::administration::{Administration, RequestId, RoomSettings};
 use crate::peer::keying::{SrtpKeys, SrtpProfile};
 
 /// A command of signalling or of the operator's API.
@@ -13,6 +16,8 @@ pub enum Command {
     Join(Box<Join>),
     /// A joined session says something.
     Session(SessionId, SessionCommand),
+    /// The server API wants something; [`crate::event::Event::Answer`] carries the number.
+    Administer(RequestId, Administration),
     /// Ends every room with the given reason (shutdown).
     EndAll(livekit::DisconnectReason),
 }
@@ -35,6 +40,8 @@ pub struct Join {
     pub permission: livekit::ParticipantPermission,
     /// What kind of participant.
     pub kind: livekit::participant_info::Kind,
+    /// Settings of the token for a room that starts with this join.
+    pub room_settings: Option<Box<RoomSettings>>,
     /// What the client said about itself.
     pub client: livekit::ClientInfo,
     /// Whether every track is subscribed without asking.

@@ -17,6 +17,10 @@ pub struct Config {
     pub room_grace: Duration,
     /// A peer without an authenticated connectivity check for this long is gone.
     pub ice_timeout: Duration,
+    /// Whether the server API may unmute what participants muted. Otherwise it can only mute.
+    pub remote_unmute: bool,
+    /// Whether [`crate::event::Event::Notice`] is told, for webhooks.
+    pub notices: bool,
     /// Bounds on what one room and one participant may hold.
     pub limits: Limits,
 }
@@ -63,6 +67,8 @@ impl Default for Config {
             participant_grace: Duration::from_secs(30),
             room_grace: Duration::from_secs(30),
             ice_timeout: Duration::from_secs(30),
+            remote_unmute: false,
+            notices: false,
             limits: Limits::default(),
         }
     }

@@ -4,6 +4,8 @@
 use protocol::ids::{Identity, RoomName, RoomSid, SessionId};
 use protocol::livekit;
 
+use crate::command::administration::{Answer, RequestId};
+
 /// Something that happened.
 #[expect(clippy::large_enum_variant, reason = "most events are the large variant, and all are short-lived")]
 pub enum Event {
@@ -42,6 +44,10 @@ pub enum Event {
     Route(std::net::SocketAddr),
     /// The address no longer belongs to this worker.
     Unroute(std::net::SocketAddr),
+    /// What a request of the server API came to; exactly one for each, unless its room fails meanwhile.
+    Answer(RequestId, Answer),
+    /// Something that programs outside are told of ([`crate::config::Config::notices`]).
+    Notice(Box<livekit::WebhookEvent>),
     /// Input was refused; counted as `konklave_rejected_total{layer,code}`.
     Rejected(Rejection),
 }
@@ -86,6 +92,14 @@ pub enum SessionEvent {
     SubscriptionResponse(livekit::SubscriptionResponse),
     /// Answer to a request that carried an id, or a refusal of one.
     RequestResponse(livekit::RequestResponse),
+    /// The room changed.
+    RoomUpdate(Box<livekit::Room>),
+    /// The server ended one of the participant's tracks.
+    TrackUnpublished(livekit::TrackUnpublishedResponse),
+    /// The server muted or unmuted one of the participant's tracks.
+    Mute(livekit::MuteTrackRequest),
+    /// The participant is to go to another room; the connection adds the token for it.
+    Moved(Box<livekit::RoomMovedResponse>),
     /// The session is over; the connection is to be closed after this.
     Leave(livekit::LeaveRequest),
 }
@@ -105,6 +119,10 @@ impl SessionEvent {
             Self::SubscriptionPermissionUpdate(_) => "permission",
             Self::SubscriptionResponse(_) => "subscription",
             Self::RequestResponse(_) => "response",
+            Self::RoomUpdate(_) => "room",
+            Self::TrackUnpublished(_) => "unpublished",
+            Self::Mute(_) => "mute",
+            Self::Moved(_) => "moved",
             Self::Leave(_) => "leave",
         }
     }

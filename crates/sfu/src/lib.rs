@@ -46,6 +46,7 @@ fn test_join(session: u64, room: &str, identity: &str) -> command::Join {
             ..Default::default()
         },
         kind: protocol::livekit::participant_info::Kind::Standard,
+        room_settings: None,
         client: Default::default(),
         auto_subscribe: true,
         offer: None,

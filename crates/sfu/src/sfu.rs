@@ -1,6 +1,8 @@
 //! The core itself: which datagram and which command belongs to which room, when a room is due, and what
 //! happens when a room fails.
 
+mod administration;
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -9,7 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use foldhash::fast::FixedState;
-use protocol::ids::{RoomName, RoomSid, SessionId};
+use protocol::ids::{RoomName, SessionId};
 use protocol::livekit;
 use slab::Slab;
 
@@ -123,6 +125,7 @@ impl Sfu {
         match command {
             Command::Join(join) => self.join(now, *join),
             Command::Session(session, command) => self.session_command(now, session, command),
+            Command::Administer(id, request) => self.administer(now, id, request),
             Command::EndAll(reason) => {
                 let rooms: Vec<usize> = self.rooms.iter().map(|(key, _)| key).collect();
                 for room in rooms {
@@ -134,19 +137,7 @@ impl Sfu {
 
     fn join(&mut self, now: Instant, join: Join) {
         let session = join.session;
-        let room = match self.by_name.get(&join.room) {
-            Some(room) => *room,
-            None => {
-                let name = join.room.clone();
-                let mut bytes = [0; 12];
-                self.random.fill(&mut bytes);
-                let sid = RoomSid::from_random(bytes);
-                self.events.push_back(Event::RoomStarted { room: name.clone(), sid: sid.clone() });
-                let room = self.rooms.insert(Room::new(name.clone(), sid, join.now_unix_ms, now));
-                self.by_name.insert(name, room);
-                room
-            }
-        };
+        let room = self.room(now, &join.room, join.room_settings.as_deref(), join.now_unix_ms);
         let participant = self.with_room(now, room, |room, context| room.join(context, join)).flatten();
         if let Some(participant) = participant.filter(|key| self.is_present(room, *key)) {
             self.by_session.insert(session, (room, participant));
@@ -276,6 +267,9 @@ impl Sfu {
         let room = self.rooms.try_remove(key)?;
         self.by_name.remove(room.name());
         self.dirty.retain(|dirty| *dirty != key);
+        if self.config.notices {
+            self.events.push_back(Event::Notice(Box::new(room.notice("room_finished"))));
+        }
         self.events.push_back(Event::RoomEnded { room: room.name().clone(), sid: room.sid().clone() });
         Some(room)
     }

@@ -432,6 +432,7 @@ impl World {
             offer,
             add_tracks: Vec::new(),
             now_unix_ms: EPOCH_MS + self.now.as_millis() as i64,
+            room_settings: None,
             keyed: Some(Box::new(Keyed {
                 remote: client.address,
                 profile: options.profile,
@@ -509,6 +510,8 @@ impl World {
             }
             Event::ParticipantJoined { .. }
             | Event::ParticipantLeft { .. }
+            | Event::Answer(..)
+            | Event::Notice(_)
             | Event::Route(_)
             | Event::Unroute(_) => {}
         }

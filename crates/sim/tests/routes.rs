@@ -58,6 +58,7 @@ fn restarts_that_nobody_completed_leave_no_fragment_behind() {
         offer: Some(offer(1)),
         add_tracks: Vec::new(),
         now_unix_ms: 0,
+        room_settings: None,
         keyed: None,
     };
     core.handle(start, Input::Command(Command::Join(Box::new(join))));

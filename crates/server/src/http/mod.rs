@@ -5,7 +5,7 @@ pub(crate) mod join;
 mod listen;
 mod metrics;
 mod patient;
-mod rtc;
+pub(crate) mod rtc;
 mod web;
 
 use std::net::IpAddr;
@@ -17,7 +17,7 @@ use axum::extract::{Request, State as FromState};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodFilter, get, on, post};
+use axum::routing::{MethodFilter, any, get, on, post};
 use pii::Pii;
 use protocol::problem::{Code, MEDIA_TYPE, Problem};
 use protocol::token::ApiKeys;
@@ -26,6 +26,7 @@ use crate::config::{Patience, ServerUrl};
 use crate::directory::Directory;
 use crate::door::{Door, Shut};
 use crate::metrics::Metrics;
+use crate::twirp;
 use crate::worker::Workers;
 
 pub(crate) use listen::{ConnectionLimits, serve};
@@ -63,6 +64,7 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .route("/rtc/v1/validate", get(rtc::validate).options(preflight))
         .route("/rtc", get(rtc::two_peer_connections))
         .route("/rtc/validate", get(rtc::two_peer_connections).options(preflight))
+        .route("/twirp/{service}/{method}", any(twirp::call))
         // LiveKit's clients ask for this address to warm up the connection.
         .route("/", on(MethodFilter::GET.or(MethodFilter::HEAD), web::page))
         .fallback(web::other)
@@ -75,13 +77,18 @@ pub(crate) fn router(state: Arc<State>) -> Router {
 /// LiveKit's clients may come from other origins; nothing here relies on cookies, so any origin may read
 /// the answers of these addresses.
 async fn cross_origin(request: Request, next: Next) -> Response {
-    let open = request.uri().path().starts_with("/rtc")
+    let path = request.uri().path();
+    let open = path.starts_with("/rtc")
+        || path.starts_with("/twirp/")
         || (request.uri().path() == "/" && request.method() == Method::HEAD);
     let mut response = next.run(request).await;
     if open {
         let headers = response.headers_mut();
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("authorization"));
+        headers.insert(
+            header::ACCESS_CONTROL_ALLOW_HEADERS,
+            HeaderValue::from_static("authorization, content-type"),
+        );
     }
     response
 }

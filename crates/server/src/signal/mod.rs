@@ -16,6 +16,7 @@ use protocol::ids::{Identity, RoomName, SessionId};
 use protocol::livekit;
 use protocol::prost::Message as _;
 use protocol::token::{ApiKeys, Claims};
+use sfu::command::administration::RoomSettings;
 use sfu::command::{Join, SessionCommand};
 use sfu::event::SessionEvent;
 use tokio::time::{MissedTickBehavior, timeout};
@@ -156,21 +157,40 @@ impl Session {
 
     async fn tell_client(&mut self, event: SessionEvent) -> Option<End> {
         self.joined |= matches!(event, SessionEvent::Joined(_));
-        if let SessionEvent::ParticipantUpdate(updates) = &event {
-            self.follow(updates);
+        let (mut event, mut refresh) = (event, false);
+        match &mut event {
+            SessionEvent::ParticipantUpdate(updates) => refresh = self.follow(updates),
+            SessionEvent::Moved(moved) => {
+                self.claims.video.room =
+                    moved.room.as_ref().map(|room| room.name.clone()).unwrap_or_default();
+                moved.token = self.fresh_token().unwrap_or_default();
+                refresh = true; // for clients that do not know the other message
+            }
+            _ => {}
         }
         let over = matches!(event, SessionEvent::Leave(_));
         let written = self.write(responses::response(event)).await;
-        if over { Some(End::Core) } else { written.err() }
+        match written {
+            _ if over => Some(End::Core),
+            Ok(()) if refresh => self.refresh_token().await,
+            written => written.err(),
+        }
     }
 
-    /// Keeps the claims of refreshed tokens in step with what the participant says of itself.
-    fn follow(&mut self, updates: &[livekit::ParticipantInfo]) {
-        if let Some(own) = updates.iter().find(|update| update.identity == self.claims.sub) {
-            self.claims.name.clone_from(&own.name);
-            self.claims.metadata.clone_from(&own.metadata);
-            self.claims.attributes.clone_from(&own.attributes);
+    /// Keeps the claims of refreshed tokens in step with what is said of the participant and what it may do;
+    /// returns whether they changed.
+    fn follow(&mut self, updates: &[livekit::ParticipantInfo]) -> bool {
+        let Some(own) = updates.iter().find(|update| update.identity == self.claims.sub) else {
+            return false;
+        };
+        let before = self.claims.clone();
+        self.claims.name.clone_from(&own.name);
+        self.claims.metadata.clone_from(&own.metadata);
+        self.claims.attributes.clone_from(&own.attributes);
+        if let Some(permission) = own.permission.as_ref().filter(|new| **new != before.permission()) {
+            self.claims.set_permission(permission);
         }
+        self.claims != before
     }
 
     async fn hear_client(&mut self, message: Option<Result<Message, axum::Error>>) -> Option<End> {
@@ -222,12 +242,15 @@ impl Session {
         }
     }
 
-    async fn refresh_token(&mut self) -> Option<End> {
-        let now = unix_seconds();
+    /// A key is not taken away while the server runs, so this does not fail.
+    fn fresh_token(&mut self) -> Option<String> {
         self.claims.nbf = 0;
-        self.claims.exp = now + TOKEN_LIFETIME.as_secs();
-        // A key is not taken away while the server runs, so this does not fail.
-        let token = self.surroundings.keys.sign(&self.claims).ok()?;
+        self.claims.exp = unix_seconds() + TOKEN_LIFETIME.as_secs();
+        self.surroundings.keys.sign(&self.claims).ok()
+    }
+
+    async fn refresh_token(&mut self) -> Option<End> {
+        let token = self.fresh_token()?;
         self.write(responses::refresh_token(token)).await.err()
     }
 
@@ -337,6 +360,7 @@ fn join(session: SessionId, admission: Admission) -> (Join, Claims) {
         attributes: claims.attributes.clone(),
         permission,
         kind: claims.kind(),
+        room_settings: claims.room_config.as_ref().map(room_settings).map(Box::new),
         client,
         auto_subscribe: request.connection_settings.is_none_or(|settings| settings.auto_subscribe),
         offer: request.publisher_offer,
@@ -347,8 +371,19 @@ fn join(session: SessionId, admission: Admission) -> (Join, Claims) {
     (join, claims)
 }
 
+/// A token's settings of a room: 0 and empty are not given.
+fn room_settings(config: &protocol::token::RoomConfig) -> RoomSettings {
+    let seconds = |given: u32| (given > 0).then(|| Duration::from_secs(given.into()));
+    RoomSettings {
+        empty_timeout: seconds(config.empty_timeout),
+        departure_timeout: seconds(config.departure_timeout),
+        max_participants: (config.max_participants > 0).then_some(config.max_participants),
+        metadata: Some(config.metadata.clone()).filter(|text| !text.is_empty()),
+    }
+}
+
 /// Milliseconds since 1970.
-fn unix_ms() -> i64 {
+pub(crate) fn unix_ms() -> i64 {
     i64::try_from(since_1970().as_millis()).unwrap_or(i64::MAX)
 }
 

@@ -119,6 +119,10 @@ fn size(event: &SessionEvent) -> usize {
         SessionEvent::SubscriptionPermissionUpdate(update) => update.encoded_len(),
         SessionEvent::SubscriptionResponse(response) => response.encoded_len(),
         SessionEvent::RequestResponse(response) => response.encoded_len(),
+        SessionEvent::RoomUpdate(room) => room.encoded_len(),
+        SessionEvent::TrackUnpublished(ended) => ended.encoded_len(),
+        SessionEvent::Mute(mute) => mute.encoded_len(),
+        SessionEvent::Moved(moved) => moved.encoded_len(),
         SessionEvent::Leave(leave) => leave.encoded_len(),
     }
 }

@@ -40,6 +40,10 @@ pub(super) fn response(event: SessionEvent) -> SignalResponse {
         SessionEvent::SubscriptionPermissionUpdate(update) => Message::SubscriptionPermissionUpdate(update),
         SessionEvent::SubscriptionResponse(response) => Message::SubscriptionResponse(response),
         SessionEvent::RequestResponse(response) => Message::RequestResponse(response),
+        SessionEvent::RoomUpdate(room) => Message::RoomUpdate(livekit::RoomUpdate { room: Some(*room) }),
+        SessionEvent::TrackUnpublished(ended) => Message::TrackUnpublished(ended),
+        SessionEvent::Mute(mute) => Message::Mute(mute),
+        SessionEvent::Moved(moved) => Message::RoomMoved(*moved),
         SessionEvent::Leave(leave) => Message::Leave(leave),
     };
     wrap(message)

@@ -17,9 +17,11 @@ use sfu::peer::transport::{is_stun, stun_local_ufrag};
 use crate::directory::Directory;
 use crate::metrics::{Metrics, Traffic};
 use crate::signal::queue::EventSender;
+use crate::webhook::Outbox;
 use crate::worker::ToWorker;
 use crate::worker::core::{Core, Lost};
 use crate::worker::handover::{HandoverCounts, Lines, MAX_DATAGRAM, Message};
+use crate::worker::requests::Requests;
 use crate::worker::routes::Routes;
 
 /// Bytes sealed before they are sent without waiting for the end of the tick: what a processor's cache
@@ -40,6 +42,8 @@ pub(super) struct Desk {
     lines: Lines,
     routes: Routes,
     sessions: HashMap<SessionId, EventSender>,
+    requests: Requests,
+    outbox: Outbox,
     /// Sessions dropped because they did not read; the core has to hear of it.
     dropped: Vec<SessionId>,
     /// Addresses for which another worker wants to know the owner, once the core has looked at them.
@@ -57,6 +61,7 @@ impl Desk {
         lines: Lines,
         directory: Arc<Directory>,
         metrics: Metrics,
+        outbox: Outbox,
     ) -> Self {
         Self {
             index,
@@ -64,6 +69,8 @@ impl Desk {
             lines,
             routes: Routes::default(),
             sessions: HashMap::new(),
+            requests: Requests::default(),
+            outbox,
             dropped: Vec::new(),
             asked: Vec::new(),
             directory,
@@ -130,6 +137,9 @@ impl Desk {
                     return; // ended by the core or dropped while the word was on its way
                 }
                 Command::Session(session, command)
+            }
+            ToWorker::Administer(request, answer) => {
+                Command::Administer(self.requests.begin(answer), *request)
             }
             ToWorker::EndAll(reason) => Command::EndAll(reason),
             ToWorker::Stop => return,
@@ -248,6 +258,7 @@ impl Desk {
         }
         self.asked.clear();
         self.dropped.clear();
+        self.requests.clear();
         for (_, events) in self.sessions.drain() {
             let leave = livekit::LeaveRequest {
                 can_reconnect: true,
@@ -267,6 +278,8 @@ struct DeskParts<'a> {
     lines: &'a mut Lines,
     routes: &'a mut Routes,
     sessions: &'a mut HashMap<SessionId, EventSender>,
+    requests: &'a mut Requests,
+    outbox: &'a Outbox,
     dropped: &'a mut Vec<SessionId>,
     directory: &'a Directory,
     metrics: &'a Metrics,
@@ -281,6 +294,8 @@ impl<'a> DeskParts<'a> {
             lines: &mut desk.lines,
             routes: &mut desk.routes,
             sessions: &mut desk.sessions,
+            requests: &mut desk.requests,
+            outbox: &desk.outbox,
             dropped: &mut desk.dropped,
             directory: &desk.directory,
             metrics: &desk.metrics,
@@ -296,8 +311,19 @@ struct Events<'a> {
 
 impl Events<'_> {
     fn drain(&mut self, now: Instant) -> Result<(), Lost> {
-        let DeskParts { index, core, lines, routes, sessions, dropped, directory, metrics, rejections } =
-            &mut self.desk;
+        let DeskParts {
+            index,
+            core,
+            lines,
+            routes,
+            sessions,
+            requests,
+            outbox,
+            dropped,
+            directory,
+            metrics,
+            rejections,
+        } = &mut self.desk;
         let mut reject = |rejection: Rejection| *rejections.entry(rejection).or_insert(0) += 1;
         core.drain(now, |event| match event {
             Event::Session(session, event) => {
@@ -325,6 +351,8 @@ impl Events<'_> {
                     lines.unroute(worker, address);
                 }
             }
+            Event::Answer(id, answer) => requests.answer(id, answer),
+            Event::Notice(notice) => outbox.post(*notice),
             Event::Rejected(rejection) => reject(rejection),
             event => {
                 if matches!(event, Event::ParticipantJoined { .. }) {
@@ -368,7 +396,7 @@ mod tests {
         let lines = lines.remove(0);
         let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("loopback");
         let socket = UdpSocket::new(socket).expect("options");
-        (Desk::new(0, core, lines, Arc::clone(directory), metrics.clone()), socket)
+        (Desk::new(0, core, lines, Arc::clone(directory), metrics.clone(), Outbox::default()), socket)
     }
 
     fn join(session: u64, room: &str) -> (ToWorker, EventReceiver) {
@@ -387,6 +415,7 @@ mod tests {
             offer: None,
             add_tracks: Vec::new(),
             now_unix_ms: 0,
+            room_settings: None,
             keyed: None,
         };
         (ToWorker::Join { join: Box::new(join), events }, received)

@@ -6,6 +6,7 @@
 mod core;
 mod desk;
 mod handover;
+mod requests;
 mod routes;
 mod run;
 mod watch;
@@ -19,12 +20,14 @@ use mio::{Poll, Waker};
 use net::UdpSocket;
 use protocol::ids::{RoomName, SessionId};
 use protocol::livekit::DisconnectReason;
+use sfu::command::administration::{Administration, Answer};
 use sfu::command::{Join, SessionCommand};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::directory::Directory;
 use crate::metrics::Metrics;
 use crate::signal::queue::EventSender;
+use crate::webhook::Outbox;
 use crate::worker::core::Core;
 use crate::worker::watch::Watch;
 
@@ -43,6 +46,8 @@ pub(crate) enum ToWorker {
     },
     /// A session says something.
     Session(SessionId, SessionCommand),
+    /// The server API wants something.
+    Administer(Box<Administration>, oneshot::Sender<Answer>),
     /// Every room ends.
     EndAll(DisconnectReason),
     /// The thread ends.
@@ -68,6 +73,13 @@ impl WorkerHandle {
         // A worker that cannot be woken still looks at its queue at its next datagram or deadline.
         let _ = self.waker.wake();
         Ok(())
+    }
+
+    /// Asks the worker something for the server API.
+    pub(crate) async fn ask(&self, request: Administration) -> Result<Answer, WorkerGone> {
+        let (sender, answer) = oneshot::channel();
+        self.tell(ToWorker::Administer(Box::new(request), sender)).await?;
+        answer.await.map_err(|_| WorkerGone)
     }
 }
 
@@ -98,6 +110,7 @@ impl Workers {
         config: &sfu::config::Config,
         directory: &Arc<Directory>,
         metrics: &Metrics,
+        outbox: &Outbox,
     ) -> Result<Self, WorkerError> {
         let shared = core::shared(config)?;
         let mut polls = Vec::new();
@@ -117,7 +130,8 @@ impl Workers {
             let (queue, commands) = mpsc::channel(COMMAND_QUEUE);
             let config = sfu::config::Config { worker: index, ..config.clone() };
             let core = Core::new(config, Arc::clone(&shared), crate::random::fill);
-            let desk = desk::Desk::new(index, core, lines, Arc::clone(directory), metrics.clone());
+            let desk =
+                desk::Desk::new(index, core, lines, Arc::clone(directory), metrics.clone(), outbox.clone());
             let worker = run::Worker::new(poll, socket, commands, mailbox, desk)?;
             let watch = watch.clone();
             let thread = std::thread::Builder::new()
@@ -140,6 +154,11 @@ impl Workers {
         let count = self.handles.len() as u64;
         let index = hash.checked_rem(count).and_then(|index| usize::try_from(index).ok())?;
         self.handles.get(index)
+    }
+
+    /// Every worker.
+    pub(crate) fn all(&self) -> &[WorkerHandle] {
+        &self.handles
     }
 
     /// Ends every room.

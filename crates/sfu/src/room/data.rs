@@ -61,6 +61,10 @@ impl super::Room {
             return Err("too-large");
         }
         let mut packet = livekit::DataPacket::decode(bytes).map_err(|_| "malformed")?;
+        if self.take_answer(context, key, &packet) {
+            return Ok(());
+        }
+        let Some(participant) = self.participants.get(key) else { return Ok(()) };
         packet.kind = kind.into();
         packet.participant_sid = participant.sid.to_string();
         packet.participant_identity = participant.identity.expose().to_owned();
@@ -95,7 +99,13 @@ impl super::Room {
         Ok(())
     }
 
-    fn send_data(&mut self, context: &mut Context<'_>, key: usize, channel: DataChannel, bytes: &[u8]) {
+    pub(super) fn send_data(
+        &mut self,
+        context: &mut Context<'_>,
+        key: usize,
+        channel: DataChannel,
+        bytes: &[u8],
+    ) {
         let Some(participant) = self.participants.get_mut(key) else { return };
         let lost = match channel {
             DataChannel::Reliable if !participant.reliable_open => {

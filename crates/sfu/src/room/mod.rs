@@ -1,13 +1,17 @@
 //! A room: its participants, their tracks, who gets what. Everything that happens in a room happens through
 //! `&mut Room` on one worker; nothing in it is shared.
 
+mod administration;
+mod calls;
 mod data;
 mod dominance;
 mod feedback;
 mod layers;
 mod links;
 mod media;
+mod notices;
 mod participant;
+mod permissions;
 mod publishing;
 mod quality;
 mod receiver;
@@ -25,6 +29,8 @@ use protocol::ids::{Identity, RoomName, RoomSid, SessionId, TrackSid};
 use protocol::livekit;
 use slab::Slab;
 
+use self::administration::Settings;
+use self::calls::Calls;
 use self::participant::Participant;
 use self::speakers::ActiveSpeakers;
 use crate::batch::SendBatch;
@@ -82,6 +88,8 @@ pub(crate) struct Room {
     sid: RoomSid,
     created_ms: i64,
     metadata: String,
+    settings: Settings,
+    calls: Calls,
     participants: Slab<Participant>,
     by_identity: HashMap<Identity, usize>,
     tracks: Slab<UpTrack>,
@@ -108,6 +116,8 @@ impl Room {
             sid,
             created_ms,
             metadata: String::new(),
+            settings: Settings::default(),
+            calls: Calls::default(),
             participants: Slab::new(),
             by_identity: HashMap::new(),
             tracks: Slab::new(),
@@ -155,7 +165,7 @@ impl Room {
 
     /// Whether the room has been empty for its grace and is to be dropped.
     pub(crate) fn is_over(&self, now: Instant, grace: Duration) -> bool {
-        self.empty_since.is_some_and(|since| now >= since + grace)
+        self.empty_since.is_some_and(|since| now >= since + self.settings.grace(grace))
     }
 
     /// Whether something waits to be sealed.
@@ -171,11 +181,11 @@ impl Room {
     /// The next time something is due.
     pub(crate) fn next_timeout(&self, grace: Duration) -> Option<Instant> {
         let own = match self.empty_since {
-            Some(since) => since + grace,
+            Some(since) => since + self.settings.grace(grace),
             None => self.speakers.next_timeout().map_or(self.next_tick, |due| due.min(self.next_tick)),
         };
         let timer = self.timers.peek().map(|Reverse((at, _))| *at);
-        Some(timer.map_or(own, |timer| timer.min(own)))
+        [Some(own), timer, self.calls.next_timeout()].into_iter().flatten().min()
     }
 
     /// A datagram that was routed to a participant.
@@ -231,6 +241,7 @@ impl Room {
             participant.scheduled = None;
             self.participant_timeout(context, key);
         }
+        self.expire_calls(context);
         if self.empty_since.is_none() && context.now >= self.next_tick {
             self.next_tick = context.now + TICK;
             self.select_layers(context);
@@ -334,11 +345,15 @@ impl Room {
     /// Media may flow: the participant is active, and whoever publishes to it is asked for key frames.
     fn connected(&mut self, context: &mut Context<'_>, key: usize) {
         let Some(participant) = self.participants.get_mut(key) else { return };
+        let is_first = participant.state != livekit::participant_info::State::Active;
         participant.state = livekit::participant_info::State::Active;
         participant.version += 1;
         let tracks: Vec<usize> = participant.down_tracks.iter().map(|(_, down)| down.track).collect();
         for track in tracks {
             self.want_keyframe(context, track);
+        }
+        if is_first {
+            self.notify(context, "participant_joined", self.participants.get(key), None);
         }
         self.broadcast_participant(context, key);
     }
@@ -380,6 +395,14 @@ impl Room {
         for track in participant.published.clone() {
             self.remove_track(context, track);
         }
+        let is_known =
+            |participant: &Participant| participant.state == livekit::participant_info::State::Active;
+        let event = match self.participants.get(key).is_some_and(is_known) {
+            true => "participant_left",
+            false => "participant_connection_aborted",
+        };
+        self.notify(context, event, self.participants.get(key), None);
+        self.drop_calls(context, key);
         let Some(mut participant) = self.participants.try_remove(key) else { return };
         for (_, down) in &participant.down_tracks {
             if let Some(track) = self.tracks.get_mut(down.track) {
@@ -412,6 +435,7 @@ impl Room {
         if was_visible {
             self.broadcast(context, None, SessionEvent::ParticipantUpdate(vec![info]));
         }
+        self.note_recording(context);
         self.request_sections_of_all(context);
         if self.participants.is_empty() {
             self.empty_since = Some(context.now);
@@ -444,9 +468,9 @@ impl Room {
     }
 
     /// What participants are told about the room.
-    fn room_info(&self) -> livekit::Room {
+    pub(crate) fn room_info(&self) -> livekit::Room {
         let visible = || self.participants.iter().filter(|(_, participant)| participant.is_visible());
-        livekit::Room {
+        let mut info = livekit::Room {
             sid: self.sid.to_string(),
             name: self.name.expose().to_owned(),
             creation_time: self.created_ms / 1000,
@@ -456,7 +480,9 @@ impl Room {
             num_publishers: visible().filter(|(_, participant)| !participant.published.is_empty()).count()
                 as u32,
             ..Default::default()
-        }
+        };
+        self.settings.describe(&mut info);
+        info
     }
 
     /// Sends an event to everybody but one.

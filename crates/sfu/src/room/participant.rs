@@ -219,6 +219,13 @@ impl Participant {
         }
     }
 
+    /// From now on this is said of it.
+    pub(super) fn describe(&mut self, update: livekit::UpdateParticipantMetadata) {
+        (self.metadata, self.name) = (update.metadata, update.name);
+        self.attributes = update.attributes;
+        self.version += 1;
+    }
+
     /// Whether others learn of it.
     pub(crate) fn is_visible(&self) -> bool {
         !self.permission.hidden

@@ -106,6 +106,8 @@ impl super::Room {
         participant.version += 1;
         participant.receiver.add_track(&section.mid, track);
         self.declare_streams(key, track, section);
+        let info = self.tracks.get(track).map(|track| &track.info);
+        self.notify(context, "track_published", self.participants.get(key), info);
         self.broadcast_participant(context, key);
         self.subscribe_all_to(context, track);
     }
@@ -174,8 +176,10 @@ impl super::Room {
     }
 
     /// Takes a track from the room and from everybody who gets it.
-    pub(super) fn remove_track(&mut self, _context: &mut Context<'_>, track: usize) {
+    pub(super) fn remove_track(&mut self, context: &mut Context<'_>, track: usize) {
         let Some(up_track) = self.tracks.try_remove(track) else { return };
+        let publisher = self.participants.get(up_track.publisher);
+        self.notify(context, "track_unpublished", publisher, Some(&up_track.info));
         self.by_track_sid.remove(&up_track.sid);
         if let Some(publisher) = self.participants.get_mut(up_track.publisher) {
             publisher.published.retain(|published| *published != track);

@@ -36,7 +36,7 @@ impl super::Room {
                 livekit::leave_request::Action::Disconnect,
             );
         }
-        if self.participants.len() >= context.config.limits.participants {
+        if self.participants.len() >= context.config.limits.participants || self.is_full_for(join.kind) {
             context.reject("room", "full");
             refuse(context, &join, livekit::DisconnectReason::JoinFailure);
             return None;
@@ -50,6 +50,8 @@ impl super::Room {
             }
         };
         self.empty_since = None;
+        self.settings.was_joined = true;
+        self.note_recording(context);
         self.next_tick = self.next_tick.max(context.now);
         let offer = join.offer.take();
         let joined = Joined {
@@ -225,10 +227,11 @@ impl super::Room {
         self.publish_offered(context, key);
     }
 
-    fn mute(&mut self, context: &mut Context<'_>, key: usize, track: &TrackSid, muted: bool) {
+    pub(super) fn mute(&mut self, context: &mut Context<'_>, key: usize, track: &TrackSid, muted: bool) {
         let published = self.own_track(key, track.as_str());
         if let Some(track) = published.and_then(|track| self.tracks.get_mut(track)) {
             track.loudness.silence();
+            track.is_silenced &= muted;
             if muted {
                 self.hush(context, key);
             }
@@ -244,7 +247,7 @@ impl super::Room {
     }
 
     /// Key of one of the participant's own published tracks.
-    fn own_track(&self, key: usize, sid: &str) -> Option<usize> {
+    pub(super) fn own_track(&self, key: usize, sid: &str) -> Option<usize> {
         let track = *self.by_track_sid.get(sid)?;
         (self.tracks.get(track)?.publisher == key).then_some(track)
     }
@@ -280,15 +283,13 @@ impl super::Room {
         let changed = participant.described_by(&update);
         let reason = if !participant.permission.can_update_metadata {
             livekit::request_response::Reason::NotAllowed
-        } else if described_bytes(&changed) > limit || changed.name.len() > MAX_NAME {
+        } else if !is_within(&changed, limit) {
             livekit::request_response::Reason::LimitExceeded
         } else {
             livekit::request_response::Reason::Ok
         };
         if reason == livekit::request_response::Reason::Ok {
-            (participant.metadata, participant.name) = (changed.metadata, changed.name);
-            participant.attributes = changed.attributes;
-            participant.version += 1;
+            participant.describe(changed);
             self.broadcast_participant(context, key);
         } else {
             context.reject("signal", "metadata-refused");
@@ -326,6 +327,11 @@ fn is_reasonable(request: &livekit::AddTrackRequest) -> bool {
                 && codec.layers.iter().all(|layer| is_name(&layer.rid))
         })
         && request.audio_features.len() <= MAX_AUDIO_FEATURES
+}
+
+/// Whether what is said of a participant has a size that is told to everybody.
+pub(super) fn is_within(update: &livekit::UpdateParticipantMetadata, limit: usize) -> bool {
+    described_bytes(update) <= limit && update.name.len() <= MAX_NAME
 }
 
 /// Bytes of what a participant says of itself, as [`crate::config::Limits::metadata_bytes`] counts them.

@@ -106,6 +106,9 @@ impl super::Room {
         else {
             return false;
         };
+        if !publisher.is_visible() || !subscriber.permission.can_subscribe {
+            return false;
+        }
         let Some(permission) = &publisher.subscription_permission else { return true };
         permission.all_participants
             || permission.track_permissions.iter().any(|entry| {
@@ -199,33 +202,35 @@ impl super::Room {
             return;
         }
         participant.subscription_permission = Some(permission);
-        let publisher_sid = participant.sid.to_string();
         let published = participant.published.clone();
         let others: Vec<usize> =
             self.participants.iter().map(|(other, _)| other).filter(|other| *other != key).collect();
         for track in published {
             for &other in &others {
-                let Some(up_track) = self.tracks.get(track) else { continue };
-                let (allowed, track_sid) = (self.may_subscribe(other, up_track), up_track.sid.to_string());
-                let Some(participant) = self.participants.get_mut(other) else { continue };
-                let Some(subscription) = participant.subscriptions.get_mut(&track) else { continue };
-                if std::mem::replace(&mut subscription.allowed, allowed) == allowed {
-                    continue;
-                }
-                if !allowed {
-                    self.drop_down_track(other, track);
-                }
-                let update = livekit::SubscriptionPermissionUpdate {
-                    participant_sid: publisher_sid.clone(),
-                    track_sid,
-                    allowed,
-                };
-                self.tell(context, other, SessionEvent::SubscriptionPermissionUpdate(update));
+                self.reconsider(context, other, track);
             }
         }
         for other in others {
             self.request_sections(context, other);
         }
+    }
+
+    /// Looks anew whether a participant may have a track that it has or wants, and tells it of a change.
+    pub(super) fn reconsider(&mut self, context: &mut Context<'_>, key: usize, track: usize) {
+        let Some(up_track) = self.tracks.get(track) else { return };
+        let (allowed, track_sid) = (self.may_subscribe(key, up_track), up_track.sid.to_string());
+        let publisher = self.participants.get(up_track.publisher);
+        let participant_sid = publisher.map(|publisher| publisher.sid.to_string()).unwrap_or_default();
+        let Some(participant) = self.participants.get_mut(key) else { return };
+        let Some(subscription) = participant.subscriptions.get_mut(&track) else { return };
+        if std::mem::replace(&mut subscription.allowed, allowed) == allowed {
+            return;
+        }
+        if !allowed {
+            self.drop_down_track(key, track);
+        }
+        let update = livekit::SubscriptionPermissionUpdate { participant_sid, track_sid, allowed };
+        self.tell(context, key, SessionEvent::SubscriptionPermissionUpdate(update));
     }
 
     /// Binds wishes to the free sections of the offer being answered.

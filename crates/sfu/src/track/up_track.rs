@@ -79,6 +79,8 @@ pub struct UpTrack {
     pub subscribers: Vec<Subscriber>,
     /// Whether a subscriber was ever there (`TrackSubscribed` is sent once).
     pub was_subscribed: bool,
+    /// Muted by the server API: nothing of it is forwarded, whether or not its publisher obeys.
+    pub is_silenced: bool,
     /// The layer every subscriber should get: the best that arrives.
     target: usize,
 }
@@ -110,6 +112,7 @@ impl UpTrack {
             layers,
             subscribers: Vec::new(),
             was_subscribed: false,
+            is_silenced: false,
             target: 0,
         };
         track.renegotiate(section);
@@ -368,6 +371,7 @@ mod tests {
             layers: (0..layers).map(|_| UpLayer::new(None)).collect(),
             subscribers: Vec::new(),
             was_subscribed: false,
+            is_silenced: false,
             target: 0,
         }
     }
