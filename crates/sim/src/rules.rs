@@ -82,6 +82,9 @@ impl Rules {
         if !self.may_publish(published) {
             return Err("may not be published");
         }
+        if publisher.permission.hidden {
+            return Err("of somebody hidden");
+        }
         if !subscriber.permission.can_subscribe {
             return Err("may not subscribe");
         }
