@@ -274,8 +274,19 @@ impl World {
 
     /// Pauses or resumes a subscription, if the track's id is known.
     pub fn pause(&mut self, client: usize, track: u32, disabled: bool) {
+        // Browsers name a quality whenever they name no size.
+        let quality = livekit::VideoQuality::High.into();
+        self.set_track(
+            client,
+            track,
+            livekit::UpdateTrackSettings { disabled, quality, ..Default::default() },
+        );
+    }
+
+    /// Says what a client needs of a track, if the track's id is known.
+    pub fn set_track(&mut self, client: usize, track: u32, settings: livekit::UpdateTrackSettings) {
         let Some(sid) = self.sid(track) else { return };
-        let settings = livekit::UpdateTrackSettings { track_sids: vec![sid], disabled, ..Default::default() };
+        let settings = livekit::UpdateTrackSettings { track_sids: vec![sid], ..settings };
         self.clients[client].say(SessionCommand::TrackSetting(settings));
         self.collect(client);
     }

@@ -241,6 +241,31 @@ fn a_paused_picture_comes_back_at_a_key_frame() {
 }
 
 #[test]
+fn each_subscriber_gets_the_layer_that_it_asks_for_and_keeps_its_picture_meanwhile() {
+    use livekit::VideoQuality::{High, Low, Medium};
+    let mut world = World::new(18);
+    let (anna, ben) = (join(&mut world, "r", "anna"), join(&mut world, "r", "ben"));
+    let cleo = join(&mut world, "r", "cleo");
+    let camera = world.publish(anna, Recipe::simulcast());
+    world.run(SECOND * 3);
+    let before = world.passed(anna).keyframe_requests;
+    for (quality, layer) in [(Low, 0), (High, 2), (Medium, 1), (Low, 0), (High, 2)] {
+        let now = world.now();
+        world.clients[ben].receptions.values_mut().for_each(|reception| reception.watch(now));
+        let settings = livekit::UpdateTrackSettings { quality: quality.into(), ..Default::default() };
+        world.set_track(ben, camera, settings);
+        world.run(SECOND);
+        let got = |client| world.reception(client, camera).and_then(|reception| reception.layer());
+        assert_eq!((got(ben), got(cleo)), (Some(layer), Some(2)), "{quality:?}");
+        let pause = world.reception(ben, camera).map(|reception| reception.longest_pause).unwrap_or_default();
+        assert!(pause < Duration::from_millis(250), "{quality:?}: no picture for {pause:?}");
+    }
+    let asked = world.passed(anna).keyframe_requests - before;
+    assert!(asked <= 10, "{asked} requests for five changes");
+    end(world);
+}
+
+#[test]
 fn who_speaks_is_told_and_who_stops_too() {
     let mut world = World::new(11);
     let (anna, ben) = (join(&mut world, "r", "anna"), join(&mut world, "r", "ben"));

@@ -194,8 +194,12 @@ impl super::Room {
 
     fn keyframe_requested(&mut self, context: &mut Context<'_>, key: usize, ssrc: u32) {
         let Some(participant) = self.participants.get_mut(key) else { return };
-        let down = participant.down_track_of(ssrc).and_then(|down| participant.down_tracks.get_mut(down));
-        let Some(down) = down else { return context.reject("rtcp", "unknown-ssrc") };
+        let found = participant.down_track_of(ssrc);
+        let Some((down_track, down)) =
+            found.and_then(|key| Some((key, participant.down_tracks.get_mut(key)?)))
+        else {
+            return context.reject("rtcp", "unknown-ssrc");
+        };
         if down.keyframe_asked.is_some_and(|asked| context.now < asked + KEYFRAME_PAUSE) {
             return context.reject("rtcp", "keyframe-rate");
         }
@@ -204,7 +208,7 @@ impl super::Room {
         // The picture it has is broken: that layer is repaired; whoever has none waits for the target.
         match current {
             Some((layer, _)) => self.repair_layer(context, track, layer),
-            None => self.want_keyframe(context, track),
+            None => self.want_keyframe(context, key, down_track),
         }
     }
 

@@ -1,42 +1,52 @@
-//! Which layer of a track subscribers get, and the key frames they need for that.
+//! Which layers of a track its subscribers wait for, and the key frames they need for that.
 
 use super::Context;
-use crate::track::up_track::UpTrack;
+use crate::track::down_track::DownTrack;
+use crate::track::keyframe::KeyframeRequester;
+use crate::track::up_track::{Subscriber, UpTrack};
 
 impl super::Room {
-    /// Looks which layers arrive: subscribers are to get the best of them, and whoever waits for a picture
-    /// of it, for whatever reason, is not forgotten.
+    /// Looks which layers arrive, decides anew who gets what, and sees that whoever waits for a picture, for
+    /// whatever reason, is not forgotten.
     pub(super) fn select_layers(&mut self, context: &mut Context<'_>) {
-        let tracks: Vec<usize> = self.tracks.iter().map(|(key, _)| key).collect();
-        for key in tracks {
-            let Some(track) = self.tracks.get_mut(key).filter(|track| !track.is_audio()) else { continue };
-            if track.layers.len() > 1 {
-                track.select_target(context.now);
-            }
+        for (_, track) in self.tracks.iter_mut().filter(|(_, track)| !track.is_audio()) {
             for layer in track.layers.iter_mut().filter(|layer| layer.is_asleep(context.now)) {
                 layer.keyframes.cancel(); // none would come
                 layer.store.release();
             }
-            let target = track.target();
+        }
+        let participants: Vec<usize> = self.participants.iter().map(|(key, _)| key).collect();
+        for key in participants {
+            self.allocate(context, key);
+        }
+        let tracks: Vec<usize> = self.tracks.iter().map(|(key, _)| key).collect();
+        for key in tracks {
+            self.keep_wanting_keyframes(context, key);
+        }
+    }
+
+    /// Asks again for what subscribers of a track still wait for.
+    fn keep_wanting_keyframes(&mut self, context: &mut Context<'_>, track: usize) {
+        let Some(up_track) = self.tracks.get(track).filter(|track| !track.is_audio()) else { return };
+        for layer in 0..up_track.layers.len() {
+            let Some(up_track) = self.tracks.get(track) else { return };
             // A camera that is off brings nothing: its first packet, or that it is on again, asks anew.
-            let sleeps = track.layers.get(target).is_none_or(|layer| layer.is_asleep(context.now));
-            if !sleeps && self.is_awaited(key) {
-                self.ask(context, key, target, |keyframes| keyframes.keep_wanting());
+            let sleeps = up_track.layers.get(layer).is_none_or(|layer| layer.is_asleep(context.now));
+            if !sleeps && self.is_awaited(up_track, layer) {
+                self.ask(context, track, layer, KeyframeRequester::keep_wanting);
             }
         }
     }
 
-    /// Whether a subscriber of the track would begin with a key frame of its target layer.
-    fn is_awaited(&self, track: usize) -> bool {
-        let Some(track) = self.tracks.get(track) else { return false };
-        let target = track.target();
-        let Some(layer) = track.layers.get(target).filter(|layer| layer.ssrc.is_some()) else { return false };
+    /// Whether a subscriber of the track would begin with a key frame of this layer.
+    fn is_awaited(&self, track: &UpTrack, layer: usize) -> bool {
         track.subscribers.iter().any(|subscriber| {
             self.participants.get(subscriber.participant).is_some_and(|participant| {
                 participant.links.sending().transport.is_connected()
-                    && participant.down_tracks.get(subscriber.down_track).is_some_and(|down| {
-                        !down.disabled && down.forwarder.wants_keyframe(target, layer.generation)
-                    })
+                    && participant
+                        .down_tracks
+                        .get(subscriber.down_track)
+                        .is_some_and(|down| awaits(down, track) == Some(layer))
             })
         })
     }
@@ -50,16 +60,29 @@ impl super::Room {
         })
     }
 
-    /// A subscriber needs a key frame of the layer that it should get.
-    pub(super) fn want_keyframe(&mut self, context: &mut Context<'_>, track: usize) {
-        let Some(target) = self.tracks.get(track).map(UpTrack::target) else { return };
-        self.ask(context, track, target, |keyframes| keyframes.want());
+    /// A subscriber needs a key frame of the layer that it should get, unless it has that layer.
+    pub(super) fn want_keyframe(&mut self, context: &mut Context<'_>, key: usize, down_track: usize) {
+        let down = self.participants.get(key).and_then(|participant| participant.down_tracks.get(down_track));
+        let Some(down) = down else { return };
+        let track = down.track;
+        let layer = self.tracks.get(track).and_then(|track| awaits(down, track));
+        if let Some(layer) = layer {
+            self.ask(context, track, layer, KeyframeRequester::want);
+        }
+    }
+
+    /// [`Self::want_keyframe`] for everybody who gets a track.
+    pub(super) fn want_keyframes(&mut self, context: &mut Context<'_>, track: usize) {
+        let Some(up_track) = self.tracks.get(track) else { return };
+        for Subscriber { participant, down_track } in up_track.subscribers.clone() {
+            self.want_keyframe(context, participant, down_track);
+        }
     }
 
     /// A layer lost what nobody can send again: its pictures are broken until the next key frame.
     pub(super) fn repair_layer(&mut self, context: &mut Context<'_>, track: usize, layer: usize) {
         if self.tracks.get(track).is_some_and(|state| self.is_watched(state, layer)) {
-            self.ask(context, track, layer, |keyframes| keyframes.want());
+            self.ask(context, track, layer, KeyframeRequester::want);
         }
     }
 
@@ -68,7 +91,7 @@ impl super::Room {
         context: &mut Context<'_>,
         track: usize,
         layer: usize,
-        ask: impl FnOnce(&mut crate::track::keyframe::KeyframeRequester),
+        ask: impl FnOnce(&mut KeyframeRequester),
     ) {
         let Some(up_track) = self.tracks.get_mut(track).filter(|track| !track.is_audio()) else { return };
         let Some(layer) = up_track.layers.get_mut(layer) else { return };
@@ -80,4 +103,11 @@ impl super::Room {
         }
         self.schedule(context, publisher);
     }
+}
+
+/// The layer of the track whose key frame a subscriber waits for.
+fn awaits(down: &DownTrack, track: &UpTrack) -> Option<usize> {
+    let layer = track.stream_of(down.target()?.spatial);
+    let generation = track.layers.get(layer).filter(|layer| layer.ssrc.is_some())?.generation;
+    down.forwarder.wants_keyframe(layer, generation).then_some(layer)
 }

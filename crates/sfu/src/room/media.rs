@@ -116,9 +116,9 @@ impl super::Room {
             self.speakers.hear(now, track);
         }
         if !original.recovered && !original.payload.is_empty() {
-            track.note_arrival(stream.layer, taken.begins_picture);
-            if track.raise_target(stream.layer) && !taken.keyframe_start {
-                self.want_keyframe(context, stream.track);
+            let is_back = track.note_arrival(now, stream.layer, original.payload.len(), &taken);
+            if is_back && !track.is_audio() {
+                self.allocate_track(context, stream.track);
             }
         }
         Ok(Some((stream.track, stream.layer, taken)))
@@ -136,7 +136,6 @@ impl super::Room {
             header: stored.header,
             clock_rate: up_layer.codec.map_or(90_000, rtp::codec::CodecKind::clock_rate),
         };
-        let target = up_track.target();
         let payload_type = stored.header.payload_type;
         let mut unsupported = Vec::new(); // allocates only when somebody is refused
         for Subscriber { participant: key, down_track } in up_track.subscribers.iter().copied() {
@@ -144,9 +143,8 @@ impl super::Room {
             if !participant.links.sending().transport.is_connected() {
                 continue;
             }
-            let Some(down) = participant.down_tracks.get_mut(down_track).filter(|down| !down.disabled) else {
-                continue;
-            };
+            let Some(down) = participant.down_tracks.get_mut(down_track) else { continue };
+            let Some(target) = down.target() else { continue };
             if down.payload(payload_type).is_none() {
                 // They share some codec, but not the one that is sent: said once, and no numbers are used up.
                 if !std::mem::replace(&mut down.codec_refused, true) {
@@ -155,7 +153,11 @@ impl super::Room {
                 continue;
             }
             let before = down.forwarder.source_count();
-            let Some(mapped) = down.forwarder.forward(context.now, &incoming, target) else { continue };
+            let Some(mapped) =
+                down.forwarder.forward(context.now, &incoming, up_track.stream_of(target.spatial))
+            else {
+                continue;
+            };
             if down.forwarder.source_count() != before {
                 down.reported = false;
             }

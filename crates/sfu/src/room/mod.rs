@@ -2,6 +2,7 @@
 //! `&mut Room` on one worker; nothing in it is shared.
 
 mod administration;
+mod allocation;
 mod calls;
 mod data;
 mod dominance;
@@ -348,9 +349,10 @@ impl Room {
         let is_first = participant.state != livekit::participant_info::State::Active;
         participant.state = livekit::participant_info::State::Active;
         participant.version += 1;
-        let tracks: Vec<usize> = participant.down_tracks.iter().map(|(_, down)| down.track).collect();
-        for track in tracks {
-            self.want_keyframe(context, track);
+        let down_tracks: Vec<usize> = participant.down_tracks.iter().map(|(down, _)| down).collect();
+        self.allocate(context, key);
+        for down_track in down_tracks {
+            self.want_keyframe(context, key, down_track);
         }
         if is_first {
             self.notify(context, "participant_joined", self.participants.get(key), None);

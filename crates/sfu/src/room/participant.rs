@@ -16,6 +16,7 @@ use crate::track::budget::RetransmissionBudget;
 use crate::track::down_track::DownTrack;
 use crate::track::forwarder::Mapped;
 use crate::track::sender_report::NtpBase;
+use crate::track::wish::Wish;
 
 /// Bytes of reliable data kept for a participant whose channel is not open yet: somebody who joins must not
 /// miss what is said while its connection comes up.
@@ -49,8 +50,8 @@ pub(crate) struct Subscription {
     pub(crate) desired: bool,
     /// The publisher's permission.
     pub(crate) allowed: bool,
-    /// Whether the participant has paused it (`trackSetting`).
-    pub(crate) disabled: bool,
+    /// What the participant needs of it (`trackSetting`).
+    pub(crate) wish: Wish,
     pub(crate) down_track: Option<usize>,
 }
 

@@ -242,7 +242,7 @@ impl super::Room {
         }
         self.change_track(context, key, published, |info| info.muted = muted);
         if let Some(track) = published.filter(|_| !muted) {
-            self.want_keyframe(context, track);
+            self.want_keyframes(context, track);
         }
     }
 

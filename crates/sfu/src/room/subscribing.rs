@@ -11,6 +11,7 @@ use crate::event::SessionEvent;
 use crate::peer::sdp::{MediaKind, SectionIndex, SendTrack};
 use crate::track::down_track::DownTrack;
 use crate::track::up_track::{Subscriber, UpTrack};
+use crate::track::wish::Wish;
 
 impl Participant {
     /// Takes a DownTrack off its section.
@@ -73,7 +74,7 @@ impl super::Room {
         let subscription = participant.subscriptions.entry(track).or_insert(Subscription {
             desired: true,
             allowed,
-            disabled: false,
+            wish: Wish::default(),
             down_track: None,
         });
         subscription.desired = true;
@@ -161,30 +162,16 @@ impl super::Room {
             let subscription = participant.subscriptions.entry(track).or_insert(Subscription {
                 desired: false,
                 allowed: false,
-                disabled: false,
+                wish: Wish::default(),
                 down_track: None,
             });
-            let was_disabled = std::mem::replace(&mut subscription.disabled, settings.disabled);
-            if let Some(down) = subscription.down_track.and_then(|down| participant.down_tracks.get_mut(down))
-            {
-                down.disabled = settings.disabled;
-            }
-            if was_disabled && !settings.disabled {
-                self.restart_down_track(context, key, track);
+            subscription.wish = Wish::from(settings);
+            let down = subscription.down_track.and_then(|down| participant.down_tracks.get_mut(down));
+            if let (Some(down), Some(up_track)) = (down, self.tracks.get(track)) {
+                down.wanted = up_track.wanted(&subscription.wish);
             }
         }
-    }
-
-    /// A paused subscription goes on: what it missed is gone, so it starts at a key frame.
-    fn restart_down_track(&mut self, context: &mut Context<'_>, key: usize, track: usize) {
-        let down = self.participants.get_mut(key).and_then(|participant| {
-            let down = participant.subscriptions.get(&track)?.down_track?;
-            participant.down_tracks.get_mut(down)
-        });
-        if let Some(down) = down {
-            down.forwarder.resume_at_keyframe();
-            self.want_keyframe(context, track);
-        }
+        self.allocate(context, key);
     }
 
     pub(super) fn update_subscription_permission(
@@ -263,14 +250,15 @@ impl super::Room {
                 continue;
             }
             let Some(subscription) = participant.subscriptions.get_mut(&track) else { continue };
-            down.disabled = subscription.disabled;
+            down.wanted = up_track.wanted(&subscription.wish);
             let down_track = participant.down_tracks.insert(down);
             subscription.down_track = Some(down_track);
             if let Some(up_track) = self.tracks.get_mut(track) {
                 up_track.subscribers.push(Subscriber { participant: key, down_track });
             }
             self.tell_subscribed(context, track);
-            self.want_keyframe(context, track);
+            self.allocate(context, key);
+            self.want_keyframe(context, key, down_track);
         }
     }
 

@@ -12,6 +12,7 @@ use super::extensions;
 use super::forwarder::Forwarder;
 use super::packet_store::StoredPacket;
 use super::up_track::UpCodec;
+use crate::bandwidth::target::LayerTarget;
 use crate::peer::sdp::{NegotiatedCodec, SectionIndex, SendSection};
 
 /// First sequence numbers stay in the lower half: a receiver takes SRTP's rollover counter to be 0, which it
@@ -46,8 +47,10 @@ pub struct DownTrack {
     pub cname: String,
     /// Choice and numbering.
     pub forwarder: Forwarder,
-    /// Set by the subscriber's `trackSetting`.
-    pub disabled: bool,
+    /// What the subscriber needs; `None` if it needs nothing for now.
+    pub wanted: Option<LayerTarget>,
+    /// What it gets as soon as it can.
+    target: Option<LayerTarget>,
     /// Packets and payload octets sent, for sender reports.
     pub packets: u32,
     /// See `packets`.
@@ -89,7 +92,8 @@ impl DownTrack {
             rtx_ssrc: send.track.rtx_ssrc,
             cname: send.track.cname.clone(),
             forwarder: Forwarder::new(is_video, u16::from_be_bytes([first, second]) & FIRST_SEQUENCE),
-            disabled: false,
+            wanted: Some(LayerTarget::BEST),
+            target: Some(LayerTarget::LOWEST),
             packets: 0,
             octets: 0,
             confirmed: false,
@@ -123,6 +127,27 @@ impl DownTrack {
                 })
             })
             .collect();
+    }
+
+    /// Sets what the subscriber gets as soon as it can, `None` for a pause; true if that is something else than before.
+    /// Whoever is paused misses what the publisher sends, and begins anew at a key frame.
+    pub fn set_target(&mut self, target: Option<LayerTarget>) -> bool {
+        if target.is_none() {
+            self.forwarder.resume_at_keyframe();
+        }
+        std::mem::replace(&mut self.target, target) != target
+    }
+
+    /// What the subscriber gets as soon as it can; `None` if it is paused.
+    pub fn target(&self) -> Option<LayerTarget> {
+        self.target
+    }
+
+    /// What it gets now: a simulcast encoding, or a whole stream with all its layers as spatial layer 0. `None` if it
+    /// is paused or waits for its first key frame.
+    pub fn current(&self) -> Option<LayerTarget> {
+        let (stream, _) = self.forwarder.current().filter(|_| self.target.is_some())?;
+        Some(LayerTarget { spatial: u8::try_from(stream).ok()?, ..LayerTarget::BEST })
     }
 
     /// What one of the publisher's payload types becomes; `None` if the subscriber cannot take it.

@@ -2,6 +2,7 @@
 //! [`down_track::DownTrack`] carries one of them to one subscriber.
 
 pub mod answered;
+pub mod availability;
 pub mod budget;
 pub mod down_track;
 pub(crate) mod extensions;
@@ -11,3 +12,4 @@ pub mod loudness;
 pub mod packet_store;
 pub mod sender_report;
 pub mod up_track;
+pub mod wish;

@@ -11,23 +11,18 @@ use rtp::packet::RtpPacket;
 use rtp::sequence::SequenceUnwrapper;
 use rtp::stats::ReceptionStats;
 
+use super::availability::Availability;
 use super::extensions;
 use super::keyframe::KeyframeRequester;
 use super::loudness::Loudness;
 use super::packet_store::{NotStored, PacketHeader, PacketStore};
 use super::sender_report::ReceivedReport;
+use super::wish::{Wish, layer_sizes};
+use crate::bandwidth::target::{LayerRates, LayerTarget};
 use crate::peer::sdp::{NegotiatedCodec, ReceiveSection};
 
 /// Layers of one track: simulcast has at most three (rid q, h, f).
 pub const MAX_LAYERS: usize = 3;
-
-/// A layer that was silent for this long, while others brought pictures, is no longer forwarded. Shorter
-/// reacts faster to a publisher that stops a layer.
-const LAYER_SILENCE: Duration = Duration::from_secs(1);
-
-/// Pictures that the other layers must have begun meanwhile: a still screen brings one a second on each
-/// layer, and which layer's comes first means nothing.
-const LAYER_BEHIND: u32 = 4;
 
 /// A layer that was silent for this long will not bring a key frame if it is asked for one.
 const LAYER_ASLEEP: Duration = Duration::from_secs(2);
@@ -81,8 +76,8 @@ pub struct UpTrack {
     pub was_subscribed: bool,
     /// Muted by the server API: nothing of it is forwarded, whether or not its publisher obeys.
     pub is_silenced: bool,
-    /// The layer every subscriber should get: the best that arrives.
-    target: usize,
+    /// Which layers arrive.
+    availability: Availability,
 }
 
 impl UpTrack {
@@ -113,7 +108,7 @@ impl UpTrack {
             subscribers: Vec::new(),
             was_subscribed: false,
             is_silenced: false,
-            target: 0,
+            availability: Availability::default(),
         };
         track.renegotiate(section);
         track
@@ -139,41 +134,53 @@ impl UpTrack {
         self.info.r#type() == livekit::TrackType::Audio
     }
 
-    /// The layer every subscriber should get.
-    pub fn target(&self) -> usize {
-        self.target
+    /// Whether its layers are streams of their own rather than parts of one.
+    pub fn is_simulcast(&self) -> bool {
+        self.layers.len() > 1
     }
 
-    /// Looks which layers arrive and sets the target to the best of them; true if it changed.
-    pub fn select_target(&mut self, now: Instant) -> bool {
-        let arrives = |layer: &UpLayer| {
-            layer.last_packet.is_some_and(|last| {
-                layer.behind < LAYER_BEHIND || now.saturating_duration_since(last) < LAYER_SILENCE
-            })
-        };
-        let best = self.layers.iter().rposition(arrives).unwrap_or(self.target);
-        std::mem::replace(&mut self.target, best) != best
+    /// How many spatial layers it is known to have.
+    fn spatial_layers(&self) -> usize {
+        let announced = self.info.codecs.first().map_or(0, |codec| codec.layers.len());
+        if self.is_simulcast() { self.layers.len() } else { announced }
     }
 
-    /// A packet of this layer arrived; `begins_picture` says whether it is the first of a picture. Counts how
-    /// many pictures the others fell behind.
-    pub fn note_arrival(&mut self, layer: usize, begins_picture: bool) {
-        for (other, state) in self.layers.iter_mut().enumerate() {
-            if other == layer {
-                state.behind = 0;
-            } else if begins_picture {
-                state.behind = state.behind.saturating_add(1);
-            }
+    /// What a wish means for this track; `None` for a pause. Sound is one layer.
+    pub fn wanted(&self, wish: &Wish) -> Option<LayerTarget> {
+        if self.is_audio() {
+            return (!wish.disabled).then_some(LayerTarget::BEST);
         }
+        let (sizes, count) = layer_sizes(&self.info, self.spatial_layers());
+        wish.target(sizes.get(..count).unwrap_or_default())
     }
 
-    /// A layer above the present target arrived: cheap check for the packet path.
-    pub fn raise_target(&mut self, layer: usize) -> bool {
-        if layer > self.target {
-            self.target = layer;
-            return true;
-        }
-        false
+    /// The best that arrives; `None` if nothing ever came.
+    pub fn available(&self, now: Instant) -> Option<LayerTarget> {
+        self.availability.best(now)
+    }
+
+    /// What arrives and is nearest to what is wanted. While nothing has come yet, that is the lowest layer: it
+    /// comes first.
+    pub fn nearest(&self, now: Instant, wanted: LayerTarget) -> LayerTarget {
+        self.availability.nearest(now, wanted).unwrap_or(LayerTarget { spatial: 0, ..wanted })
+    }
+
+    /// Mean rates of what arrives.
+    pub fn rates(&mut self, now: Instant) -> LayerRates {
+        let is_simulcast = self.is_simulcast();
+        self.availability.rates(now, is_simulcast)
+    }
+
+    /// A packet of the medium arrived in one of its streams. True if its spatial layer did not arrive until now.
+    pub fn note_arrival(&mut self, now: Instant, layer: usize, payload: usize, taken: &Taken) -> bool {
+        let spatial = if self.is_simulcast() { layer as u8 } else { 0 };
+        let target = LayerTarget { spatial, temporal: 0 };
+        self.availability.note(now, target, payload, taken.begins_picture)
+    }
+
+    /// The stream that carries a spatial layer.
+    pub fn stream_of(&self, spatial: u8) -> usize {
+        if self.is_simulcast() { usize::from(spatial) } else { 0 }
     }
 }
 
@@ -207,8 +214,6 @@ pub struct UpLayer {
     pub generation: u32,
     /// When its newest packet arrived.
     pub last_packet: Option<Instant>,
-    /// Pictures that other layers began since then.
-    behind: u32,
     /// Timestamp of its newest packet.
     last_timestamp: Option<u32>,
     /// The codec of the newest packet.
@@ -243,7 +248,6 @@ impl UpLayer {
             report: None,
             generation: 0,
             last_packet: None,
-            behind: 0,
             last_timestamp: None,
             codec: None,
             sequence: SequenceUnwrapper::new(),
@@ -353,67 +357,4 @@ pub struct Original<'a> {
     pub payload: &'a [u8],
     /// Whether it came as a retransmission.
     pub recovered: bool,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn track(layers: usize) -> UpTrack {
-        UpTrack {
-            sid: TrackSid::from_random([0; 12]),
-            publisher: 0,
-            info: livekit::TrackInfo::default(),
-            mid: String::new(),
-            cid: String::new(),
-            codecs: Vec::new(),
-            loudness: Loudness::default(),
-            layers: (0..layers).map(|_| UpLayer::new(None)).collect(),
-            subscribers: Vec::new(),
-            was_subscribed: false,
-            is_silenced: false,
-            target: 0,
-        }
-    }
-
-    /// Pictures of these layers arrive, lowest first.
-    fn pictures(track: &mut UpTrack, now: Instant, layers: std::ops::Range<usize>) {
-        for layer in layers {
-            track.layers[layer].last_packet = Some(now);
-            track.note_arrival(layer, true);
-            track.raise_target(layer);
-        }
-    }
-
-    #[test]
-    fn a_still_screen_keeps_its_layer_whenever_one_looks() {
-        let start = crate::test_start();
-        let mut track = track(3);
-        for second in 0..20 {
-            let now = start + Duration::from_secs(second);
-            // The packets of one picture come one after the other, and one may look in between.
-            for layer in 0..3 {
-                pictures(&mut track, now + Duration::from_millis(layer as u64), layer..layer + 1);
-                let changed = track.select_target(now + Duration::from_millis(layer as u64));
-                assert!(!changed || second == 0, "second {second}, layer {layer}");
-            }
-            assert_eq!(track.target(), 2);
-        }
-    }
-
-    #[test]
-    fn a_layer_that_stops_while_others_go_on_is_left() {
-        let start = crate::test_start();
-        let mut track = track(3);
-        pictures(&mut track, start, 0..3);
-        for frame in 1..40 {
-            let now = start + Duration::from_millis(50) * frame;
-            pictures(&mut track, now, 0..2);
-            track.select_target(now);
-            let expected = if frame < 20 { 2 } else { 1 };
-            assert_eq!(track.target(), expected, "frame {frame}");
-        }
-        pictures(&mut track, start + Duration::from_secs(3), 0..3);
-        assert_eq!(track.target(), 2, "it is back");
-    }
 }

@@ -1,0 +1,235 @@
+//! Which layers of a published video track arrive now, and at which rates.
+//!
+//! Layers are counted as [`LayerTarget`] does: a simulcast encoding or a spatial layer of one scalable stream is a
+//! spatial layer here.
+
+use std::time::{Duration, Instant};
+
+use crate::bandwidth::target::{LayerRates, LayerTarget, MAX_SPATIAL, MAX_TEMPORAL};
+
+/// A layer that was silent for this long, while others brought pictures, is no longer forwarded. Shorter
+/// reacts faster to a publisher that stops a layer.
+const LAYER_SILENCE: Duration = Duration::from_secs(1);
+
+/// Pictures that the other layers must have begun meanwhile: a still screen brings one a second on each
+/// layer, and which layer's comes first means nothing.
+const LAYER_BEHIND: u32 = 4;
+
+/// Rates are means over about this time. Shorter follows a scene that changes, longer bridges key frames, which
+/// cost as much as half a second of other frames.
+const RATE_MEMORY: Duration = Duration::from_secs(1);
+
+/// How often what has come is folded into the rates.
+const RATE_STEP: Duration = Duration::from_millis(250);
+
+/// A meter that saw nothing for this long begins anew: what came before says nothing of now.
+const RATE_GAP: Duration = Duration::from_secs(10);
+
+/// Bytes of IP, UDP and SRTP (RFC 7714) around each RTP payload with the usual header extensions: what a packet costs
+/// beyond its payload.
+const OVERHEAD: u64 = 20 + 8 + 16 + 20;
+
+/// One spatial layer's arrivals.
+#[derive(Clone, Debug, Default)]
+struct Arrivals {
+    last: Option<Instant>,
+    /// Pictures that other layers began since then.
+    behind: u32,
+    /// Bytes since the last step, and the mean rate in bit/s, by temporal layer.
+    bytes: [u64; MAX_TEMPORAL],
+    rates: [u64; MAX_TEMPORAL],
+    stepped: Option<Instant>,
+}
+
+/// See the module's description.
+#[derive(Clone, Debug, Default)]
+pub struct Availability {
+    layers: [Arrivals; MAX_SPATIAL],
+}
+
+impl Availability {
+    /// A packet of `payload` bytes arrived; `begins_picture` says whether it is the first of a picture in its stream.
+    /// True if its spatial layer did not arrive until now.
+    pub fn note(&mut self, now: Instant, layer: LayerTarget, payload: usize, begins_picture: bool) -> bool {
+        let spatial = usize::from(layer.spatial);
+        let was_there = self.arrives(now, spatial);
+        for (other, arrivals) in self.layers.iter_mut().enumerate() {
+            if other == spatial {
+                arrivals.behind = 0;
+            } else if begins_picture {
+                arrivals.behind = arrivals.behind.saturating_add(1);
+            }
+        }
+        let Some(arrivals) = self.layers.get_mut(spatial) else { return false };
+        arrivals.last = Some(now);
+        arrivals.step(now);
+        if let Some(bytes) = arrivals.bytes.get_mut(usize::from(layer.temporal).min(MAX_TEMPORAL - 1)) {
+            *bytes = bytes.saturating_add(payload as u64 + OVERHEAD);
+        }
+        !was_there
+    }
+
+    /// Whether a spatial layer arrives. One that fell silent together with all others still does: a camera that is
+    /// off comes back as it was.
+    pub fn arrives(&self, now: Instant, spatial: usize) -> bool {
+        self.layers.get(spatial).is_some_and(|arrivals| {
+            arrivals.last.is_some_and(|last| {
+                arrivals.behind < LAYER_BEHIND || now.saturating_duration_since(last) < LAYER_SILENCE
+            })
+        })
+    }
+
+    /// The best that arrives; `None` if nothing ever came.
+    pub fn best(&self, now: Instant) -> Option<LayerTarget> {
+        let spatial = (0..MAX_SPATIAL).rev().find(|spatial| self.arrives(now, *spatial))?;
+        Some(LayerTarget { spatial: spatial as u8, ..LayerTarget::BEST })
+    }
+
+    /// What arrives and is nearest to what is wanted: the best spatial layer not above it, or else the lowest above.
+    pub fn nearest(&self, now: Instant, wanted: LayerTarget) -> Option<LayerTarget> {
+        let arriving = || (0..MAX_SPATIAL).filter(|spatial| self.arrives(now, *spatial));
+        let below = arriving().rfind(|spatial| *spatial <= usize::from(wanted.spatial));
+        let spatial = below.or_else(|| arriving().next())?;
+        Some(LayerTarget { spatial: spatial as u8, ..wanted })
+    }
+
+    /// Mean rates of what arrives, in bit/s with headers: of everything that a [`LayerTarget`] stands for. In
+    /// simulcast each spatial layer is a stream of its own, in a scalable stream it needs those below.
+    pub fn rates(&mut self, now: Instant, is_simulcast: bool) -> LayerRates {
+        let mut rates = LayerRates::default();
+        let mut below = [0; MAX_TEMPORAL];
+        for (spatial, of_layer) in rates.iter_mut().enumerate() {
+            let arrives = self.arrives(now, spatial);
+            let Some(arrivals) = self.layers.get_mut(spatial).filter(|_| arrives) else { continue };
+            arrivals.step(now);
+            let mut sum = 0;
+            for (temporal, ((rate, base), total)) in
+                arrivals.rates.iter().zip(&mut below).zip(of_layer).enumerate()
+            {
+                sum += rate;
+                let all = if is_simulcast { sum } else { *base + sum };
+                *base = all;
+                // A temporal layer that brings nothing is none.
+                if *rate > 0 || temporal == 0 {
+                    *total = all;
+                }
+            }
+        }
+        rates
+    }
+}
+
+impl Arrivals {
+    /// Folds what has come into the rates.
+    fn step(&mut self, now: Instant) {
+        let since = *self.stepped.get_or_insert(now);
+        let passed = now.saturating_duration_since(since);
+        if passed < RATE_STEP {
+            return;
+        }
+        self.stepped = Some(now);
+        let millis = passed.as_millis() as u64;
+        let begins_anew = passed > RATE_GAP || self.rates.iter().all(|rate| *rate == 0);
+        for (bytes, rate) in self.bytes.iter_mut().zip(&mut self.rates) {
+            let arrived = std::mem::take(bytes).saturating_mul(8000) / millis.max(1);
+            // Weighted by time: a mean that forgets within RATE_MEMORY, whatever the steps are.
+            let memory = if begins_anew { 0 } else { RATE_MEMORY.as_millis() as u64 };
+            *rate = (rate.saturating_mul(memory) + arrived.saturating_mul(millis)) / (memory + millis);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn layer(spatial: u8, temporal: u8) -> LayerTarget {
+        LayerTarget { spatial, temporal }
+    }
+
+    /// A picture of these layers arrives, lowest first.
+    fn picture(availability: &mut Availability, now: Instant, layers: std::ops::Range<u8>) {
+        for spatial in layers {
+            availability.note(now, layer(spatial, 0), 1000, true);
+        }
+    }
+
+    fn best(availability: &Availability, now: Instant) -> Option<u8> {
+        availability.best(now).map(|best| best.spatial)
+    }
+
+    #[test]
+    fn a_still_screen_keeps_its_layer_whenever_one_looks() {
+        let start = crate::test_start();
+        let mut availability = Availability::default();
+        for second in 0..20 {
+            let now = start + Duration::from_secs(second);
+            // The packets of one picture come one after the other, and one may look in between.
+            for spatial in 0..3 {
+                let now = now + MS * u32::from(spatial);
+                picture(&mut availability, now, spatial..spatial + 1);
+                assert!(
+                    second == 0 || best(&availability, now) == Some(2),
+                    "second {second}, layer {spatial}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_layer_that_stops_while_others_go_on_is_left() {
+        let start = crate::test_start();
+        let mut availability = Availability::default();
+        picture(&mut availability, start, 0..3);
+        for frame in 1..40 {
+            let now = start + MS * 50 * frame;
+            picture(&mut availability, now, 0..2);
+            let expected = if frame < 20 { 2 } else { 1 };
+            assert_eq!(best(&availability, now), Some(expected), "frame {frame}");
+        }
+        assert!(availability.note(start + MS * 3000, layer(2, 0), 1000, true), "it is back");
+        assert!(!availability.note(start + MS * 3001, layer(2, 0), 1000, true), "it is there already");
+    }
+
+    #[test]
+    fn the_nearest_is_below_unless_nothing_is() {
+        let now = crate::test_start();
+        let mut availability = Availability::default();
+        assert_eq!(availability.nearest(now, LayerTarget::BEST), None);
+        picture(&mut availability, now, 1..2);
+        assert_eq!(availability.nearest(now, layer(2, 1)), Some(layer(1, 1)));
+        assert_eq!(availability.nearest(now, layer(0, 1)), Some(layer(1, 1)));
+    }
+
+    #[test]
+    fn rates_are_cumulative_and_follow_within_seconds() {
+        let start = crate::test_start();
+        let mut availability = Availability::default();
+        let mut run = |from: u32, to: u32, bytes: usize| {
+            for frame in from..to {
+                let now = start + MS * 40 * frame; // 25 pictures a second
+                for spatial in 0..2 {
+                    availability.note(now, layer(spatial, (frame % 2) as u8), bytes, spatial == 0);
+                }
+            }
+            let now = start + MS * 40 * to;
+            (availability.rates(now, true), availability.rates(now, false))
+        };
+        let close = |rate: u64, bytes: u64, share: u64| {
+            let expected = (bytes + OVERHEAD) * 8 * 25 * share / 2;
+            rate.abs_diff(expected) < expected / 8
+        };
+        let (simulcast, scalable) = run(0, 100, 1000);
+        assert!(close(simulcast[0][0], 1000, 1) && close(simulcast[0][1], 1000, 2), "{simulcast:?}");
+        assert!(close(simulcast[1][1], 1000, 2) && close(scalable[1][1], 1000, 4), "{scalable:?}");
+        assert_eq!(
+            (simulcast[0][2], simulcast[2]),
+            (0, [0; MAX_TEMPORAL]),
+            "what does not arrive costs nothing"
+        );
+        let (simulcast, _) = run(100, 225, 300);
+        assert!(close(simulcast[1][1], 300, 2), "{simulcast:?}");
+    }
+}
