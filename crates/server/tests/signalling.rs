@@ -5,9 +5,9 @@ mod support;
 use std::time::Duration;
 
 use futures_util::SinkExt as _;
+use protocol::livekit;
 use protocol::livekit::signal_request::Message as Request;
 use protocol::livekit::signal_response::Message as Response;
-use protocol::livekit::{self, leave_request};
 use protocol::prost::Message as _;
 use protocol::token::Claims;
 use protocol::{join_request, livekit::JoinRequest};
@@ -112,21 +112,6 @@ async fn both_kinds_of_ping_are_answered() {
     assert_eq!(ada.ping().await.last_ping_timestamp, 1);
     ada.send(Request::Ping(5)).await;
     ada.until(|message| matches!(message, Response::Pong(_)).then_some(())).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_wish_to_resume_is_answered_by_asking_for_a_new_connection() {
-    let server = TestServer::start().await;
-    let resume = JoinRequest { reconnect: true, participant_sid: "PA_x".into(), ..Default::default() };
-    for parameters in
-        [format!("&join_request={}", join_request::encode(&resume, true)), "&reconnect=1".into()]
-    {
-        let mut signal = server.connect(&token("r", "ada"), &parameters).await.expect("the token is good");
-        let Ok(Response::Leave(leave)) = signal.next().await else { panic!("the first word is leave") };
-        assert_eq!(leave.action, i32::from(leave_request::Action::Reconnect));
-        assert_eq!(signal.closed().await.0, 1000);
-    }
-    assert_eq!(server.server.directory().census().participants, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,6 +14,8 @@ use crate::peer::keying::{SrtpKeys, SrtpProfile};
 pub enum Command {
     /// A signalling connection with a verified token wants in.
     Join(Box<Join>),
+    /// A signalling connection with a verified token wants the participant of an earlier one back.
+    Resume(Box<Resume>),
     /// A joined session says something.
     Session(SessionId, SessionCommand),
     /// The server API wants something; [`crate::event::Event::Answer`] carries the number.
@@ -57,6 +59,22 @@ pub struct Join {
     pub keyed: Option<Box<Keyed>>,
 }
 
+/// A client whose signalling connection broke comes back with another one.
+pub struct Resume {
+    /// Address of the new session's events.
+    pub session: SessionId,
+    /// The room named by the token.
+    pub room: RoomName,
+    /// Who the token says it is.
+    pub identity: Identity,
+    /// Which stay in the room the client wants to go on with; as it came from the client.
+    pub participant_sid: String,
+    /// What the client believes, if it says so at once.
+    pub sync_state: Option<livekit::SyncState>,
+    /// An offer that came with the request, if any.
+    pub offer: Option<livekit::SessionDescription>,
+}
+
 /// A transport whose other end is known and whose keys are given.
 pub struct Keyed {
     /// Where the peer is.
@@ -94,6 +112,8 @@ pub enum SessionCommand {
     UpdateAudioTrack(livekit::UpdateLocalAudioTrack),
     /// Dimensions of a published video track.
     UpdateVideoTrack(livekit::UpdateLocalVideoTrack),
+    /// What a client that resumed believes of its tracks, subscriptions and data.
+    SyncState(Box<livekit::SyncState>),
     /// The participant leaves on purpose.
     Leave(livekit::DisconnectReason),
     /// The signalling connection is gone; the participant has its grace to come back.
@@ -114,6 +134,7 @@ impl SessionCommand {
             Self::UpdateMetadata(_) => "metadata",
             Self::UpdateAudioTrack(_) => "audio-track",
             Self::UpdateVideoTrack(_) => "video-track",
+            Self::SyncState(_) => "sync-state",
             Self::Leave(_) => "leave",
             Self::Disconnected => "disconnected",
         }

@@ -62,11 +62,13 @@ pub struct Rejection {
     pub code: &'static str,
 }
 
-/// What a signalling session is told; each variant becomes one LiveKit signal response.
+/// What a signalling session is told; each variant but one becomes one LiveKit signal response.
 #[derive(Clone)]
 pub enum SessionEvent {
     /// The participant is in. Comes first.
     Joined(Box<Joined>),
+    /// The session goes on where an earlier one broke off. Comes first.
+    Reconnected(Reconnected),
     /// The answer to an offer, with the offer's id echoed.
     Answer(livekit::SessionDescription),
     /// Participants changed (joined, left, tracks, metadata, mute).
@@ -102,13 +104,22 @@ pub enum SessionEvent {
     Moved(Box<livekit::RoomMovedResponse>),
     /// The session is over; the connection is to be closed after this.
     Leave(livekit::LeaveRequest),
+    /// The client goes on with another connection: this one is to be closed without a word, which would be about
+    /// the participant. The one event that is no signal response.
+    Superseded,
 }
 
 impl SessionEvent {
+    /// Whether the session ends with it: nothing follows, and the connection is to be closed.
+    pub fn is_last(&self) -> bool {
+        matches!(self, Self::Leave(_) | Self::Superseded)
+    }
+
     /// What kind of event it is, for traces; its content is not for them.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Joined(_) => "joined",
+            Self::Reconnected(_) => "reconnected",
             Self::Answer(_) => "answer",
             Self::ParticipantUpdate(_) => "participants",
             Self::TrackPublished(_) => "published",
@@ -124,6 +135,7 @@ impl SessionEvent {
             Self::Mute(_) => "mute",
             Self::Moved(_) => "moved",
             Self::Leave(_) => "leave",
+            Self::Superseded => "superseded",
         }
     }
 }
@@ -133,6 +145,15 @@ impl std::fmt::Debug for SessionEvent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())
     }
+}
+
+/// Facts about a resumed session, the body of LiveKit's `ReconnectResponse`; signalling adds what belongs to the
+/// connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reconnected {
+    /// Sequence number of the last reliable data packet that came from the client, 0 if none did: it sends again
+    /// what follows.
+    pub last_message_seq: u32,
 }
 
 /// Facts about a successful join, the body of LiveKit's `JoinResponse`; signalling adds what belongs to

@@ -16,7 +16,7 @@ use protocol::livekit;
 use slab::Slab;
 
 use crate::batch::SendBatch;
-use crate::command::{Command, Join, SessionCommand};
+use crate::command::{Command, Join, Resume, SessionCommand};
 use crate::config::Config;
 use crate::event::{Event, Rejection, SessionEvent};
 use crate::io::{Datagram, Input, Output, Random};
@@ -124,6 +124,7 @@ impl Sfu {
     fn handle_command(&mut self, now: Instant, command: Command) {
         match command {
             Command::Join(join) => self.join(now, *join),
+            Command::Resume(resume) => self.resume(now, *resume),
             Command::Session(session, command) => self.session_command(now, session, command),
             Command::Administer(id, request) => self.administer(now, id, request),
             Command::EndAll(reason) => {
@@ -141,6 +142,31 @@ impl Sfu {
         let participant = self.with_room(now, room, |room, context| room.join(context, join)).flatten();
         if let Some(participant) = participant.filter(|key| self.is_present(room, *key)) {
             self.by_session.insert(session, (room, participant));
+        }
+    }
+
+    fn resume(&mut self, now: Instant, resume: Resume) {
+        let session = resume.session;
+        let room = self.by_name.get(&resume.room).copied();
+        let address = room.and_then(|room| {
+            let participant = self.with_room(now, room, |room, context| room.resume(context, resume));
+            Some((room, participant.flatten()?))
+        });
+        match address {
+            Some((room, participant)) if self.is_present(room, participant) => {
+                self.by_session.insert(session, (room, participant));
+            }
+            Some(_) => {} // it left again with what it said, and was told
+            None => {
+                self.events.push_back(Event::Rejected(Rejection { layer: "room", code: "resume-unknown" }));
+                let leave = livekit::LeaveRequest {
+                    can_reconnect: true,
+                    reason: livekit::DisconnectReason::StateMismatch.into(),
+                    action: livekit::leave_request::Action::Reconnect.into(),
+                    regions: None,
+                };
+                self.events.push_back(Event::Session(session, SessionEvent::Leave(leave)));
+            }
         }
     }
 

@@ -38,6 +38,9 @@ struct Parameters {
     /// `1` on a resume.
     #[serde(default)]
     reconnect: String,
+    /// On a resume: the participant's id.
+    #[serde(default)]
+    sid: String,
     /// Older clients name the room here too.
     #[serde(default)]
     room: String,
@@ -141,6 +144,9 @@ fn admit(state: &State, uri: &Uri, headers: &HeaderMap) -> Result<Admission, Cod
         join_request::decode(&parameters.join_request).map_err(join_request::JoinRequestError::code)?
     };
     request.reconnect |= parameters.reconnect == "1";
+    if request.participant_sid.is_empty() {
+        request.participant_sid = parameters.sid;
+    }
     if request.publisher_offer.as_ref().is_some_and(|offer| offer.sdp.len() > state.limits.sdp_bytes) {
         return Err(Code::JoinRequestTooLarge);
     }

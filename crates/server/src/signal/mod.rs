@@ -17,7 +17,7 @@ use protocol::livekit;
 use protocol::prost::Message as _;
 use protocol::token::{ApiKeys, Claims};
 use sfu::command::administration::RoomSettings;
-use sfu::command::{Join, SessionCommand};
+use sfu::command::{Join, Resume, SessionCommand};
 use sfu::event::SessionEvent;
 use tokio::time::{MissedTickBehavior, timeout};
 
@@ -65,6 +65,8 @@ enum End {
     Client,
     /// The core ended the session.
     Core,
+    /// The client goes on with another connection.
+    Superseded,
     /// Nothing came for too long.
     Silent,
     /// The client does not read: a frame could not be written.
@@ -84,20 +86,16 @@ static NEXT_SESSION: AtomicU64 = AtomicU64::new(1);
 /// Runs a connection to its end.
 pub(crate) async fn run(mut socket: WebSocket, admission: Admission, surroundings: Surroundings) {
     let _count = surroundings.metrics.session();
-    if admission.request.reconnect {
-        // Sessions cannot be resumed yet; the client connects anew, with the same token.
-        surroundings.metrics.reject("signal", "resume-unsupported");
-        let leave = responses::reconnect();
-        if write(&mut socket, leave, surroundings.patience.write).await.is_ok() {
-            close(&mut socket, close_code::NORMAL, "connect anew").await;
-        }
-        return;
-    }
     let id = SessionId(NEXT_SESSION.fetch_add(1, Ordering::Relaxed));
     let (sender, events) = queue::channel();
-    let (join, claims) = join(id, admission);
-    let joining = ToWorker::Join { join: Box::new(join), events: sender };
-    if surroundings.worker.tell(joining).await.is_err() {
+    let (entering, claims) = if admission.request.reconnect {
+        let (resume, claims) = resume(id, admission);
+        (ToWorker::Resume { resume: Box::new(resume), events: sender }, claims)
+    } else {
+        let (join, claims) = join(id, admission);
+        (ToWorker::Join { join: Box::new(join), events: sender }, claims)
+    };
+    if surroundings.worker.tell(entering).await.is_err() {
         close(&mut socket, close_code::AWAY, "the server is stopping").await;
         return;
     }
@@ -156,7 +154,7 @@ impl Session {
     }
 
     async fn tell_client(&mut self, event: SessionEvent) -> Option<End> {
-        self.joined |= matches!(event, SessionEvent::Joined(_));
+        self.joined |= matches!(event, SessionEvent::Joined(_) | SessionEvent::Reconnected(_));
         let (mut event, mut refresh) = (event, false);
         match &mut event {
             SessionEvent::ParticipantUpdate(updates) => refresh = self.follow(updates),
@@ -168,8 +166,9 @@ impl Session {
             }
             _ => {}
         }
-        let over = matches!(event, SessionEvent::Leave(_));
-        let written = self.write(responses::response(event)).await;
+        let over = event.is_last();
+        let Some(response) = responses::response(event) else { return Some(End::Superseded) };
+        let written = self.write(response).await;
         match written {
             _ if over => Some(End::Core),
             Ok(()) if refresh => self.refresh_token().await,
@@ -261,7 +260,7 @@ impl Session {
     async fn finish(mut self, end: End) {
         let metrics = &self.surroundings.metrics;
         match end {
-            End::Client | End::Core | End::Dropped => {}
+            End::Client | End::Core | End::Superseded | End::Dropped => {}
             End::Silent => metrics.reject("signal", "half-open"),
             End::NotReading => metrics.reject("signal", "not-reading"),
             End::WriteBufferFull => metrics.reject("signal", "write-buffer-full"),
@@ -272,6 +271,7 @@ impl Session {
         let _ = self.surroundings.worker.tell(gone).await;
         let (code, reason) = match end {
             End::Client | End::Core => (close_code::NORMAL, ""),
+            End::Superseded => (close_code::NORMAL, "the client goes on with another connection"),
             End::Silent => (close_code::POLICY, "no sign of life for too long"),
             End::NotReading | End::Dropped => (close_code::POLICY, "messages were not read"),
             End::WriteBufferFull => (close_code::ERROR, "a message is too large for this connection"),
@@ -380,6 +380,20 @@ fn room_settings(config: &protocol::token::RoomConfig) -> RoomSettings {
         max_participants: (config.max_participants > 0).then_some(config.max_participants),
         metadata: Some(config.metadata.clone()).filter(|text| !text.is_empty()),
     }
+}
+
+/// The same for a client that comes back.
+fn resume(session: SessionId, admission: Admission) -> (Resume, Claims) {
+    let Admission { claims, room, identity, request } = admission;
+    let resume = Resume {
+        session,
+        room,
+        identity,
+        participant_sid: request.participant_sid,
+        sync_state: request.sync_state,
+        offer: request.publisher_offer,
+    };
+    (resume, claims)
 }
 
 /// Milliseconds since 1970.

@@ -114,7 +114,9 @@ fn size(event: &SessionEvent) -> usize {
         SessionEvent::TrackPublished(published) => published.encoded_len(),
         SessionEvent::SpeakersChanged(speakers) => all(speakers),
         SessionEvent::ConnectionQuality(updates) => all(updates),
-        SessionEvent::MediaSectionsRequirement { .. } => 0,
+        SessionEvent::Reconnected(_)
+        | SessionEvent::MediaSectionsRequirement { .. }
+        | SessionEvent::Superseded => 0,
         SessionEvent::TrackSubscribed(subscribed) => subscribed.encoded_len(),
         SessionEvent::SubscriptionPermissionUpdate(update) => update.encoded_len(),
         SessionEvent::SubscriptionResponse(response) => response.encoded_len(),

@@ -45,7 +45,7 @@ pub(super) fn read(request: SignalRequest) -> Request {
         Message::Ping(timestamp) => return Request::Ping(timestamp),
         Message::PingReq(ping) => return Request::PingReq(ping),
         Message::Answer(_) => return Request::Ignored("answer-without-offer"),
-        Message::SyncState(_) => return Request::Ignored("sync-without-resume"),
+        Message::SyncState(state) => SessionCommand::SyncState(Box::new(state)),
         Message::Simulate(_) => return Request::Ignored("simulate-unsupported"),
         Message::PublishDataTrackRequest(_)
         | Message::UnpublishDataTrackRequest(_)

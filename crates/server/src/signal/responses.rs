@@ -1,9 +1,9 @@
 //! The core's session events as LiveKit's signal responses, with what belongs to the connection itself.
 
 use protocol::livekit;
+use protocol::livekit::SignalResponse;
 use protocol::livekit::signal_response::Message;
-use protocol::livekit::{SignalResponse, leave_request};
-use sfu::event::{Joined, SessionEvent};
+use sfu::event::{Joined, Reconnected, SessionEvent};
 
 use crate::signal::{PING_INTERVAL, PING_TIMEOUT};
 
@@ -15,10 +15,11 @@ const COMPATIBLE_VERSION: &str = "1.13.5";
 /// The protocol number of that server.
 const PROTOCOL: i32 = 17;
 
-/// An event as the client gets it.
-pub(super) fn response(event: SessionEvent) -> SignalResponse {
+/// An event as the client gets it; `None` if it is not for the client.
+pub(super) fn response(event: SessionEvent) -> Option<SignalResponse> {
     let message = match event {
         SessionEvent::Joined(joined) => Message::Join(join(*joined)),
+        SessionEvent::Reconnected(reconnected) => Message::Reconnect(reconnect(reconnected)),
         SessionEvent::Answer(answer) => Message::Answer(answer),
         SessionEvent::ParticipantUpdate(participants) => {
             Message::Update(livekit::ParticipantUpdate { participants })
@@ -45,8 +46,9 @@ pub(super) fn response(event: SessionEvent) -> SignalResponse {
         SessionEvent::Mute(mute) => Message::Mute(mute),
         SessionEvent::Moved(moved) => Message::RoomMoved(*moved),
         SessionEvent::Leave(leave) => Message::Leave(leave),
+        SessionEvent::Superseded => return None,
     };
-    wrap(message)
+    Some(wrap(message))
 }
 
 /// The answer to a ping by timestamp.
@@ -74,16 +76,6 @@ pub(super) fn refresh_token(token: String) -> SignalResponse {
     wrap(Message::RefreshToken(token))
 }
 
-/// The answer to a client that wants to resume: connect anew.
-pub(super) fn reconnect() -> SignalResponse {
-    wrap(Message::Leave(livekit::LeaveRequest {
-        can_reconnect: true,
-        reason: livekit::DisconnectReason::StateMismatch.into(),
-        action: leave_request::Action::Reconnect.into(),
-        regions: None,
-    }))
-}
-
 fn wrap(message: Message) -> SignalResponse {
     SignalResponse { message: Some(message) }
 }
@@ -97,21 +89,38 @@ fn join(joined: Joined) -> livekit::JoinResponse {
         server_version: COMPATIBLE_VERSION.into(),
         ice_servers: Vec::new(), // ICE-lite: the server's own address is all a client needs
         subscriber_primary: false,
-        client_configuration: Some(livekit::ClientConfiguration {
-            // Sessions cannot be resumed yet: saves clients the try.
-            resume_connection: livekit::ClientConfigSetting::Disabled.into(),
-            ..Default::default()
-        }),
+        client_configuration: Some(client_configuration()),
         ping_timeout: seconds(PING_TIMEOUT),
         ping_interval: seconds(PING_INTERVAL),
-        server_info: Some(livekit::ServerInfo {
-            edition: livekit::server_info::Edition::Standard.into(),
-            version: COMPATIBLE_VERSION.into(),
-            protocol: PROTOCOL,
-            ..Default::default()
-        }),
+        server_info: Some(server_info()),
         enabled_publish_codecs: joined.enabled_publish_codecs,
         fast_publish: true,
+        ..Default::default()
+    }
+}
+
+fn reconnect(reconnected: Reconnected) -> livekit::ReconnectResponse {
+    livekit::ReconnectResponse {
+        ice_servers: Vec::new(), // as in a join
+        client_configuration: Some(client_configuration()),
+        server_info: Some(server_info()),
+        last_message_seq: reconnected.last_message_seq,
+    }
+}
+
+fn client_configuration() -> livekit::ClientConfiguration {
+    livekit::ClientConfiguration {
+        // Browsers are not told to try it yet; clients that try all the same are served.
+        resume_connection: livekit::ClientConfigSetting::Disabled.into(),
+        ..Default::default()
+    }
+}
+
+fn server_info() -> livekit::ServerInfo {
+    livekit::ServerInfo {
+        edition: livekit::server_info::Edition::Standard.into(),
+        version: COMPATIBLE_VERSION.into(),
+        protocol: PROTOCOL,
         ..Default::default()
     }
 }
@@ -128,7 +137,8 @@ mod tests {
             others: vec![livekit::ParticipantInfo::default()],
             enabled_publish_codecs: vec![livekit::Codec { mime: "audio/opus".into(), ..Default::default() }],
         };
-        let Some(Message::Join(join)) = response(SessionEvent::Joined(Box::new(joined))).message else {
+        let response = response(SessionEvent::Joined(Box::new(joined)));
+        let Some(Message::Join(join)) = response.and_then(|response| response.message) else {
             panic!("it is a join response")
         };
         assert_eq!((join.ping_interval, join.ping_timeout), (5, 15));

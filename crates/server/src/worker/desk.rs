@@ -128,6 +128,10 @@ impl Desk {
                 self.sessions.insert(join.session, events);
                 Command::Join(join)
             }
+            ToWorker::Resume { resume, events } => {
+                self.sessions.insert(resume.session, events);
+                Command::Resume(resume)
+            }
             ToWorker::Session(session, command) => {
                 let known = match command {
                     SessionCommand::Disconnected => self.sessions.remove(&session).is_some(),
@@ -327,7 +331,7 @@ impl Events<'_> {
         let mut reject = |rejection: Rejection| *rejections.entry(rejection).or_insert(0) += 1;
         core.drain(now, |event| match event {
             Event::Session(session, event) => {
-                let over = matches!(event, SessionEvent::Leave(_));
+                let over = event.is_last();
                 let Some(events) = sessions.get(&session) else { return };
                 if let Err(not_taken) = events.try_send(event) {
                     if let Some(code) = not_taken.code() {

@@ -21,7 +21,7 @@ use net::UdpSocket;
 use protocol::ids::{RoomName, SessionId};
 use protocol::livekit::DisconnectReason;
 use sfu::command::administration::{Administration, Answer};
-use sfu::command::{Join, SessionCommand};
+use sfu::command::{Join, Resume, SessionCommand};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::directory::Directory;
@@ -42,6 +42,13 @@ pub(crate) enum ToWorker {
         /// Who and where to.
         join: Box<Join>,
         /// Where the session's events go. When it is full, the session is dropped.
+        events: EventSender,
+    },
+    /// The client of a connection that broke is back.
+    Resume {
+        /// Who and where to.
+        resume: Box<Resume>,
+        /// As for a join.
         events: EventSender,
     },
     /// A session says something.

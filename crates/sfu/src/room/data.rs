@@ -53,7 +53,7 @@ impl super::Room {
             DataChannel::Lossy => livekit::data_packet::Kind::Lossy,
             DataChannel::DataTrack => return Err("data-track-unsupported"),
         };
-        let Some(participant) = self.participants.get(key) else { return Ok(()) };
+        let Some(participant) = self.participants.get_mut(key) else { return Ok(()) };
         if !participant.permission.can_publish_data {
             return Err("not-allowed");
         }
@@ -61,6 +61,12 @@ impl super::Room {
             return Err("too-large");
         }
         let mut packet = livekit::DataPacket::decode(bytes).map_err(|_| "malformed")?;
+        if channel == DataChannel::Reliable && packet.sequence != 0 {
+            if packet.sequence <= participant.last_sequence {
+                return Err("repeated"); // sent again after a resume; it had arrived
+            }
+            participant.last_sequence = packet.sequence;
+        }
         if self.take_answer(context, key, &packet) {
             return Ok(());
         }

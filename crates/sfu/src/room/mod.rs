@@ -16,6 +16,7 @@ mod permissions;
 mod publishing;
 mod quality;
 mod receiver;
+mod resume;
 mod signalling;
 mod speakers;
 mod subscribing;
@@ -33,6 +34,7 @@ use slab::Slab;
 use self::administration::Settings;
 use self::calls::Calls;
 use self::participant::Participant;
+use self::resume::Departures;
 use self::speakers::ActiveSpeakers;
 use crate::batch::SendBatch;
 use crate::config::Config;
@@ -96,6 +98,7 @@ pub(crate) struct Room {
     tracks: Slab<UpTrack>,
     by_track_sid: HashMap<TrackSid, usize>,
     speakers: ActiveSpeakers,
+    departures: Departures,
     empty_since: Option<Instant>,
     next_tick: Instant,
     timers: BinaryHeap<Reverse<(Instant, usize)>>,
@@ -124,6 +127,7 @@ impl Room {
             tracks: Slab::new(),
             by_track_sid: HashMap::new(),
             speakers: ActiveSpeakers::default(),
+            departures: Departures::default(),
             empty_since: Some(now),
             next_tick: now + TICK,
             timers: BinaryHeap::new(),
@@ -435,6 +439,7 @@ impl Room {
             .events
             .push_back(Event::ParticipantLeft { room: self.name.clone(), identity: participant.identity });
         if was_visible {
+            self.departures.push(context.now, info.clone());
             self.broadcast(context, None, SessionEvent::ParticipantUpdate(vec![info]));
         }
         self.note_recording(context);

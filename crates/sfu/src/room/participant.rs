@@ -101,6 +101,10 @@ pub(crate) struct Participant {
     pub(crate) own_ssrc: u32,
     pub(crate) feedback_due: Option<Instant>,
 
+    /// Sequence number of the last reliable data packet that it sent, 0 before the first: a client that resumes
+    /// sends some again.
+    pub(crate) last_sequence: u32,
+
     pub(crate) subscriptions: BTreeMap<usize, Subscription>,
     pub(crate) down_tracks: Slab<DownTrack>,
     pub(crate) requested: Requested,
@@ -150,6 +154,7 @@ impl Participant {
             quality: Quality::new(now),
             own_ssrc,
             feedback_due: None,
+            last_sequence: 0,
             subscriptions: BTreeMap::new(),
             down_tracks: Slab::new(),
             requested: Requested::default(),

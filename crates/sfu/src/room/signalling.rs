@@ -154,6 +154,7 @@ impl super::Room {
                     (info.width, info.height) = (update.width, update.height);
                 });
             }
+            SessionCommand::SyncState(state) => self.sync(context, key, &state),
             SessionCommand::Leave(reason) => {
                 self.remove(context, key, reason);
             }
@@ -170,7 +171,12 @@ impl super::Room {
         self.schedule(context, key);
     }
 
-    fn handle_offer(&mut self, context: &mut Context<'_>, key: usize, offer: &livekit::SessionDescription) {
+    pub(super) fn handle_offer(
+        &mut self,
+        context: &mut Context<'_>,
+        key: usize,
+        offer: &livekit::SessionDescription,
+    ) {
         if let Err(code) = self.negotiate(context, key, offer) {
             context.reject("sdp", code);
             let refusal = livekit::RequestResponse {

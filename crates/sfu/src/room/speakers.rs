@@ -177,6 +177,17 @@ impl super::Room {
         }
     }
 
+    /// Tells somebody who may have missed changes of everybody whether they speak.
+    pub(super) fn tell_all_speakers(&self, context: &mut Context<'_>, key: usize) {
+        let mut speakers = self.speakers.active();
+        for (other, participant) in self.participants.iter().filter(|(_, other)| other.is_visible()) {
+            if !self.speakers.told.contains_key(&other) {
+                speakers.push(silent(&participant.sid));
+            }
+        }
+        self.tell(context, key, SessionEvent::SpeakersChanged(speakers));
+    }
+
     /// Ends intervals of listening, if it is time, and tells everybody what changed.
     pub(super) fn update_speakers(&mut self, context: &mut Context<'_>) {
         let passed = self.speakers.passed(context.now);

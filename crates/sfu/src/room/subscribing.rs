@@ -62,7 +62,7 @@ impl super::Room {
     }
 
     /// Notes the wish; binding comes with the next offer.
-    fn subscribe(&mut self, key: usize, track: usize) {
+    pub(super) fn subscribe(&mut self, key: usize, track: usize) {
         let Some(up_track) = self.tracks.get(track) else { return };
         if up_track.publisher == key {
             return;
@@ -81,7 +81,7 @@ impl super::Room {
         subscription.allowed = allowed;
     }
 
-    fn unsubscribe(&mut self, key: usize, track: usize) {
+    pub(super) fn unsubscribe(&mut self, key: usize, track: usize) {
         let Some(participant) = self.participants.get_mut(key) else { return };
         let Some(subscription) = participant.subscriptions.get_mut(&track) else { return };
         subscription.desired = false;
@@ -159,19 +159,26 @@ impl super::Room {
             let Some(track) = self.by_track_sid.get(sid.as_str()).copied() else { continue };
             let Some(participant) = self.participants.get_mut(key) else { return };
             // A setting may come before the wish, and holds then.
-            let subscription = participant.subscriptions.entry(track).or_insert(Subscription {
+            participant.subscriptions.entry(track).or_insert(Subscription {
                 desired: false,
                 allowed: false,
                 wish: Wish::default(),
                 down_track: None,
             });
-            subscription.wish = Wish::from(settings);
-            let down = subscription.down_track.and_then(|down| participant.down_tracks.get_mut(down));
-            if let (Some(down), Some(up_track)) = (down, self.tracks.get(track)) {
-                down.wanted = up_track.wanted(&subscription.wish);
-            }
+            self.set_wish(key, track, |wish| *wish = Wish::from(settings));
         }
         self.allocate(context, key);
+    }
+
+    /// Changes what a subscriber needs of a track; [`Self::allocate`] acts on it.
+    pub(super) fn set_wish(&mut self, key: usize, track: usize, change: impl FnOnce(&mut Wish)) {
+        let Some(participant) = self.participants.get_mut(key) else { return };
+        let Some(subscription) = participant.subscriptions.get_mut(&track) else { return };
+        change(&mut subscription.wish);
+        let down = subscription.down_track.and_then(|down| participant.down_tracks.get_mut(down));
+        if let (Some(down), Some(up_track)) = (down, self.tracks.get(track)) {
+            down.wanted = up_track.wanted(&subscription.wish);
+        }
     }
 
     pub(super) fn update_subscription_permission(
