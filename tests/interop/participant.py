@@ -74,47 +74,57 @@ class Seen:
 class Participant:
     """In a room from `async with` to its end."""
 
-    def __init__(self, url: str, room: str, identity: str, *, single_peer_connection: bool | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        room: str,
+        identity: str,
+        *,
+        single_peer_connection: bool | None = None,
+        access_token: str | None = None,
+    ) -> None:
         self.identity = identity
         self.seen: dict[str, Seen] = {}
         self.tracks: set[str] = set()
         self._url = url
-        self._token = token(identity, room)
+        self._token = access_token or token(identity, room)
         self._single_peer_connection = single_peer_connection
-        self._room = rtc.Room()
+        self.room = rtc.Room()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Participant:
-        self._room.on("track_subscribed", self._on_track)
-        self._room.on("data_received", self._on_data)
+        self.room.on("track_subscribed", self._on_track)
+        self.room.on("data_received", self._on_data)
         options = rtc.RoomOptions()
         if self._single_peer_connection is not None:
             options.single_peer_connection = self._single_peer_connection
-        await asyncio.wait_for(self._room.connect(self._url, self._token, options), 20)
+        await asyncio.wait_for(self.room.connect(self._url, self._token, options), 20)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._room.disconnect()
+        await self.room.disconnect()
 
     @property
     def others(self) -> set[str]:
         """Identities of everybody else in the room."""
-        return set(self._room.remote_participants)
+        return set(self.room.remote_participants)
 
-    async def show(self, colour: str, codec: str = "VP8", *, simulcast: bool = True) -> str:
+    async def show(
+        self, colour: str, codec: str = "VP8", *, simulcast: bool = True, size: tuple[int, int] = (WIDTH, HEIGHT)
+    ) -> str:
         """Publishes a camera that shows one colour; returns the track's id."""
-        source = rtc.VideoSource(WIDTH, HEIGHT)
+        source = rtc.VideoSource(*size)
         track = rtc.LocalVideoTrack.create_video_track("camera", source)
         options = rtc.TrackPublishOptions(
             source=rtc.TrackSource.SOURCE_CAMERA,
             video_codec=rtc.VideoCodec.Value(codec),
             simulcast=simulcast,
         )
-        publication = await self._room.local_participant.publish_track(track, options)
-        self._start(self._film(source, COLOURS[colour]))
+        publication = await self.room.local_participant.publish_track(track, options)
+        self._start(self._film(source, COLOURS[colour], *size))
         return publication.sid
 
     async def play(self, hz: float) -> str:
@@ -122,15 +132,15 @@ class Participant:
         source = rtc.AudioSource(SAMPLE_RATE, 1)
         track = rtc.LocalAudioTrack.create_audio_track("microphone", source)
         options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
-        publication = await self._room.local_participant.publish_track(track, options)
+        publication = await self.room.local_participant.publish_track(track, options)
         self._start(self._sing(source, hz))
         return publication.sid
 
     async def unpublish(self, track_sid: str) -> None:
-        await self._room.local_participant.unpublish_track(track_sid)
+        await self.room.local_participant.unpublish_track(track_sid)
 
     async def send(self, payload: bytes, *, topic: str = "", reliable: bool = True, to: list[str] | None = None) -> None:
-        await self._room.local_participant.publish_data(
+        await self.room.local_participant.publish_data(
             payload, reliable=reliable, destination_identities=to or [], topic=topic
         )
 
@@ -141,15 +151,15 @@ class Participant:
     def _start(self, work: object) -> None:
         self._tasks.append(asyncio.create_task(work))
 
-    async def _film(self, source: rtc.VideoSource, rgb: tuple[int, int, int]) -> None:
-        picture = np.empty((HEIGHT, WIDTH, 4), np.uint8)
+    async def _film(self, source: rtc.VideoSource, rgb: tuple[int, int, int], width: int, height: int) -> None:
+        picture = np.empty((height, width, 4), np.uint8)
         picture[:] = (*rgb, 255)
         number = 0
         while True:
             # A moving bar, so that no encoder may think that nothing changes.
             frame = picture.copy()
-            frame[:40, (number * 8) % WIDTH :][:, :32] = 255
-            source.capture_frame(rtc.VideoFrame(WIDTH, HEIGHT, rtc.VideoBufferType.RGBA, frame.tobytes()))
+            frame[:40, (number * 8) % width :][:, :32] = 255
+            source.capture_frame(rtc.VideoFrame(width, height, rtc.VideoBufferType.RGBA, frame.tobytes()))
             number += 1
             await asyncio.sleep(1 / FPS)
 
@@ -218,6 +228,7 @@ async def _program(url: str, room: str, identity: str, colour: str, tone: str) -
             while True:
                 for other, seen in me.seen.items():
                     notices = [
+                        {"event": "frames", "from": other} if seen.frames >= 10 else None,
                         {"event": "colour", "from": other, "colour": seen.colour} if seen.colour else None,
                         {"event": "tone", "from": other, "hz": round(seen.tone / 10) * 10} if seen.tone else None,
                         *({"event": "data", "from": other, "topic": t, "text": d.decode()} for t, d in seen.data),

@@ -38,6 +38,32 @@ def test_the_full_size_arrives_of_simulcast(url: str, room: str) -> None:
     asyncio.run(scenario())
 
 
+def test_the_picture_has_the_size_that_its_subscriber_asks_for(url: str, room: str) -> None:
+    async def scenario() -> None:
+        async with (
+            Participant(url, room, "ada") as ada,
+            Participant(url, room, "ben") as ben,
+            Participant(url, room, "cem") as cem,
+        ):
+            camera = await ada.show("green", simulcast=True, size=(1280, 720))  # the SDK makes three layers of this size
+            for receiver in (ben, cem):
+                await until("the full size", lambda: receiver.of("ada").size == (1280, 720))
+            publication = ben.room.remote_participants["ada"].track_publications[camera]
+            for quality, size in (
+                (rtc.VideoQuality.VIDEO_QUALITY_LOW, (320, 180)),
+                (rtc.VideoQuality.VIDEO_QUALITY_MEDIUM, (640, 360)),
+                (rtc.VideoQuality.VIDEO_QUALITY_HIGH, (1280, 720)),
+            ):
+                publication.set_video_quality(quality)
+                await until(f"{size} for ben", lambda: ben.of("ada").size == size)
+                assert ben.of("ada").colour == "green"
+                frames = cem.of("ada").frames
+                await until("cem's go on", lambda: cem.of("ada").frames > frames + 5)
+                assert cem.of("ada").size == (1280, 720), "nobody else's changes"
+
+    asyncio.run(scenario())
+
+
 def test_older_clients_use_two_peer_connections_or_are_told(url: str, room: str) -> None:
     """Whatever `/rtc` answers, it must not hang: joined with media, or refused at once."""
 
