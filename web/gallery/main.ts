@@ -62,6 +62,7 @@ async function meetingsOfList() {
   return {
     tiles: await meetingOf('meeting-9'),
     share: await meetingOf('share'),
+    weak: await meetingOf('weak'),
     toast: await meetingOf('toast'),
     warning: await meetingOf('toast-warn'),
     reconnecting: await meetingOf('reconnecting'),

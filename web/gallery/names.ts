@@ -48,6 +48,7 @@ export const SCENE_NAMES = [
   'toast-warn',
   'copy-refused',
   'sound-blocked',
+  'weak',
   'reconnecting',
   'left',
   'lost',

@@ -2,14 +2,14 @@
 
 import { ApiError } from '../src/api/errors';
 import { newSecret } from '../src/crypto/link';
-import { ConnectError, DeviceError, type Device } from '../src/rtc/types';
+import { ConnectError, DeviceError, type Device, type RtcTrack, type VideoHandle } from '../src/rtc/types';
 import { AppModel } from '../src/state/app';
 import { until, type World } from '../scripted/world';
 import { key, press, type } from './acts';
 import { HOSTILE_NAMES, HOSTILE_TEXTS } from './hostile';
 import { DURATION, known, meet, preJoin, readyToJoin, type Guest, type Meeting, type Voice } from './meet';
 import type { SceneName } from './names';
-import { sharedScreen } from './pictures';
+import { face, sharedScreen } from './pictures';
 
 export interface Scene {
   make(world: World): AppModel | Promise<AppModel>;
@@ -89,6 +89,9 @@ async function share(
   const sharing = { ...first, change: { screen: { muted: false, video: sharedScreen() } } };
   return meet(world, [sharing, ...rest], { then, voice });
 }
+
+/** A picture that the server does not send on. */
+const paused = (video: VideoHandle): RtcTrack => ({ muted: false, video, paused: true });
 
 /** The server answers a join with this; asking whether the room runs is fine. */
 function refuse(world: World, error: ApiError): void {
@@ -400,6 +403,25 @@ export const SCENES: Record<SceneName, Scene> = {
       meet(withDevices(world), FOUR, {
         then: async ({ connection }) => connection.emit('soundBlocked', true),
       }),
+  },
+  weak: {
+    make: (world) =>
+      share(
+        withDevices(world),
+        [
+          known('deniz', 'speaking'),
+          known('miriam', 'muted', { change: { weak: true } }),
+          known('thomas', 'muted', { change: { camera: paused(face('thomas')) } }),
+          known('karl', 'muted', { change: { camera: paused(face('karl')), weak: true } }),
+        ],
+        async ({ connection, until }) => {
+          const [first, ...rest] = connection.others;
+          if (first) connection.others = [{ ...first, screen: paused(sharedScreen()) }, ...rest];
+          until(DURATION - 6000);
+          connection.local = { ...connection.local, weak: true };
+          connection.emit('participants');
+        },
+      ),
   },
   reconnecting: {
     make: (world) =>

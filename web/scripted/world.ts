@@ -65,6 +65,7 @@ export function participant(identity: string, change: Partial<RtcParticipant> = 
     metadata: '',
     joinedAt: 0,
     speaking: false,
+    weak: false,
     microphone: null,
     camera: null,
     screen: null,

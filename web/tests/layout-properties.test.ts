@@ -51,6 +51,9 @@ const scenes: fc.Arbitrary<Scene> = fc
       isLocal: i === one.others,
       speaking: one.speaking.includes(i),
       spokeAt: one.spoke[i] ?? 0,
+      weak: false,
+      videoPaused: false,
+      screenPaused: false,
     }));
     return {
       input: {

@@ -14,6 +14,9 @@ function people(others: number, speaking: string[] = []) {
     isLocal: identity === 'me',
     speaking: speaking.includes(identity),
     spokeAt: 0,
+    weak: false,
+    videoPaused: false,
+    screenPaused: false,
   }));
 }
 

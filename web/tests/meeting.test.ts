@@ -132,6 +132,38 @@ describe('people', () => {
     expect(model.view.get().people).toBe(after);
   });
 
+  it('whose lines are weak or whose pictures pause are shown so, and oneself is told once', async () => {
+    const deniz = await person('b', 'Deniz', {
+      weak: true,
+      camera: { muted: false, video: picture, paused: true },
+    });
+    connection.others = [deniz];
+    await meet();
+    const told: unknown[] = [];
+    model.announcer.polite.subscribe((messages) => told.push(...messages.map(({ key }) => key)));
+    connection.local = { ...connection.local, weak: true };
+    connection.now(deniz);
+    expect(model.view.get().people).toMatchObject([
+      { weak: false, videoPaused: false },
+      { weak: false, videoPaused: false },
+    ]);
+    world.clock.pass(4000);
+    expect(model.view.get()).toMatchObject({
+      people: [
+        { weak: true, videoPaused: true, screenPaused: false },
+        { weak: true, videoPaused: false },
+      ],
+      toast: { message: { key: 'connection.weak' }, tone: 'warn' },
+    });
+    model.dismissToast();
+    world.clock.pass(20_000);
+    connection.now(deniz);
+    expect(model.view.get().toast).toBeNull();
+    expect(told.filter((key) => key === 'connection.weak')).toHaveLength(1);
+    connection.break();
+    expect(model.view.get().people[0]?.videoPaused).toBe(false);
+  });
+
   it('who speak are marked after 300 ms', async () => {
     const deniz = await person('b', 'Deniz');
     connection.others = [deniz];

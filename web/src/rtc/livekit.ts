@@ -6,6 +6,7 @@
 import {
   ConnectionError,
   ConnectionErrorReason,
+  ConnectionQuality,
   ConnectionState,
   DefaultReconnectPolicy,
   DeviceUnsupportedError,
@@ -60,6 +61,8 @@ const LIVEKIT_KINDS: Record<DeviceKind, MediaDeviceKind> = {
   camera: 'videoinput',
   speaker: 'audiooutput',
 };
+
+const WEAK = [ConnectionQuality.Poor, ConnectionQuality.Lost];
 
 type Input = 'microphone' | 'camera';
 
@@ -150,6 +153,8 @@ class LiveKitConnection implements RtcConnection {
       .on(RoomEvent.LocalTrackPublished, changed)
       .on(RoomEvent.LocalTrackUnpublished, changed)
       .on(RoomEvent.ActiveSpeakersChanged, changed)
+      .on(RoomEvent.ConnectionQualityChanged, changed)
+      .on(RoomEvent.TrackStreamStateChanged, changed)
       .on(RoomEvent.TrackSubscribed, changed)
       .on(RoomEvent.TrackUnsubscribed, (track) => {
         // The library has detached the element by now, so the track no longer knows it.
@@ -275,7 +280,11 @@ class LiveKitConnection implements RtcConnection {
     if (!publication) return null;
     const shown =
       publication.kind === Track.Kind.Video && !publication.isMuted ? publication.track : undefined;
-    return { muted: publication.isMuted, video: shown ? this.#handle(shown) : null };
+    return {
+      muted: publication.isMuted,
+      video: shown ? this.#handle(shown) : null,
+      paused: shown?.streamState === Track.StreamState.Paused,
+    };
   }
 
   #participant(participant: Participant): RtcParticipant {
@@ -285,6 +294,7 @@ class LiveKitConnection implements RtcConnection {
       metadata: participant.metadata ?? '',
       joinedAt: participant.joinedAt?.getTime() ?? 0,
       speaking: participant.isSpeaking,
+      weak: WEAK.includes(participant.connectionQuality),
       microphone: this.#track(participant.getTrackPublication(Track.Source.Microphone)),
       camera: this.#track(participant.getTrackPublication(Track.Source.Camera)),
       screen: this.#track(participant.getTrackPublication(Track.Source.ScreenShare)),

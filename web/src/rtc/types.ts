@@ -15,6 +15,8 @@ export interface RtcTrack {
   muted: boolean;
   /** There while a picture can be shown: subscribed (or one's own) and not muted. */
   video: VideoHandle | null;
+  /** The server sends nothing of it at the moment, because there is no room for it on the way here. */
+  paused?: boolean;
 }
 
 export interface RtcParticipant {
@@ -25,6 +27,8 @@ export interface RtcParticipant {
   joinedAt: number;
   /** Louder than the speaker threshold at this moment. */
   speaking: boolean;
+  /** The server judges their connection as poor, or hears nothing of them. */
+  weak: boolean;
   microphone: RtcTrack | null;
   camera: RtcTrack | null;
   screen: RtcTrack | null;

@@ -32,6 +32,7 @@ import {
 } from './chat';
 import { Chimes } from './chimes';
 import { DeviceNews } from './device-news';
+import { Lines } from './line';
 import type { Message, MessageKey, Refusal } from './messages';
 import { Options } from './options';
 import {
@@ -114,6 +115,7 @@ export class MeetingModel {
   #connection: RtcConnection;
   #names: NameBook;
   #speakers = new SpeakerMarks();
+  #lines = new Lines();
   #chimes: Chimes;
   #deviceNews = new DeviceNews();
   /** What the person is choosing another device for. */
@@ -254,6 +256,7 @@ export class MeetingModel {
 
     this.#timers.speakers?.();
     const due = this.#speakers.update(new Map(ordered.map((p) => [p.identity, p.speaking])), now);
+    const lineDue = this.#lines.update(ordered, this.#connected, now);
 
     const drawn = ordered.map((participant, i): Person => {
       const name = names[i] ?? { kind: 'opening' };
@@ -267,14 +270,18 @@ export class MeetingModel {
         muted: participant.microphone === null || participant.microphone.muted,
         speaking: this.#speakers.marked(participant.identity),
         spokeAt: this.#speakers.spokeAt(participant.identity),
+        weak: this.#lines.isWeak(participant.identity),
+        videoPaused: this.#lines.isCameraPaused(participant.identity),
+        screenPaused: this.#lines.isScreenPaused(participant.identity),
         video: participant.camera?.video ?? null,
         screen: participant.screen?.video ?? null,
       };
     });
-    const people = keepUnchangedPeople(this.view.get().people, drawn);
+    const before = this.view.get().people;
+    const people = keepUnchangedPeople(before, drawn);
     const settled = this.#connected && now - this.#cameBack >= SETTLING_MS;
     const stageDue = this.stage.update(people, now, settled);
-    const next = Math.min(due ?? Infinity, stageDue ?? Infinity);
+    const next = Math.min(due ?? Infinity, lineDue ?? Infinity, stageDue ?? Infinity);
     if (next < Infinity) this.#after('speakers', Math.max(0, next - now), () => this.#sync());
     this.#arrivals(people);
     const { microphone, camera, share } = this.view.get();
@@ -287,6 +294,15 @@ export class MeetingModel {
     });
     this.#tellVanished('microphone', microphone);
     this.#tellVanished('camera', camera);
+    this.#tellWeak(before, people, now);
+  }
+
+  /** In a word: what it means is seen on the tiles. Trouble that somebody has to act on stays. */
+  #tellWeak(before: Person[], people: Person[], now: number): void {
+    const isWeak = (all: Person[]) => all.some((person) => person.isLocal && person.weak);
+    if (this.view.get().toast?.tone === 'warn') return;
+    if (this.#lines.isNews(isWeak(before), isWeak(people), now))
+      this.#toast({ message: { key: 'connection.weak' }, tone: 'warn' });
   }
 
   /** While the connection is away, own tracks wait for the next one: only what the person switches shows at once. */
@@ -621,6 +637,7 @@ function silent(participant: RtcParticipant): RtcParticipant {
   return {
     ...participant,
     speaking: false,
+    weak: false,
     microphone: microphone && { ...microphone, video: null },
     camera: camera && { ...camera, video: null },
     screen: null,

@@ -22,6 +22,11 @@ export interface Person {
   speaking: boolean;
   /** When they last began or ceased to speak; 0 = never. */
   spokeAt: number;
+  /** Their connection is weak, for some seconds. */
+  weak: boolean;
+  /** The server pauses their picture: what stands still is not shown as if it were live. */
+  videoPaused: boolean;
+  screenPaused: boolean;
   video: VideoHandle | null;
   screen: VideoHandle | null;
 }

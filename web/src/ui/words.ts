@@ -22,6 +22,8 @@ export function describe(t: Translate, person: Person, pinned = false): string {
   if (person.speaking) parts.push(t('person.speaking'));
   if (person.muted) parts.push(t('person.muted'));
   if (!person.video) parts.push(t('person.no-picture'));
+  else if (person.videoPaused) parts.push(t('tile.paused'));
+  if (person.weak) parts.push(t('person.weak'));
   if (pinned) parts.push(t('tile.pinned'));
   return parts.join(', ');
 }

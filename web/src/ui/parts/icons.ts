@@ -4,6 +4,7 @@ interface Shape {
   d: string;
   /** Stroke width, where it differs. */
   width?: number;
+  faint?: boolean;
 }
 
 const circle = (x: number, y: number, r: number) =>
@@ -72,6 +73,7 @@ export const ICONS = {
   ],
   next: [{ d: 'M10 7l5 5-5 5' }],
   'open-lock': [{ d: box(5, 10.5, 14, 10, 3) }, { d: 'M8 10.5v-3a4 4 0 0 1 7.6-1.7M12 13.5V16M12 18.4v.01' }],
+  pause: [{ d: 'M9 6v12M15 6v12' }],
   people: [
     { d: circle(9, 8, 3.5) },
     {
@@ -92,6 +94,7 @@ export const ICONS = {
   sound: [{ d: 'M4 9.5v5h3.5l4.5 4v-13l-4.5 4zM15.5 9a4.2 4.2 0 0 1 0 6M18 6.5a8 8 0 0 1 0 11' }],
   'sound-off': [{ d: 'M4 9.5v5h3.5l4.5 4v-13l-4.5 4zM16 9.5l5 5M21 9.5l-5 5' }],
   up: [{ d: 'M7 14l5-5 5 5' }],
+  weak: [{ d: 'M5 19v-3M10 19v-6.5' }, { d: 'M15 19V9M20 19V5', faint: true }],
 } satisfies Record<string, Shape[]>;
 
 export type IconName = keyof typeof ICONS;
