@@ -111,7 +111,7 @@ async fn livekit_clients_may_ask_from_other_origins() {
     assert_eq!(validate.header("access-control-allow-origin"), Some("*"));
     let preflight = server.http("OPTIONS", "/rtc/v1/validate", &[], "").await;
     assert_eq!(preflight.status, 204);
-    assert_eq!(preflight.header("access-control-allow-headers"), Some("authorization"));
+    assert_eq!(preflight.header("access-control-allow-headers"), Some("authorization, content-type"));
     assert_eq!(
         server.get("/").await.header("access-control-allow-origin"),
         None,

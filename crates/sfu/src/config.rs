@@ -23,6 +23,8 @@ pub struct Config {
     pub notices: bool,
     /// Bounds on what one room and one participant may hold.
     pub limits: Limits,
+    /// Bounds and start of the estimate of each subscriber's line.
+    pub bandwidth: crate::bandwidth::estimator::Settings,
 }
 
 /// Upper bounds; each protects memory or other participants.
@@ -70,6 +72,7 @@ impl Default for Config {
             remote_unmute: false,
             notices: false,
             limits: Limits::default(),
+            bandwidth: crate::bandwidth::estimator::Settings::default(),
         }
     }
 }

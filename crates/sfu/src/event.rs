@@ -77,6 +77,8 @@ pub enum SessionEvent {
     TrackPublished(livekit::TrackPublishedResponse),
     /// Who speaks.
     SpeakersChanged(Vec<livekit::SpeakerInfo>),
+    /// Pictures that are paused for want of bandwidth, or go on.
+    StreamStateUpdate(livekit::StreamStateUpdate),
     /// How good participants' connections are.
     ConnectionQuality(Vec<livekit::ConnectionQualityInfo>),
     /// The client must offer this many further receive sections (0, 0: offer again as it is).
@@ -124,6 +126,7 @@ impl SessionEvent {
             Self::ParticipantUpdate(_) => "participants",
             Self::TrackPublished(_) => "published",
             Self::SpeakersChanged(_) => "speakers",
+            Self::StreamStateUpdate(_) => "stream-state",
             Self::ConnectionQuality(_) => "quality",
             Self::MediaSectionsRequirement { .. } => "sections",
             Self::TrackSubscribed(_) => "subscribed",

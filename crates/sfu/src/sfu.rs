@@ -102,6 +102,12 @@ impl Sfu {
         self.rooms.len()
     }
 
+    /// What the line to a session's participant is thought to carry, in bit/s; `None` if there is no such session.
+    pub fn estimate(&self, session: SessionId) -> Option<u64> {
+        let (room, participant) = *self.by_session.get(&session)?;
+        self.rooms.get(room)?.estimate(participant)
+    }
+
     /// Addresses, fragments and sessions that lead to participants; nothing may stay behind when they leave.
     pub fn route_count(&self) -> usize {
         self.by_address.len() + self.by_ufrag.len() + self.by_session.len()

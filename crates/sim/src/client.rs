@@ -331,6 +331,14 @@ impl Client {
                     self.speakers.insert(speaker.sid, speaker.level);
                 }
             }
+            SessionEvent::StreamStateUpdate(update) => {
+                for stream in update.stream_states {
+                    match stream.state() {
+                        livekit::StreamState::Paused => self.paused_streams.insert(stream.track_sid),
+                        livekit::StreamState::Active => self.paused_streams.remove(&stream.track_sid),
+                    };
+                }
+            }
             SessionEvent::Leave(leave) => {
                 self.state = State::Gone;
                 self.left = Some(leave.reason());

@@ -3,6 +3,7 @@
 //! tabled and drawn.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -101,6 +102,38 @@ pub struct Outcome {
     pub keyframe_requests: u64,
     /// The world at the end.
     pub world: World,
+}
+
+impl fmt::Display for Watcher {
+    /// A line per half second: the link's rate and the wait there, the estimate, what came, and of each track the layer,
+    /// `-` while paused, and the age of its newest picture beyond a second.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kbit = |rate: u64| rate / 1000;
+        writeln!(f, "client {} joined at {:?}", self.client, self.joined)?;
+        for pair in self.samples.chunks(5).collect::<Vec<_>>().windows(2) {
+            let [before, now] = [pair[0].first(), pair[1].first()];
+            let (Some(before), Some(now)) = (before, now) else { continue };
+            let passed = (now.at - before.at).as_millis().max(1) as u64;
+            let came = (now.meter.total() - before.meter.total()) * 8 / passed;
+            write!(f, "{:6.1} s  link ", now.at.as_secs_f64())?;
+            match now.rate {
+                Some(rate) => write!(f, "{:5}", kbit(rate))?,
+                None => write!(f, "    -")?,
+            }
+            let estimate = now.estimate.unwrap_or_default();
+            write!(f, "  wait {:4} ms  estimate {:5}  came {came:5} ", now.wait.as_millis(), kbit(estimate))?;
+            for (number, seen) in &now.tracks {
+                let layer = seen.layer.map_or("?".to_owned(), |layer| layer.to_string());
+                let layer = if seen.paused { "-".to_owned() } else { layer };
+                write!(f, " {number}:{layer}")?;
+                if seen.age > Duration::from_secs(1) && !seen.paused {
+                    write!(f, "({:.1})", seen.age.as_secs_f64())?;
+                }
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
 }
 
 struct Meeting {

@@ -72,8 +72,8 @@ impl Outcome {
     /// In each 5 s of a link that has been steady for 10 s, its share is used, or everything that is wanted is
     /// sent, or the cheapest layer that is not sent does not fit.
     fn utilisation(&self, watcher: &Watcher) -> Option<String> {
-        // In an office nobody has a link alone.
-        if !watcher.is_limited || self.plan == Plan::Office {
+        // In an office nobody has a link alone; beside slides room is kept for the next one.
+        if !watcher.is_limited || self.plan == Plan::Office || self.setting.slides {
             return None;
         }
         let mut from = EVERYBODY.max(watcher.joined) + CONVERGED;
@@ -122,15 +122,19 @@ impl Outcome {
     pub fn longest_gap(&self, watcher: &Watcher) -> Option<(Duration, u32, Duration)> {
         let cameras: Vec<u32> =
             watcher.tracks.iter().filter(|track| track.recipe.simulcast).map(|track| track.number).collect();
-        watcher
-            .samples
-            .iter()
-            .flat_map(|sample| {
-                let seen =
-                    sample.tracks.iter().filter(|(number, seen)| !seen.paused && cameras.contains(number));
-                seen.map(|(number, seen)| (seen.age, *number, sample.at))
-            })
-            .max()
+        let longest = |camera: &u32| {
+            let mut resumed = Duration::ZERO;
+            let gaps = watcher.samples.iter().filter_map(|sample| {
+                let seen = sample.tracks.get(camera)?;
+                if seen.paused {
+                    resumed = sample.at;
+                    return None;
+                }
+                Some((seen.age.min(sample.at - resumed), *camera, sample.at))
+            });
+            gaps.max()
+        };
+        cameras.iter().filter_map(longest).max()
     }
 
     /// Layers do not flutter once everybody is there.

@@ -141,7 +141,7 @@ impl Plan {
             people: rng.usize(2..5),
             slides: rng.u8(..4) == 0,
             length: SECOND * 40,
-            bounds: Bounds { utilisation: 0.8, gap: MS * 1500, changes: 8.0, audio_loss: 0.03 },
+            bounds: Bounds { utilisation: 0.8, gap: MS * 2000, changes: 12.0, audio_loss: 0.03 },
         };
         let steady = |rate: u64| vec![(Duration::ZERO, at(rate))];
         match self {
@@ -172,7 +172,11 @@ impl Plan {
                 setting.people = 10;
                 setting.length = SECOND * 30;
                 setting.bounds.gap = MS * 2500;
+                setting.bounds.changes = 20.0; // ten estimates compete for one line
             }
+        }
+        if setting.slides {
+            setting.bounds.changes += 4.0; // each slide takes the line for a moment
         }
         setting
     }

@@ -312,8 +312,8 @@ impl World {
     }
 
     /// What the core believes that it may send to a client, in bit/s.
-    pub fn estimate(&self, _client: usize) -> Option<u64> {
-        None
+    pub fn estimate(&self, client: usize) -> Option<u64> {
+        self.core.estimate(self.clients.get(client)?.session)
     }
 
     /// Says who may subscribe to a client's tracks.
@@ -548,6 +548,13 @@ impl World {
             SessionEvent::Answer(answer) => {
                 let sections = read_answer(&answer.sdp).and_then(|read| self.taps[client].answered(&read));
                 self.judge(client, sections);
+            }
+            SessionEvent::StreamStateUpdate(update) => {
+                for stream in &update.stream_states {
+                    if let Some(track) = self.rules.track_of(&stream.track_sid) {
+                        self.rules.members[client].ever_paused.insert(track);
+                    }
+                }
             }
             SessionEvent::Leave(_) => self.rules.members[client].present = false,
             _ => {}

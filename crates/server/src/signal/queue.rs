@@ -113,6 +113,7 @@ fn size(event: &SessionEvent) -> usize {
         SessionEvent::ParticipantUpdate(updates) => all(updates),
         SessionEvent::TrackPublished(published) => published.encoded_len(),
         SessionEvent::SpeakersChanged(speakers) => all(speakers),
+        SessionEvent::StreamStateUpdate(update) => update.encoded_len(),
         SessionEvent::ConnectionQuality(updates) => all(updates),
         SessionEvent::Reconnected(_)
         | SessionEvent::MediaSectionsRequirement { .. }

@@ -25,6 +25,7 @@ pub(super) fn response(event: SessionEvent) -> Option<SignalResponse> {
             Message::Update(livekit::ParticipantUpdate { participants })
         }
         SessionEvent::TrackPublished(published) => Message::TrackPublished(published),
+        SessionEvent::StreamStateUpdate(update) => Message::StreamStateUpdate(update),
         SessionEvent::SpeakersChanged(speakers) => {
             Message::SpeakersChanged(livekit::SpeakersChanged { speakers })
         }

@@ -1,6 +1,8 @@
 //! Rates measured over a sliding window: what the other side acknowledged, by its clock of arrivals, and what was sent,
 //! by ours.
 
+use std::time::Duration;
+
 /// Length of a bucket in microseconds. Shorter follows more exactly and takes more memory.
 const BUCKET: i64 = 25_000;
 
@@ -92,10 +94,77 @@ impl RateMeter {
     }
 }
 
+/// A packet that stood in a queue for this long followed the one before it as closely as the line allows. Less takes
+/// jitter for a queue, more sees only bad ones.
+const QUEUED: Duration = Duration::from_millis(8);
+
+/// Time in queues over which a line's rate is remembered, in microseconds.
+const BUSY_MEMORY: f64 = 200_000.0;
+
+/// Time in queues that must have been seen, in microseconds: some packets on a slow line.
+const BUSY_LEAST: f64 = 15_000.0;
+
+/// What is known of a queue is forgotten after this, in microseconds: lines change.
+const BUSY_FORGOTTEN: i64 = 500_000;
+
+/// The rate of the line while packets waited in it: exact after a few of them, also if what is sent is bursts and pauses,
+/// of which the means say little.
+#[derive(Clone, Debug, Default)]
+pub struct BusyMeter {
+    last: Option<i64>,
+    bytes: f64,
+    micros: f64,
+    seen: i64,
+}
+
+impl BusyMeter {
+    /// Nothing measured yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A packet arrived at `arrival` (microseconds), in the order of arrival, having stood in a queue for `queued`.
+    pub fn packet(&mut self, arrival: i64, bytes: u32, queued: Duration) {
+        let gap = self.last.replace(arrival).map(|last| arrival.saturating_sub(last));
+        if arrival.saturating_sub(self.seen) > BUSY_FORGOTTEN {
+            (self.bytes, self.micros) = (0.0, 0.0);
+        }
+        let Some(gap) = gap.filter(|gap| (0..BUSY_FORGOTTEN).contains(gap) && queued >= QUEUED) else {
+            return;
+        };
+        let kept = (1.0 - gap as f64 / BUSY_MEMORY).max(0.0);
+        self.bytes = self.bytes * kept + f64::from(bytes);
+        self.micros = self.micros * kept + gap as f64;
+        self.seen = arrival;
+    }
+
+    /// Bits per second of the line, if a queue was seen a moment ago.
+    pub fn rate(&self) -> Option<u64> {
+        let is_new = self.last.is_some_and(|last| last.saturating_sub(self.seen) <= BUSY_FORGOTTEN);
+        (is_new && self.micros >= BUSY_LEAST).then(|| (self.bytes * 8_000_000.0 / self.micros) as u64)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn bursts_with_pauses_tell_the_rate_of_the_line() {
+        let mut meter = BusyMeter::new();
+        for burst in 0..5 {
+            for packet in 0..10i64 {
+                // 1000 bytes every 8 ms are 1 Mbit/s; a burst every second is 80 kbit/s.
+                let arrival = burst * 1_000_000 + packet * 8_000;
+                meter.packet(arrival, 1000, Duration::from_millis(packet as u64 * 6));
+            }
+            let rate = meter.rate().expect("a queue was there");
+            assert!((950_000..=1_050_000).contains(&rate), "{rate}");
+        }
+        meter.packet(9_000_000, 1000, Duration::ZERO);
+        assert_eq!(meter.rate(), None, "that is long ago");
+    }
 
     #[test]
     fn a_steady_stream_has_its_rate_and_a_pause_takes_it_away() {

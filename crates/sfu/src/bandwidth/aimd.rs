@@ -12,6 +12,9 @@ const INCREASE_PER_SECOND: f64 = 0.08;
 /// What is kept of the acknowledged rate at overuse (§5.5: beta). Less drains queues faster and wastes more.
 const DECREASE: f64 = 0.85;
 
+/// The same where the queue is short and the line's rate is known by it.
+const SHORT_DECREASE: f64 = 0.95;
+
 /// What is kept of the estimate at overuse while we send far below it: the queue is then hardly of our making, but the
 /// line may have become narrower. A few such steps bring the estimate down to what is sent.
 const LIMITED_DECREASE: f64 = 0.7;
@@ -43,6 +46,8 @@ pub struct Observation {
     pub acknowledged: Option<u64>,
     /// Whether much less is sent than the estimate would allow.
     pub is_limited: bool,
+    /// Whether the line's own rate is known, and its queue short: then it needs no draining.
+    pub is_short: bool,
     /// Round trip.
     pub rtt: Duration,
 }
@@ -129,7 +134,7 @@ impl RateControl {
             self.decrease(now, self.rate * LIMITED_DECREASE);
             return true;
         };
-        let mut reduced = acknowledged * DECREASE;
+        let mut reduced = acknowledged * if seen.is_short { SHORT_DECREASE } else { DECREASE };
         if seen.is_limited {
             reduced = reduced.max(self.rate * LIMITED_DECREASE);
         } else {
@@ -195,6 +200,7 @@ mod tests {
             usage,
             acknowledged: Some(acknowledged),
             is_limited: false,
+            is_short: false,
             rtt: Duration::from_millis(50),
         }
     }

@@ -46,6 +46,8 @@ pub struct Request {
     pub current: Option<LayerTarget>,
     /// Whether it may get more than now ([`Patience::may_rise`]).
     pub may_rise: bool,
+    /// Whether it may go on after a pause ([`Patience::may_begin`]).
+    pub may_begin: bool,
 }
 
 impl Request {
@@ -60,7 +62,8 @@ impl Request {
         if current.is_some_and(|current| index <= current) {
             return Some(rate - rate * KEEP_TOLERANCE / 100);
         }
-        self.may_rise.then(|| rate.saturating_add(rate.saturating_mul(RISE_MARGIN) / 100))
+        let may = if index == 0 { self.may_begin } else { self.may_rise };
+        may.then(|| rate.saturating_add(rate.saturating_mul(RISE_MARGIN) / 100))
     }
 }
 
@@ -143,15 +146,19 @@ impl<'a> Round<'a> {
 const SETTLING: Duration = Duration::from_millis(1000);
 
 /// A rise that had to be taken back within this time was a mistake.
-const REGRET: Duration = Duration::from_secs(12);
+const REGRET: Duration = Duration::from_secs(20);
 
 /// The wait doubles with every mistake, up to this: at worst two changes in half a minute for nothing.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// The same for what is paused: somebody waits in front of a black tile.
+const LONGEST_BLACK: Duration = Duration::from_secs(16);
 
 /// Whether a subscription may rise: what was tried in vain is tried less and less often.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Patience {
     raised_at: Option<Instant>,
+    fell_at: Option<Instant>,
     waits_until: Option<Instant>,
     mistakes: u32,
 }
@@ -160,6 +167,13 @@ impl Patience {
     /// Whether more may be given now.
     pub fn may_rise(&self, now: Instant) -> bool {
         self.waits_until.is_none_or(|until| now >= until)
+    }
+
+    /// Whether what is paused may go on, in its cheapest layer: who is black comes back soon, however often better
+    /// layers were tried in vain.
+    pub fn may_begin(&self, now: Instant) -> bool {
+        let wait = (SETTLING * 2 * (1 << self.mistakes)).min(LONGEST_BLACK);
+        self.fell_at.is_none_or(|at| now.saturating_duration_since(at) >= wait)
     }
 
     /// When [`Self::may_rise`] becomes true; `None`: it is.
@@ -177,6 +191,7 @@ impl Patience {
             self.raised_at = Some(now);
             self.waits_until = Some(now + SETTLING);
         } else if to < from {
+            self.fell_at = Some(now);
             let is_mistake = self.raised_at.is_some_and(|at| now.saturating_duration_since(at) < REGRET);
             self.mistakes = if is_mistake { self.mistakes.saturating_add(1).min(8) } else { 0 };
             let wait = (SETTLING * (1 << self.mistakes)).min(LONGEST_WAIT);
@@ -197,7 +212,7 @@ mod tests {
 
     fn request(importance: Importance, area: u32) -> Request {
         let ladder = Ladder::new(&CAMERA, LayerTarget::BEST);
-        Request { importance, area, ladder, current: None, may_rise: true }
+        Request { importance, area, ladder, current: None, may_rise: true, may_begin: true }
     }
 
     fn spatial(targets: &[Option<LayerTarget>]) -> Vec<Option<u8>> {
@@ -312,13 +327,15 @@ mod tests {
         ];
         let target = (0u8..3, 0u8..4).prop_map(|(spatial, temporal)| LayerTarget { spatial, temporal });
         let rates = prop::array::uniform3(prop::array::uniform4(prop_oneof![Just(0u64), 0..4_000_000u64]));
-        (importance, any::<u32>(), rates, target.clone(), prop::option::of(target), any::<bool>()).prop_map(
-            |(importance, area, rates, wanted, current, may_rise)| Request {
+        let may = (any::<bool>(), any::<bool>());
+        (importance, any::<u32>(), rates, target.clone(), prop::option::of(target), may).prop_map(
+            |(importance, area, rates, wanted, current, (may_rise, may_begin))| Request {
                 importance,
                 area,
                 ladder: Ladder::new(&rates, wanted),
                 current,
                 may_rise,
+                may_begin,
             },
         )
     }
@@ -342,10 +359,10 @@ mod tests {
             for (request, target) in requests.iter().zip(&targets) {
                 let on_ladder = (0..request.ladder.len()).filter_map(|index| request.ladder.step(index));
                 prop_assert!(target.is_none() || on_ladder.into_iter().any(|step| Some(step.target) == *target));
-                if !request.may_rise {
-                    let current = request.current.and_then(|current| request.ladder.index_of(current));
-                    prop_assert!(target.and_then(|target| request.ladder.index_of(target)) <= current);
-                }
+                let current = request.current.and_then(|current| request.ladder.index_of(current));
+                let granted = target.and_then(|target| request.ladder.index_of(target));
+                prop_assert!(request.may_rise || granted <= current.max(request.may_begin.then_some(0)));
+                prop_assert!(request.may_begin || granted.is_none() || current.is_some());
             }
         }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rtp::rtcp::{DELTA_TICK, REFERENCE_TICK};
 
-use super::acknowledged::RateMeter;
+use super::acknowledged::{BusyMeter, RateMeter};
 use super::aimd::{Observation, RateControl};
 use super::delay::{DelayDetector, Usage};
 use super::fallback::Fallback;
@@ -27,6 +27,9 @@ pub const MAX_RATE: u64 = 30_000_000;
 /// report every 50 to 250 ms, so several reports in a row must be lost.
 const SILENCE: Duration = Duration::from_millis(500);
 
+/// Nor is it silence before so many packets were sent: a few may all be lost, and then there is nothing to report.
+const SILENT_PACKETS: u32 = 10;
+
 /// Round trip assumed before one was measured, and the longest believed.
 const ASSUMED_RTT: Duration = Duration::from_millis(100);
 const MAX_RTT: Duration = Duration::from_secs(3);
@@ -40,6 +43,12 @@ const LIMITED: f64 = 0.65;
 /// A queue of ours above this is drained by sending less for a moment, on top of the decrease.
 const DRAIN_ABOVE: Duration = Duration::from_millis(60);
 
+/// What came in bursts at this multiple of the mean rate is more than jitter.
+const BURST: f64 = 1.2;
+
+/// A queue below this, of which not even a few packets in a row were seen, is no reason to send less.
+const SHORT_QUEUE: Duration = Duration::from_millis(25);
+
 /// Draining ends after this, and is not begun again so soon if it did not help: then the queue is somebody else's, and
 /// yielding would starve us.
 const DRAIN_TIME: Duration = Duration::from_millis(1500);
@@ -47,6 +56,9 @@ const DRAIN_PAUSE: Duration = Duration::from_secs(10);
 
 /// Least share of the rate that is kept while draining.
 const DRAIN_LEAST: f64 = 0.5;
+
+/// A probe that is due but waits (for a queue to drain) is looked at again after this.
+const PROBE_AGAIN: Duration = Duration::from_millis(50);
 
 /// A change of the estimate by this share is worth telling.
 const MEANINGFUL: f64 = 0.05;
@@ -118,10 +130,13 @@ pub struct Estimator {
     fallback: Fallback,
     queue: QueueMeter,
     acknowledged: RateMeter,
+    busy: BusyMeter,
     sent: RateMeter,
     line: Line,
     /// When the oldest packet was sent that no feedback followed.
     unanswered: Option<Instant>,
+    /// How many were sent since then.
+    unanswered_packets: u32,
     rtt: Option<Duration>,
     /// Reference time of the newest feedback, without wrapping, in its ticks.
     reference: Option<i64>,
@@ -154,9 +169,11 @@ impl Estimator {
             fallback: Fallback::new(start, min, max),
             queue: QueueMeter::new(),
             acknowledged: RateMeter::new(),
+            busy: BusyMeter::new(),
             sent: RateMeter::new(),
             line: Line::Unreported,
             unanswered: None,
+            unanswered_packets: 0,
             rtt: None,
             reference: None,
             demand: 0,
@@ -177,6 +194,7 @@ impl Estimator {
     pub fn sent(&mut self, now: Instant, bytes: u32, kind: PacketKind, cluster: Option<ClusterId>) {
         self.history.push(SentPacket { at: now, bytes, kind, cluster });
         self.unanswered.get_or_insert(now);
+        self.unanswered_packets = self.unanswered_packets.saturating_add(1);
         if let Some(cluster) = cluster {
             self.prober.sent(now, cluster, bytes);
         }
@@ -237,7 +255,9 @@ impl Estimator {
         received.sort_by_key(|(arrival, _)| *arrival);
         for (arrival, packet) in &received {
             self.acknowledged.add(*arrival, packet.bytes);
-            self.queue.packet(self.micros(packet.at), *arrival);
+            let sent = self.micros(packet.at);
+            self.queue.packet(sent, *arrival);
+            self.busy.packet(*arrival, packet.bytes, self.queue.delay_of(sent, *arrival));
             match packet.cluster {
                 // A probe is meant to make a queue for a moment; it is no witness of one.
                 Some(cluster) => self.prober.received(cluster, packet.bytes, *arrival),
@@ -288,13 +308,17 @@ impl Estimator {
         self.refresh(now);
     }
 
-    /// When [`Self::handle_timeout`] and [`Self::poll_probe`] may have something to do.
-    pub fn next_timeout(&self) -> Option<Instant> {
+    /// When [`Self::handle_timeout`] and [`Self::poll_probe`] may have something to do that they have not now.
+    pub fn next_timeout(&self, now: Instant) -> Option<Instant> {
         let silence = match (self.line, self.unanswered) {
-            (Line::Reported, Some(since)) => Some(since + self.silence() + SILENCE),
+            (Line::Reported, Some(since)) => {
+                let due = since + self.silence() + SILENCE;
+                Some(if due > now { due } else { now + SILENCE })
+            }
             _ => None,
         };
         let probe = self.prober.next_timeout().filter(|_| self.line == Line::Reported && self.wants_more());
+        let probe = probe.map(|due| due.max(now + PROBE_AGAIN)); // due, and yet held back
         [silence, probe].into_iter().flatten().min()
     }
 
@@ -336,7 +360,9 @@ impl Estimator {
             estimate: self.estimate,
             demand: self.demand,
             max: self.settings.max,
-            is_calm: self.detector.usage() == Usage::Normal && self.drain.is_none(),
+            is_calm: self.detector.usage() == Usage::Normal
+                && self.drain.is_none()
+                && self.queue.delay() < SHORT_QUEUE,
             last_decrease: self.control.last_decrease(),
         };
         if self.line == Line::Unreported && self.prober.has_begun() {
@@ -348,6 +374,11 @@ impl Estimator {
     /// Round trip, smoothed.
     pub fn rtt(&self) -> Option<Duration> {
         self.rtt
+    }
+
+    /// How long packets stand in the line's queue.
+    pub fn queue_delay(&self) -> Duration {
+        self.queue.delay()
     }
 
     /// Share of packets lost lately, 0 to 1.
@@ -375,7 +406,8 @@ impl Estimator {
     /// Whether nothing was heard for so many silences.
     fn silent_since(&self, now: Instant, silences: u32) -> bool {
         self.unanswered.is_some_and(|since| {
-            now.saturating_duration_since(since) >= self.silence() + SILENCE * (silences - 1)
+            self.unanswered_packets >= SILENT_PACKETS
+                && now.saturating_duration_since(since) >= self.silence() + SILENCE * (silences - 1)
         })
     }
 
@@ -406,6 +438,7 @@ impl Estimator {
     /// Feedback came on a packet sent at `sent`.
     fn answered(&mut self, now: Instant, sent: Instant) {
         self.unanswered = None;
+        self.unanswered_packets = 0;
         self.learn_rtt(now.saturating_duration_since(sent));
         if let Line::Cut { before } = self.line {
             self.detector.reset();
@@ -429,15 +462,24 @@ impl Estimator {
         self.sent.pass(self.micros(now));
         let inherent = self.loss.inherent().clamp(0.0, 0.5);
         let corrected = |rate: u64| (rate as f64 / (1.0 - inherent)) as u64;
-        let usage = self.detector.usage();
         let (mean, recent) = (self.acknowledged.rate(), self.acknowledged.recent());
-        // While a queue stands, the last moments are the line's rate.
-        let acknowledged = if usage == Usage::Over { mean.min(recent).or(mean) } else { mean };
+        // Bursts that stood in a queue tell the line's rate; with mere jitter, what seems queued is all there is.
+        let queued = self.busy.rate().filter(|rate| *rate as f64 > mean.unwrap_or(0) as f64 * BURST);
+        let usage = match self.detector.usage() {
+            // Bursts with pauses between them: what little queue they make is gone before anything could be done.
+            Usage::Over if queued.is_none() && self.queue.delay() < SHORT_QUEUE => Usage::Normal,
+            usage => usage,
+        };
+        // While a queue stands, the last moments are the line's rate; of bursts, those that stood in it.
+        let acknowledged = if usage == Usage::Over { mean.min(recent).or(mean).max(queued) } else { mean };
         let sent = self.sent.rate().unwrap_or(0);
         let observation = Observation {
             usage,
             acknowledged: acknowledged.map(corrected),
-            is_limited: (sent as f64) < self.estimate as f64 * LIMITED,
+            is_limited: (sent as f64) < self.estimate as f64 * LIMITED
+                && queued.is_none()
+                && self.queue.delay() < DRAIN_ABOVE,
+            is_short: queued.is_some() && self.queue.delay() < DRAIN_ABOVE,
             rtt: self.rtt.unwrap_or(ASSUMED_RTT),
         };
         let before = self.control.rate();

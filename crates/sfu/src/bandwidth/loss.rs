@@ -42,6 +42,10 @@ const GROWTH: f64 = 0.01;
 const GROWTH_PERIOD: Duration = Duration::from_secs(4);
 const MAX_GROWTH: f64 = 0.32;
 
+/// No bound is below this, in bit/s: the smallest picture and sound. Where so little is sent chance explains nearly every
+/// loss, and a line that carries less shows it by its delay.
+const LEAST_BOUND: u64 = 150_000;
+
 /// A bound that has grown to this multiple of the rate that delay allows has no effect and goes.
 const MOOT: f64 = 1.3;
 
@@ -100,7 +104,7 @@ impl LossControl {
     pub fn bound(&self) -> Option<u64> {
         match self.state {
             State::Free => None,
-            State::Asking { bound, .. } | State::Bound { bound, .. } => Some(bound as u64),
+            State::Asking { bound, .. } | State::Bound { bound, .. } => Some((bound as u64).max(LEAST_BOUND)),
         }
     }
 

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use super::history::ClusterId;
 use super::probe::Probe;
 
-/// Pictures leave at this multiple of the estimate (libwebrtc's, too). Less delays key frames, more lets them fall on
-/// the line as a burst.
-const PACE: f64 = 2.5;
+/// Pictures leave at this multiple of the estimate. Less delays key frames, more lets them fall on the line as a burst:
+/// at libwebrtc's 2.5 each key frame of a larger layer made a queue that cost the layer just begun.
+const PACE: f64 = 1.5;
 
 /// Pictures leave no slower than this multiple of what comes in, whatever the estimate says: limiting what is sent is
 /// the allocator's part, and a pacer that did it would be a standing queue.
@@ -20,7 +20,11 @@ const BURST: Duration = Duration::from_millis(5);
 
 /// What waits is sent fast enough to be gone after this. Packets wait by reference to a store that keeps them about a
 /// second, and somebody waits for the picture.
-const LONGEST_WAIT: Duration = Duration::from_millis(400);
+const LONGEST_WAIT: Duration = Duration::from_millis(800);
+
+/// Share of the estimate that retransmissions may take. Less leaves pictures broken on a line that loses much, more lets what
+/// was lost when a queue overflowed fill it again.
+const REPAIR: f64 = 1.0;
 
 /// While the line is cut pictures are held; what has waited this long is useless and dropped.
 const HELD: Duration = Duration::from_millis(500);
@@ -71,6 +75,8 @@ pub struct Pacer<T> {
     estimate: u64,
     /// When the line will have taken what was sent so far.
     free_at: Option<Instant>,
+    /// The same for what retransmissions may take of it.
+    repair_free_at: Option<Instant>,
     /// Bytes that came in within the last window and the current one, and when that began.
     incoming: (u64, u64, Option<Instant>),
     probe: Option<Active>,
@@ -88,6 +94,7 @@ impl<T: Copy> Pacer<T> {
             waiting_bytes: 0,
             estimate: LEAST_RATE,
             free_at: None,
+            repair_free_at: None,
             incoming: (0, 0, None),
             probe: None,
             is_cut: false,
@@ -105,7 +112,7 @@ impl<T: Copy> Pacer<T> {
         self.is_cut = is_cut;
     }
 
-    /// Packets dropped since this was last asked.
+    /// Packets dropped since this was last asked because too many waited; not what became old while the line was cut.
     pub fn take_dropped(&mut self) -> u64 {
         std::mem::take(&mut self.dropped)
     }
@@ -126,7 +133,21 @@ impl<T: Copy> Pacer<T> {
         self.retransmissions.clear();
         self.video.clear();
         self.waiting_bytes = 0;
+        (self.free_at, self.repair_free_at) = (None, None);
         self.probe = None;
+    }
+
+    /// Keeps of what waits only what `keeps` says.
+    pub fn retain(&mut self, mut keeps: impl FnMut(&T) -> bool) {
+        let mut dropped = 0;
+        self.video.retain(|waiting| {
+            let is_kept = keeps(&waiting.item);
+            dropped += if is_kept { 0 } else { u64::from(waiting.bytes) };
+            is_kept
+        });
+        self.retransmissions.retain(|waiting| keeps(&waiting.item));
+        self.audio.retain(|waiting| keeps(&waiting.item));
+        self.waiting_bytes = self.waiting_bytes.saturating_sub(dropped);
     }
 
     /// A packet of about this many bytes wants to leave.
@@ -141,9 +162,10 @@ impl<T: Copy> Pacer<T> {
             return;
         }
         queue.push_back(Waiting { item, bytes, since: now });
-        if class != Class::Audio {
-            self.waiting_bytes += u64::from(bytes);
+        if class != Class::Video {
+            return;
         }
+        self.waiting_bytes += u64::from(bytes);
         let (_, current, began) = &mut self.incoming;
         *current = current.saturating_add(u64::from(bytes));
         began.get_or_insert(now);
@@ -171,14 +193,27 @@ impl<T: Copy> Pacer<T> {
         if !self.may_send(now) {
             return None;
         }
-        let waiting = self.retransmissions.pop_front().or_else(|| self.video.pop_front())?;
+        let is_late = |waiting: &Waiting<T>| now.saturating_duration_since(waiting.since) >= LONGEST_WAIT;
+        while self.retransmissions.front().is_some_and(is_late) {
+            self.retransmissions.pop_front(); // asked for again if it is still of use
+        }
+        if self.may_repair(now)
+            && let Some(waiting) = self.retransmissions.pop_front()
+        {
+            let takes = duration(waiting.bytes, (self.estimate as f64 * REPAIR) as u64);
+            self.repair_free_at = Some(self.repair_free_at.map_or(now, |free| free.max(now)) + takes);
+            return Some(waiting.item);
+        }
+        let waiting = self.video.pop_front()?;
         self.waiting_bytes = self.waiting_bytes.saturating_sub(u64::from(waiting.bytes));
         Some(waiting.item)
     }
 
     /// Bytes of padding that the probe needs now, in one packet; `None` while media can do it, or it is not time.
     pub fn padding(&self, now: Instant) -> Option<u32> {
-        let active = self.probe.filter(|_| !self.is_cut && self.is_empty() && self.may_send(now))?;
+        let repairs = !self.retransmissions.is_empty() && self.may_repair(now);
+        let is_idle = self.audio.is_empty() && self.video.is_empty() && !repairs;
+        let active = self.probe.filter(|_| !self.is_cut && is_idle && self.may_send(now))?;
         let missing = u64::from(active.probe.bytes).saturating_sub(active.bytes);
         let packets = active.probe.packets.saturating_sub(active.packets).max(1);
         u32::try_from(missing / u64::from(packets)).ok().map(|bytes| bytes.clamp(50, 1200))
@@ -187,7 +222,7 @@ impl<T: Copy> Pacer<T> {
     /// A packet has left, with the bytes it really had.
     pub fn sent(&mut self, now: Instant, bytes: u32) {
         let rate = self.rate(now).max(1);
-        let takes = Duration::from_nanos((u64::from(bytes) * 8).saturating_mul(1_000_000_000) / rate);
+        let takes = duration(bytes, rate);
         let oldest = now.checked_sub(BURST).unwrap_or(now);
         self.free_at = Some(self.free_at.map_or(oldest, |free| free.max(oldest)) + takes);
         if let Some(active) = &mut self.probe {
@@ -222,7 +257,15 @@ impl<T: Copy> Pacer<T> {
         }
         let free = self.free_at.unwrap_or(now);
         // A probe is timed by its packets; else a wait of a burst's length is one burst.
-        Some(if self.probe.is_some() { free } else { free.max(now + BURST) })
+        match self.repair_free_at {
+            _ if self.probe.is_some() => Some(free),
+            Some(repair) if self.video.is_empty() => Some(free.max(repair).max(now + BURST)),
+            _ => Some(free.max(now + BURST)),
+        }
+    }
+
+    fn may_repair(&self, now: Instant) -> bool {
+        self.repair_free_at.is_none_or(|free| free <= now)
     }
 
     fn may_send(&self, now: Instant) -> bool {
@@ -238,9 +281,8 @@ impl<T: Copy> Pacer<T> {
             (*current, *began) = (0, None);
         }
         let incoming = (*before).max(*current).saturating_mul(8) as f64 / INCOMING_WINDOW.as_secs_f64();
-        let oldest = self.retransmissions.front().into_iter().chain(self.video.front());
-        let waited =
-            oldest.map(|waiting| now.saturating_duration_since(waiting.since)).max().unwrap_or_default();
+        let oldest = self.video.front();
+        let waited = oldest.map(|waiting| now.saturating_duration_since(waiting.since)).unwrap_or_default();
         let left = LONGEST_WAIT.saturating_sub(waited).max(BURST);
         let drains = self.waiting_bytes.saturating_mul(8) as f64 / left.as_secs_f64();
         let paced = (self.estimate as f64 * PACE).max(incoming * INCOMING).max(drains);
@@ -249,16 +291,19 @@ impl<T: Copy> Pacer<T> {
 
     /// Drops what has waited too long while the line is cut.
     fn drop_old(&mut self, now: Instant) {
-        for queue in [&mut self.retransmissions, &mut self.video] {
-            while let Some(waiting) = queue.front()
-                && now.saturating_duration_since(waiting.since) >= HELD
-            {
-                self.waiting_bytes = self.waiting_bytes.saturating_sub(u64::from(waiting.bytes));
-                queue.pop_front();
-                self.dropped += 1;
-            }
+        let is_old = |waiting: &Waiting<T>| now.saturating_duration_since(waiting.since) >= HELD;
+        while self.retransmissions.front().is_some_and(is_old) {
+            self.retransmissions.pop_front();
+        }
+        while let Some(waiting) = self.video.pop_front_if(|waiting| is_old(waiting)) {
+            self.waiting_bytes = self.waiting_bytes.saturating_sub(u64::from(waiting.bytes));
         }
     }
+}
+
+/// How long a line of `rate` bit/s is busy with a packet.
+fn duration(bytes: u32, rate: u64) -> Duration {
+    Duration::from_nanos((u64::from(bytes) * 8).saturating_mul(1_000_000_000) / rate.max(1))
 }
 
 impl<T: Copy> Default for Pacer<T> {
@@ -317,7 +362,7 @@ mod tests {
             pacer.push(now, Class::Video, 1200, tick); // 9.6 Mbit/s
             waited.extend(drain(&mut pacer, now).into_iter().map(|item| tick - item));
         }
-        assert!(waited.iter().all(|wait| *wait < 450));
+        assert!(waited.iter().all(|wait| *wait < 850));
         assert!(waited[2000..].iter().all(|wait| *wait < 10), "{:?}", waited[2000..].iter().max());
     }
 
@@ -331,7 +376,7 @@ mod tests {
         assert_eq!(drain(&mut pacer, start), [2]);
         let due = pacer.next_timeout(start).expect("the picture will be too old");
         assert!(drain(&mut pacer, due).is_empty());
-        assert_eq!((pacer.take_dropped(), pacer.len(), pacer.next_timeout(due)), (1, 0, None));
+        assert_eq!((pacer.len(), pacer.next_timeout(due)), (0, None));
     }
 
     #[test]

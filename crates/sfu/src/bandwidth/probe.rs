@@ -13,8 +13,9 @@ const FIRST: [f64; 2] = [3.0, 6.0];
 const FURTHER: f64 = 2.0;
 const FURTHER_FOUND: f64 = 0.7;
 
-/// A probe on demand goes to this multiple of the estimate.
-const ON_DEMAND: f64 = 2.0;
+/// A probe on demand goes to this multiple of the estimate, by its length: each that finds nothing is followed by one twice
+/// as long. Jitter hides what a short one says, and a long one at twice the rate would be a queue.
+const ON_DEMAND: [f64; 4] = [2.0, 1.8, 1.6, 1.4];
 
 /// Nor is more probed for than this multiple of what could be used: the rest is for variations of the media.
 const BEYOND_DEMAND: f64 = 1.3;
@@ -27,8 +28,8 @@ const WORTH: f64 = 1.1;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 
-/// No probe on demand so soon after a decrease: the queue must have drained, or it is measured.
-const AFTER_DECREASE: Duration = Duration::from_millis(1500);
+/// No probe on demand so soon after a decrease: what caused it must be over. (That the queue has drained is seen.)
+const AFTER_DECREASE: Duration = Duration::from_millis(500);
 
 /// A decrease below this share of the rate before is checked by a probe, at this share of it, within this time: what
 /// caused it may have been short.
@@ -36,7 +37,7 @@ const LARGE_DROP: f64 = 0.66;
 const AFTER_DROP: f64 = 0.85;
 const DROP_FORGOTTEN: Duration = Duration::from_secs(5);
 
-/// Length of a probe, and its fewest packets. Longer measures more exactly and makes a longer queue where it fails.
+/// Length of a probe at first, and its fewest packets. Longer measures more exactly and makes a longer queue where it fails.
 const LENGTH: Duration = Duration::from_millis(15);
 pub(crate) const PACKETS: u32 = 5;
 
@@ -118,6 +119,8 @@ pub struct Prober {
     /// The one whose packets are out. One at a time: a second would measure the first.
     current: Option<Cluster>,
     pause: Duration,
+    /// How many times the length has been doubled.
+    doubled: usize,
     next_on_demand: Option<Instant>,
     /// Found by the last probe, to be continued from.
     further: Option<u64>,
@@ -134,6 +137,7 @@ impl Prober {
             next_id: 0,
             current: None,
             pause: FIRST_PAUSE,
+            doubled: 0,
             next_on_demand: None,
             further: None,
             lost: None,
@@ -159,7 +163,7 @@ impl Prober {
         } else if let Some((rate, _)) = self.take_lost(now, situation) {
             rate as f64
         } else if self.is_due(now, situation.last_decrease) {
-            situation.estimate as f64 * ON_DEMAND
+            situation.estimate as f64 * ON_DEMAND.get(self.doubled).copied().unwrap_or(1.0)
         } else {
             return None;
         };
@@ -237,11 +241,13 @@ impl Prober {
             Finding::Rate(rate) => {
                 self.current = None;
                 if rate as f64 > estimate as f64 * WORTH {
+                    self.doubled = 0;
                     self.pause = FIRST_PAUSE;
                     self.next_on_demand = Some(now + self.pause);
                     let full = rate as f64 <= cluster.probe.rate as f64 * FURTHER_FOUND;
                     self.further = (!full).then_some(rate);
                 } else {
+                    self.doubled = (self.doubled + 1).min(ON_DEMAND.len() - 1);
                     self.failed(now);
                 }
                 Some(rate)
@@ -251,7 +257,8 @@ impl Prober {
 
     fn begin(&mut self, now: Instant, rate: u64) -> Probe {
         self.next_id = self.next_id.wrapping_add(1);
-        let bytes = (rate as f64 / 8.0 * LENGTH.as_secs_f64()) as u32;
+        let length = LENGTH * (1 << self.doubled);
+        let bytes = (rate as f64 / 8.0 * length.as_secs_f64()) as u32;
         let probe = Probe { cluster: ClusterId(self.next_id), rate, bytes, packets: PACKETS };
         self.current = Some(Cluster {
             probe,

@@ -6,8 +6,9 @@ use std::time::Duration;
 /// minute, and routes change.
 const WINDOW: i64 = 15_000_000;
 
-/// Share of the newest delay in the smoothed one: about ten packets.
-const SMOOTHING: f64 = 0.1;
+/// A queue stands if no packet passes without it for one to two of these, in microseconds. Jitter and the burst of a key
+/// frame are none.
+const STANDING: i64 = 150_000;
 
 /// See the module's description.
 #[derive(Clone, Debug, Default)]
@@ -15,7 +16,8 @@ pub struct QueueMeter {
     /// Least delay of the last window and of the current one, and when that began.
     before: Option<i64>,
     current: Option<(i64, i64)>,
-    smoothed: Option<f64>,
+    /// The same over the last moments.
+    recent: (Option<i64>, Option<(i64, i64)>),
 }
 
 impl QueueMeter {
@@ -27,26 +29,44 @@ impl QueueMeter {
     /// A packet sent at `sent` of our clock arrived at `arrival` of the receiver's, in microseconds since any zero.
     pub fn packet(&mut self, sent: i64, arrival: i64) {
         let delay = arrival.saturating_sub(sent);
-        self.current = Some(match self.current {
-            Some((least, began)) if sent.saturating_sub(began) < WINDOW => (least.min(delay), began),
-            Some((least, _)) => {
-                self.before = Some(least);
-                (delay, sent)
-            }
-            None => (delay, sent),
-        });
-        let delay = delay as f64;
-        self.smoothed = Some(self.smoothed.map_or(delay, |mean| mean + SMOOTHING * (delay - mean)));
+        roll(&mut self.before, &mut self.current, WINDOW, sent, delay);
+        roll(&mut self.recent.0, &mut self.recent.1, STANDING, sent, delay);
+    }
+
+    /// How long a packet stood in the queue.
+    pub fn delay_of(&self, sent: i64, arrival: i64) -> Duration {
+        let least = self.least().unwrap_or(arrival.saturating_sub(sent));
+        let delay = arrival.saturating_sub(sent).saturating_sub(least);
+        Duration::from_micros(delay.clamp(0, 10_000_000) as u64)
+    }
+
+    fn least(&self) -> Option<i64> {
+        self.before.into_iter().chain(self.current.map(|(least, _)| least)).min()
     }
 
     /// How long packets stand in the queue now.
     pub fn delay(&self) -> Duration {
-        let least = self.before.into_iter().chain(self.current.map(|(least, _)| least)).min();
-        match (least, self.smoothed) {
-            (Some(least), Some(mean)) => Duration::from_micros((mean - least as f64).clamp(0.0, 1e7) as u64),
+        let recent = self.recent.0.into_iter().chain(self.recent.1.map(|(least, _)| least)).min();
+        match (self.least(), recent) {
+            (Some(least), Some(recent)) => {
+                Duration::from_micros((recent - least).clamp(0, 10_000_000) as u64)
+            }
             _ => Duration::ZERO,
         }
     }
+}
+
+/// Takes a delay into the least of the current window, and begins another one when that is over.
+fn roll(before: &mut Option<i64>, current: &mut Option<(i64, i64)>, window: i64, at: i64, delay: i64) {
+    *current = Some(match *current {
+        Some((least, began)) if at.saturating_sub(began) < window => (least.min(delay), began),
+        Some((least, began)) => {
+            // A window in which nothing came says nothing of now.
+            *before = (at.saturating_sub(began) < 2 * window).then_some(least);
+            (delay, at)
+        }
+        None => (delay, at),
+    });
 }
 
 #[cfg(test)]

@@ -356,7 +356,7 @@ proptest::proptest! {
                     estimator.handle_timeout(now);
                 }
             }
-            estimator.next_timeout();
+            estimator.next_timeout(now);
             proptest::prop_assert!((settings.min..=settings.max).contains(&estimator.estimate()));
         }
     }

@@ -2,16 +2,17 @@
 //! Out: NACKs, key-frame requests, receiver reports and transport-wide feedback to publishers; translated
 //! sender reports to subscribers.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rtp::ntp::NtpTime;
 use rtp::rtcp::{self, ReportBlock, RtcpPacket};
 
 use super::Context;
-use super::participant::Outgoing;
+use super::pacing::Outgoing;
 use super::receiver::REPORT_INTERVAL;
 use crate::track::forwarder::Mapped;
 use crate::track::sender_report::{ReceivedReport, extrapolate};
+use crate::track::up_track::UpTrack;
 
 /// Round trip assumed to participants whose is not measured yet; typical for Europe. Too low repeats in vain, too
 /// high repairs late.
@@ -35,10 +36,10 @@ impl super::Room {
                 Ok(RtcpPacket::SenderReport { ssrc, ntp, rtp_timestamp, reports, .. }) => {
                     let received = ReceivedReport { ntp: NtpTime(ntp), rtp_timestamp, arrival: context.now };
                     self.take_sender_report(context, key, ssrc, received);
-                    self.take_reports(context.now, key, reports);
+                    self.take_reports(context, key, reports);
                 }
                 Ok(RtcpPacket::ReceiverReport { reports, .. }) => {
-                    self.take_reports(context.now, key, reports);
+                    self.take_reports(context, key, reports);
                 }
                 Ok(RtcpPacket::Nack { media_ssrc, lost, .. }) => {
                     self.retransmit(context, key, media_ssrc, lost)
@@ -49,12 +50,20 @@ impl super::Room {
                         self.keyframe_requested(context, key, ssrc);
                     }
                 }
-                // Estimates of what a subscriber can take are used once there is an allocator; names and
-                // goodbyes say nothing that signalling does not.
+                Ok(RtcpPacket::TransportFeedback { reference_time, arrivals, .. }) => {
+                    self.take_arrivals(context, key, reference_time, arrivals);
+                }
+                Ok(RtcpPacket::Remb { bitrate, .. }) => {
+                    if let Some(participant) = self.participants.get_mut(key) {
+                        participant.pacing.estimator.remb(context.now, bitrate);
+                    }
+                }
+                // Names and goodbyes say nothing that signalling does not.
                 Ok(_) => {}
                 Err(error) => return context.reject("rtcp", error.code()),
             }
         }
+        self.follow_estimate(context, key);
     }
 
     /// Keeps a publisher's sender report and hands it on to whoever gets the layer.
@@ -129,8 +138,33 @@ impl super::Room {
         self.mark_dirty(key);
     }
 
+    /// A subscriber reported when packets arrived.
+    fn take_arrivals(
+        &mut self,
+        context: &mut Context<'_>,
+        key: usize,
+        reference_time: i32,
+        arrivals: impl Iterator<Item = (u16, Option<i16>)>,
+    ) {
+        let Some(participant) = self.participants.get_mut(key) else { return };
+        let estimator = &mut participant.pacing.estimator;
+        if let Err(error) = estimator.feedback(context.now, reference_time, arrivals) {
+            context.reject("rtcp", error.code());
+        }
+        self.mark_dirty(key); // a probe may be due
+    }
+
+    /// Shares the estimate of a participant's line anew if it has changed.
+    pub(super) fn follow_estimate(&mut self, context: &mut Context<'_>, key: usize) {
+        let Some(participant) = self.participants.get_mut(key) else { return };
+        if participant.pacing.estimator.take_changed() {
+            self.allocate(context, key);
+        }
+    }
+
     /// A subscriber reported how it gets these SSRCs; so it knows now which sections they belong to.
-    fn take_reports(&mut self, now: Instant, key: usize, blocks: impl Iterator<Item = ReportBlock>) {
+    fn take_reports(&mut self, context: &Context<'_>, key: usize, blocks: impl Iterator<Item = ReportBlock>) {
+        let now = context.now;
         let Some(participant) = self.participants.get_mut(key) else { return };
         for block in blocks {
             if let Some(down) =
@@ -138,6 +172,8 @@ impl super::Room {
             {
                 down.confirmed = true;
                 participant.quality.reported(now, &block, down.report_sent);
+                let rtt = participant.quality.rtt();
+                participant.pacing.estimator.receiver_report(now, block.fraction_lost, rtt);
             }
         }
     }
@@ -161,7 +197,9 @@ impl super::Room {
         for sequence in lost {
             let Some(down) = participant.down_tracks.get_mut(down_track) else { return };
             let Some(origin) = down.forwarder.origin(sequence) else { continue };
-            let layer = self.tracks.get(down.track).and_then(|track| track.layers.get(origin.layer));
+            let track = self.tracks.get(down.track);
+            let is_audio = track.is_some_and(UpTrack::is_audio);
+            let layer = track.and_then(|track| track.layers.get(origin.layer));
             let Some(layer) = layer.filter(|layer| layer.generation == origin.generation) else { continue };
             let Some(stored) = layer.store.get(origin.sequence).filter(|stored| !stored.payload.is_empty())
             else {
@@ -181,13 +219,15 @@ impl super::Room {
                 timestamp: stored.header.timestamp.wrapping_add(origin.timestamp_offset),
                 picture_offset: origin.picture_offset,
             };
-            participant.enqueue(Outgoing {
+            let outgoing = Outgoing {
                 down_track,
                 layer: origin.layer,
+                generation: origin.generation,
                 sequence: origin.sequence,
                 mapped,
                 is_rtx: true,
-            });
+            };
+            participant.pacing.enqueue(context.now, outgoing, stored.payload.len(), is_audio);
         }
         self.mark_dirty(key);
     }

@@ -1,25 +1,20 @@
 //! The packet path of a room: a packet in, once; out, once per subscriber.
 //!
 //! In: find the layer, store the packet, let every subscriber's Forwarder decide. Out: when the core is
-//! polled, everything chosen for one participant is written and sealed in one go, straight from the store.
+//! polled, what the pacer lets go for one participant is written and sealed in one go, straight from the store
+//! ([`super::pacing`]).
 
 use rtp::extension::{AudioLevel, ExtensionKind, decode_transport_cc};
-use rtp::header::HeaderFields;
 use rtp::packet::RtpPacket;
-use slab::Slab;
 
 use super::Context;
-use super::participant::{Outgoing, Participant};
+use super::pacing::Outgoing;
 use super::receiver::{REPORT_INTERVAL, ReceiveError};
 use crate::batch::SendBatch;
 use crate::peer::srtp::SrtpError;
-use crate::track::down_track::Prefix;
 use crate::track::forwarder::Incoming;
 use crate::track::packet_store::NotStored;
-use crate::track::up_track::{Original, Subscriber, Taken, UpTrack};
-
-/// RTP's padding flag in the first byte of a header (RFC 3550 §5.1).
-const PADDING_FLAG: u8 = 0x20;
+use crate::track::up_track::{Original, Subscriber, Taken};
 
 impl super::Room {
     /// A decrypted RTP packet of a participant.
@@ -162,7 +157,9 @@ impl super::Room {
                 down.reported = false;
             }
             let needs_report = !down.reported && incoming.report.is_some();
-            participant.enqueue(Outgoing { down_track, layer, sequence, mapped, is_rtx: false });
+            let generation = incoming.generation;
+            let outgoing = Outgoing { down_track, layer, generation, sequence, mapped, is_rtx: false };
+            participant.pacing.enqueue(context.now, outgoing, stored.payload.len(), up_track.is_audio());
             if !std::mem::replace(&mut participant.is_dirty, true) {
                 self.dirty.push(key);
             }
@@ -193,75 +190,20 @@ impl super::Room {
             }
         }
         if !participant.links.sending().transport.is_connected() {
-            participant.queue.clear();
+            participant.pacing.clear();
             return self.drain_transport(context, key); // sending may have failed
         }
         let mut exhausted = false;
-        let mut queue = std::mem::take(&mut participant.queue);
-        for outgoing in queue.drain(..) {
-            if let Err((layer, code)) = send(participant, &self.tracks, &outgoing, batch) {
-                context.reject(layer, code);
-                exhausted |= code == SrtpError::Exhausted.code();
-            }
+        participant.send_due(context.now, &self.tracks, batch, |(layer, code)| {
+            context.reject(layer, code);
+            exhausted |= code == SrtpError::Exhausted.code();
+        });
+        if participant.pacing.has_dropped() {
+            context.reject("pacing", "overflow");
         }
-        participant.queue = queue; // keeps its memory
         if exhausted {
             return self.start_afresh(context, key); // only new keys help
         }
         self.schedule(context, key);
     }
-}
-
-/// Writes one packet for one subscriber and seals it into the batch.
-fn send(
-    participant: &mut Participant,
-    tracks: &Slab<UpTrack>,
-    outgoing: &Outgoing,
-    batch: &mut SendBatch,
-) -> Result<(), (&'static str, &'static str)> {
-    // Whatever is gone by now (a track, a packet) is simply not sent.
-    let Some(down) = participant.down_tracks.get_mut(outgoing.down_track) else { return Ok(()) };
-    let Some(layer) = tracks.get(down.track).and_then(|track| track.layers.get(outgoing.layer)) else {
-        return Ok(());
-    };
-    let Some(stored) = layer.store.get(outgoing.sequence) else { return Err(("rtp", "not-stored")) };
-    let Some(payload) = down.payload(stored.header.payload_type) else {
-        return Err(("rtp", "codec-not-shared"));
-    };
-    let mut prefix = Prefix::default();
-    let (payload_type, ssrc, sequence) = if outgoing.is_rtx {
-        let (Some(rtx), Some(ssrc)) = (payload.rtx, down.rtx_ssrc) else { return Ok(()) };
-        prefix.original_sequence(outgoing.mapped.sequence as u16);
-        (rtx, ssrc, down.next_rtx_sequence())
-    } else {
-        (payload.media, down.ssrc, outgoing.mapped.sequence)
-    };
-    prefix.picture(payload.kind, stored.payload, outgoing.mapped.picture_offset);
-    let fields = HeaderFields {
-        marker: stored.header.marker,
-        payload_type,
-        sequence_number: sequence as u16,
-        timestamp: outgoing.mapped.timestamp,
-        ssrc,
-    };
-    // A packet that was padding only keeps its number and becomes one byte of padding.
-    let is_padding = stored.payload.is_empty() && !outgoing.is_rtx;
-    let rest = if is_padding { &[1][..] } else { stored.payload.get(prefix.replaced..).unwrap_or_default() };
-    participant
-        .links
-        .sending_mut()
-        .transport
-        .send_rtp(batch, sequence, prefix.as_slice(), rest, |out| {
-            let length = down.write_header(&fields, &stored, out)?;
-            if is_padding && let Some(first) = out.first_mut() {
-                *first |= PADDING_FLAG;
-            }
-            Ok::<_, rtp::RtpError>(length)
-        })
-        .map_err(|error| (error.layer(), error.code()))?;
-    if !outgoing.is_rtx {
-        down.packets = down.packets.wrapping_add(1);
-        down.octets = down.octets.wrapping_add((prefix.as_slice().len() + rest.len()) as u32);
-    }
-    Ok(())
 }

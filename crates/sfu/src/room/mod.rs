@@ -12,6 +12,7 @@ mod leaving;
 mod links;
 mod media;
 mod notices;
+mod pacing;
 mod participant;
 mod permissions;
 mod publishing;
@@ -253,6 +254,8 @@ impl Room {
         for link in participant.links.iter_mut() {
             link.transport.handle_timeout(context.now);
         }
+        participant.pacing.estimator.handle_timeout(context.now);
+        self.follow_estimate(context, key);
         self.drain_transport(context, key);
         self.send_feedback(context, key);
         self.mark_dirty(key);
@@ -283,7 +286,9 @@ impl Room {
     /// Puts a participant's next deadline into the timers, if it is earlier than what is there.
     fn schedule(&mut self, context: &Context<'_>, key: usize) {
         let Some(participant) = self.participants.get_mut(key) else { return };
-        let Some(next) = participant.next_timeout(context.config.participant_grace) else { return };
+        let Some(next) = participant.next_timeout(context.now, context.config.participant_grace) else {
+            return;
+        };
         if participant.scheduled.is_none_or(|scheduled| next < scheduled) {
             participant.scheduled = Some(next);
             self.timers.push(Reverse((next, key)));

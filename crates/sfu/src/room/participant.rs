@@ -9,33 +9,19 @@ use protocol::livekit;
 use slab::Slab;
 
 use super::links::Links;
+use super::pacing::Pacing;
 use super::quality::Quality;
 use super::receiver::Receiver;
+use crate::bandwidth::estimator::Settings;
 use crate::peer::sdp::Negotiator;
 use crate::track::budget::RetransmissionBudget;
 use crate::track::down_track::DownTrack;
-use crate::track::forwarder::Mapped;
 use crate::track::sender_report::NtpBase;
 use crate::track::wish::Wish;
 
 /// Bytes of reliable data kept for a participant whose channel is not open yet: somebody who joins must not
 /// miss what is said while its connection comes up.
 const MAX_EARLY_DATA: usize = 256 << 10;
-
-/// Packets queued for one participant within one turn of the run loop; more is a fault or an attack.
-const MAX_QUEUE: usize = 4096;
-
-/// A packet chosen for a participant, sealed when the core is polled: so all packets to one destination lie
-/// together in the batch.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Outgoing {
-    pub(crate) down_track: usize,
-    pub(crate) layer: usize,
-    /// The publisher's extended sequence number: where the packet is stored.
-    pub(crate) sequence: u64,
-    pub(crate) mapped: Mapped,
-    pub(crate) is_rtx: bool,
-}
 
 /// A track announced by `AddTrack` whose media section has not been offered yet.
 #[derive(Debug)]
@@ -109,7 +95,9 @@ pub(crate) struct Participant {
     pub(crate) down_tracks: Slab<DownTrack>,
     pub(crate) requested: Requested,
 
-    pub(crate) queue: Vec<Outgoing>,
+    pub(crate) pacing: Pacing,
+    /// Since when the line carries less than what is sent of pictures.
+    pub(super) shortage: Option<Instant>,
     pub(crate) early_data: Vec<Vec<u8>>,
     early_bytes: usize,
     pub(crate) reliable_open: bool,
@@ -125,6 +113,7 @@ impl Participant {
         negotiator: Negotiator,
         own_ssrc: u32,
         now: Instant,
+        bandwidth: &Settings,
     ) -> Self {
         Self {
             sid,
@@ -158,7 +147,8 @@ impl Participant {
             subscriptions: BTreeMap::new(),
             down_tracks: Slab::new(),
             requested: Requested::default(),
-            queue: Vec::new(),
+            pacing: Pacing::new(now, bandwidth),
+            shortage: None,
             early_data: Vec::new(),
             early_bytes: 0,
             reliable_open: false,
@@ -168,22 +158,15 @@ impl Participant {
     }
 
     /// The next time something is due.
-    pub(crate) fn next_timeout(&self, grace: std::time::Duration) -> Option<Instant> {
+    pub(crate) fn next_timeout(&self, now: Instant, grace: std::time::Duration) -> Option<Instant> {
         let grace = self.disconnected_at.map(|since| since + grace);
         let links = self.links.iter().filter_map(|link| link.transport.poll_timeout());
-        links.chain(self.feedback_due).chain(grace).min()
+        links.chain(self.feedback_due).chain(grace).chain(self.pacing.next_timeout(now)).min()
     }
 
     /// Makes feedback due at `at`, unless it is due earlier.
     pub(crate) fn want_feedback(&mut self, at: Instant) {
         self.feedback_due = Some(self.feedback_due.map_or(at, |due| due.min(at)));
-    }
-
-    /// Queues a packet for sealing.
-    pub(crate) fn enqueue(&mut self, outgoing: Outgoing) {
-        if self.queue.len() < MAX_QUEUE {
-            self.queue.push(outgoing);
-        }
     }
 
     /// Keeps reliable data until the channel opens; false if there is too much.

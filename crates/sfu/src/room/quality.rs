@@ -125,7 +125,6 @@ impl Quality {
     }
 
     /// Share of the layers wanted by the participant that it does not get for want of bandwidth, 0 to 1.
-    #[cfg_attr(not(test), allow(dead_code, reason = "the allocator says it"))]
     pub(crate) fn set_shortfall(&mut self, shortfall: f32) {
         self.shortfall = shortfall.clamp(0.0, 1.0);
     }

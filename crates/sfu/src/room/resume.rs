@@ -85,6 +85,7 @@ impl super::Room {
         self.tell(context, key, SessionEvent::Reconnected(reconnected));
         self.tell(context, key, SessionEvent::ParticipantUpdate(missed));
         self.tell_all_speakers(context, key);
+        self.tell_starved(context, key);
         self.tell_permissions(context, key);
         self.tell_published(context, key);
         if let Some(state) = resume.sync_state {

@@ -107,8 +107,15 @@ impl super::Room {
         });
         let sid = protocol::ids::ParticipantSid::from_random(context.random());
         let own_ssrc = context.random_ssrc();
-        let participant =
-            Participant::new(sid, join, Links::single(transport), negotiator, own_ssrc, context.now);
+        let participant = Participant::new(
+            sid,
+            join,
+            Links::single(transport),
+            negotiator,
+            own_ssrc,
+            context.now,
+            &context.config.bandwidth,
+        );
         let key = self.participants.insert(participant);
         self.by_identity.insert(join.identity.clone(), key);
         match &join.keyed {

@@ -164,7 +164,6 @@ impl ActiveSpeakers {
 impl super::Room {
     /// Key of the participant who speaks now, or who did last; `None` before somebody has spoken and when whoever
     /// did is gone.
-    #[cfg_attr(not(test), allow(dead_code, reason = "the allocator asks"))]
     pub(super) fn dominant_speaker(&self) -> Option<usize> {
         self.speakers.dominance.dominant()
     }

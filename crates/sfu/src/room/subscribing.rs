@@ -18,7 +18,7 @@ impl Participant {
     pub(super) fn release(&mut self, down_track: usize) {
         if let Some(down) = self.down_tracks.try_remove(down_track) {
             self.negotiator.unbind(down.section);
-            self.queue.retain(|outgoing| outgoing.down_track != down_track);
+            self.pacing.forget(down_track);
         }
     }
 

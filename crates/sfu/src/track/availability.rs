@@ -15,9 +15,9 @@ const LAYER_SILENCE: Duration = Duration::from_secs(1);
 /// layer, and which layer's comes first means nothing.
 const LAYER_BEHIND: u32 = 4;
 
-/// Rates are means over about this time. Shorter follows a scene that changes, longer bridges key frames, which
-/// cost as much as half a second of other frames.
-const RATE_MEMORY: Duration = Duration::from_secs(1);
+/// Rates are means over about this time. Shorter follows a scene that changes, longer bridges key frames: each costs
+/// as much as a quarter to half a second of other frames, and over 1 s looked like a layer half as dear again.
+const RATE_MEMORY: Duration = Duration::from_secs(4);
 
 /// How often what has come is folded into the rates.
 const RATE_STEP: Duration = Duration::from_millis(250);
@@ -25,9 +25,13 @@ const RATE_STEP: Duration = Duration::from_millis(250);
 /// A meter that saw nothing for this long begins anew: what came before says nothing of now.
 const RATE_GAP: Duration = Duration::from_secs(10);
 
-/// Bytes of IP, UDP and SRTP (RFC 7714) around each RTP payload with the usual header extensions: what a packet costs
+/// Bytes of SRTP (RFC 7714) around each RTP payload with the usual header extensions: what a packet costs in UDP payload
 /// beyond its payload.
-const OVERHEAD: u64 = 20 + 8 + 16 + 20;
+const OVERHEAD: u64 = 16 + 24;
+
+/// A burst is forgotten over about this time: slides change every few seconds, and what they cost when they do must be
+/// kept free.
+const BURST_MEMORY: Duration = Duration::from_secs(15);
 
 /// One spatial layer's arrivals.
 #[derive(Clone, Debug, Default)]
@@ -39,6 +43,10 @@ struct Arrivals {
     bytes: [u64; MAX_TEMPORAL],
     rates: [u64; MAX_TEMPORAL],
     stepped: Option<Instant>,
+    /// The highest rate over about a second, decaying, in bit/s.
+    burst: (u64, u64),
+    /// When the meter began.
+    began: Option<Instant>,
 }
 
 /// See the module's description.
@@ -93,6 +101,11 @@ impl Availability {
         Some(LayerTarget { spatial: spatial as u8, ..wanted })
     }
 
+    /// The highest rate of lately, in bit/s: what a screen costs when it changes.
+    pub fn burst(&self) -> u64 {
+        self.layers.iter().map(|arrivals| arrivals.burst.1).max().unwrap_or(0)
+    }
+
     /// Mean rates of what arrives, in bit/s with headers: of everything that a [`LayerTarget`] stands for. In
     /// simulcast each spatial layer is a stream of its own, in a scalable stream it needs those below.
     pub fn rates(&mut self, now: Instant, is_simulcast: bool) -> LayerRates {
@@ -129,11 +142,23 @@ impl Arrivals {
         }
         self.stepped = Some(now);
         let millis = passed.as_millis() as u64;
-        let begins_anew = passed > RATE_GAP || self.rates.iter().all(|rate| *rate == 0);
+        if passed > RATE_GAP || self.rates.iter().all(|rate| *rate == 0) {
+            self.began = Some(since);
+        }
+        // Weighted by time: at first the mean of all that came, then one that forgets within RATE_MEMORY, whatever
+        // the steps are.
+        let known = self.began.map_or(Duration::ZERO, |began| since.saturating_duration_since(began));
+        let memory = if passed > RATE_GAP { 0 } else { known.min(RATE_MEMORY).as_millis() as u64 };
+        let came: u64 = self.bytes.iter().sum();
+        let came = came.saturating_mul(8000) / millis.max(1);
+        let (second, burst) = &mut self.burst;
+        let share = millis.min(1000);
+        *second = (second.saturating_mul(1000 - share) + came.saturating_mul(share)) / 1000;
+        let decayed = burst
+            .saturating_sub(*burst / 1000 * millis.saturating_mul(1000) / BURST_MEMORY.as_millis() as u64);
+        *burst = decayed.max(*second);
         for (bytes, rate) in self.bytes.iter_mut().zip(&mut self.rates) {
             let arrived = std::mem::take(bytes).saturating_mul(8000) / millis.max(1);
-            // Weighted by time: a mean that forgets within RATE_MEMORY, whatever the steps are.
-            let memory = if begins_anew { 0 } else { RATE_MEMORY.as_millis() as u64 };
             *rate = (rate.saturating_mul(memory) + arrived.saturating_mul(millis)) / (memory + millis);
         }
     }
@@ -229,7 +254,7 @@ mod tests {
             (0, [0; MAX_TEMPORAL]),
             "what does not arrive costs nothing"
         );
-        let (simulcast, _) = run(100, 225, 300);
+        let (simulcast, _) = run(100, 475, 300);
         assert!(close(simulcast[1][1], 300, 2), "{simulcast:?}");
     }
 }

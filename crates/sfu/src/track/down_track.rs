@@ -4,14 +4,14 @@
 use std::time::Instant;
 
 use rtp::codec::{CodecKind, vp8};
-use rtp::extension::{ExtensionKind, ExtensionMap};
+use rtp::extension::{ExtensionKind, ExtensionMap, encode_transport_cc};
 use rtp::header::{HeaderBuilder, HeaderFields};
 
 use super::answered::Answered;
 use super::extensions;
 use super::forwarder::Forwarder;
-use super::packet_store::StoredPacket;
 use super::up_track::UpCodec;
+use crate::bandwidth::allocator::Patience;
 use crate::bandwidth::target::LayerTarget;
 use crate::peer::sdp::{NegotiatedCodec, SectionIndex, SendSection};
 
@@ -51,6 +51,10 @@ pub struct DownTrack {
     pub wanted: Option<LayerTarget>,
     /// What it gets as soon as it can.
     target: Option<LayerTarget>,
+    /// Whether it may get more than now.
+    pub patience: Patience,
+    /// Whether the subscriber was told that it is paused for want of bandwidth.
+    pub is_starved: bool,
     /// Packets and payload octets sent, for sender reports.
     pub packets: u32,
     /// See `packets`.
@@ -94,6 +98,8 @@ impl DownTrack {
             forwarder: Forwarder::new(is_video, u16::from_be_bytes([first, second]) & FIRST_SEQUENCE),
             wanted: Some(LayerTarget::BEST),
             target: Some(LayerTarget::LOWEST),
+            patience: Patience::default(),
+            is_starved: false,
             packets: 0,
             octets: 0,
             confirmed: false,
@@ -138,6 +144,15 @@ impl DownTrack {
         std::mem::replace(&mut self.target, target) != target
     }
 
+    /// [`Self::set_target`] as bandwidth allows; `top` is what it would be with any amount. What is taken back for want
+    /// of it is not tried again at once; the first choices, before anything was sent, are free.
+    pub fn choose(&mut self, now: Instant, target: Option<LayerTarget>, top: LayerTarget) -> bool {
+        if self.packets > 0 && (target > self.target || target < Some(top)) {
+            self.patience.changed(now, self.target, target);
+        }
+        self.set_target(target)
+    }
+
     /// What the subscriber gets as soon as it can; `None` if it is paused.
     pub fn target(&self) -> Option<LayerTarget> {
         self.target
@@ -165,6 +180,16 @@ impl DownTrack {
         self.rtx_ssrc.is_some() && self.payload(publisher).is_some_and(|payload| payload.rtx.is_some())
     }
 
+    /// Whether its packets are numbered for transport-wide feedback.
+    pub fn has_transport_cc(&self) -> bool {
+        self.extensions.id(ExtensionKind::TransportCc).is_some()
+    }
+
+    /// A payload type for retransmissions, for padding that belongs to no packet.
+    pub fn rtx_payload_type(&self) -> Option<u8> {
+        self.payloads.iter().find_map(|payload| payload.rtx)
+    }
+
     /// The next extended sequence number of the retransmission stream.
     pub fn next_rtx_sequence(&mut self) -> u64 {
         self.rtx_sequence += 1;
@@ -175,21 +200,26 @@ impl DownTrack {
     ///
     /// A packet names its section until the subscriber has reported about the source. Retransmissions always
     /// do: Firefox finds their section by nothing else (measured with ESR 153, which ignored those without).
+    /// `stored` are the extensions that are carried over, `transport_sequence` numbers the packet for feedback.
     pub fn write_header(
         &self,
         fields: &HeaderFields,
-        stored: &StoredPacket<'_>,
+        stored: &[u8],
+        transport_sequence: Option<u16>,
         out: &mut [u8],
     ) -> Result<usize, rtp::RtpError> {
         let mid = (!self.confirmed || Some(fields.ssrc) == self.rtx_ssrc)
             .then(|| self.extensions.id(ExtensionKind::Mid).map(|id| (id, self.mid.as_bytes())))
             .flatten();
-        let form = extensions::form(stored.extensions, &self.extensions, mid);
+        let transport_cc = self.extensions.id(ExtensionKind::TransportCc).zip(transport_sequence);
+        let number = transport_cc.map(|(id, sequence)| (id, encode_transport_cc(sequence)));
+        let own = [mid, number.as_ref().map(|(id, number)| (*id, &number[..]))];
+        let form = extensions::form(stored, &self.extensions, own);
         let mut builder = HeaderBuilder::new(out, fields, form);
-        if let Some((id, mid)) = mid {
-            builder.extension(id, mid);
+        for (id, value) in own.into_iter().flatten() {
+            builder.extension(id, value);
         }
-        extensions::write(stored.extensions, &self.extensions, &mut builder);
+        extensions::write(stored, &self.extensions, &mut builder);
         builder.finish()
     }
 }

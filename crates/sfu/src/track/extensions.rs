@@ -54,13 +54,14 @@ pub(crate) fn iter(stored: &[u8]) -> impl Iterator<Item = (ExtensionKind, &[u8])
     })
 }
 
-/// The form a packet's extensions need: one-byte headers hold ids up to 14 and 1 to 16 bytes.
-pub(crate) fn form(stored: &[u8], subscriber: &ExtensionMap, with_mid: Option<(u8, &[u8])>) -> ExtensionForm {
+/// The form a packet's extensions need: one-byte headers hold ids up to 14 and 1 to 16 bytes. `own` are those of the
+/// subscriber's transport.
+pub(crate) fn form(stored: &[u8], subscriber: &ExtensionMap, own: [Option<(u8, &[u8])>; 2]) -> ExtensionForm {
     let fits = |id: u8, length: usize| id <= 14 && (1..=16).contains(&length);
     let carried_fit =
         iter(stored).all(|(kind, value)| subscriber.id(kind).is_none_or(|id| fits(id, value.len())));
-    let mid_fits = with_mid.is_none_or(|(id, mid)| fits(id, mid.len()));
-    if carried_fit && mid_fits { ExtensionForm::OneByte } else { ExtensionForm::TwoByte }
+    let own_fit = own.into_iter().flatten().all(|(id, value)| fits(id, value.len()));
+    if carried_fit && own_fit { ExtensionForm::OneByte } else { ExtensionForm::TwoByte }
 }
 
 /// Writes the stored extensions with the subscriber's ids; what it has not negotiated is left out.

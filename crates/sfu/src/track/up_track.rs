@@ -171,6 +171,15 @@ impl UpTrack {
         self.availability.rates(now, is_simulcast)
     }
 
+    /// What must be kept free for it beyond its mean rates, in bit/s: a screen is still for seconds, and then another one.
+    pub fn reserve(&mut self, now: Instant) -> u64 {
+        if self.info.source() != livekit::TrackSource::ScreenShare {
+            return 0;
+        }
+        let mean = self.rates(now).iter().flatten().copied().max().unwrap_or(0);
+        self.availability.burst().saturating_sub(mean)
+    }
+
     /// A packet of the medium arrived in one of its streams. True if its spatial layer did not arrive until now.
     pub fn note_arrival(&mut self, now: Instant, layer: usize, payload: usize, taken: &Taken) -> bool {
         let spatial = if self.is_simulcast() { layer as u8 } else { 0 };

@@ -3,19 +3,29 @@
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use sim::meeting;
 use sim::plan::Plan;
 use sim::search;
 
-const USAGE: &str = "usage: sim search COUNT | sim repeat PLAN SEED";
+const USAGE: &str = "usage: sim search COUNT [START] | sim repeat PLAN SEED | sim show PLAN SEED";
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool")]
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let number = |text: &str| text.parse::<u64>().ok();
+    if let ["show", plan, seed] = words.as_slice()
+        && let Some((plan, seed)) = Plan::named(plan).zip(number(seed))
+    {
+        for watcher in &meeting::run(plan, seed).watchers {
+            print!("{watcher}");
+        }
+        return ExitCode::SUCCESS;
+    }
     let failures = match words.as_slice() {
-        ["search", count] => number(count).map(|count| {
-            let start = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_micros() as u64);
+        ["search", count, start @ ..] => number(count).map(|count| {
+            let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_micros() as u64);
+            let start = start.first().and_then(|start| number(start)).unwrap_or_else(now);
             let pairs: Vec<(Plan, u64)> = (0..count)
                 .map(|index| (Plan::ALL[index as usize % Plan::ALL.len()], start + index))
                 .collect();
