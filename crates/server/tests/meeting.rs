@@ -83,6 +83,33 @@ async fn rooms_on_different_workers_do_not_mix() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn tracks_of_others_and_of_other_rooms_are_out_of_reach() {
+    let server = TestServer::start().await;
+    let (ada, ben) = (enter(&server, "r", "ada").await, enter(&server, "r", "ben").await);
+    let stranger = enter(&server, "elsewhere", "stranger").await;
+    let sid = ada.publish_audio(SyntheticAudio::new(80)).await.expect("a microphone");
+    let packets = |state: &client::ClientState| {
+        state.subscription_to("ada", Kind::Audio).map_or(0, client::Subscribed::packets)
+    };
+    ben.wait_until("sound", PATIENCE, |state| packets(state) > 10).await.expect("it comes");
+
+    stranger.set_subscribed(&[&sid], true).await.expect("it is sent");
+    stranger.set_quality(&sid, livekit::VideoQuality::Low).await.expect("it is sent");
+    for someone in [&stranger, &ben] {
+        let mute = livekit::MuteTrackRequest { sid: sid.clone(), muted: true };
+        someone.signal(livekit::signal_request::Message::Mute(mute)).await.expect("it is sent");
+    }
+    eventually("four refusals", async || server.rejected("room", "unknown-track").await == 4.0).await;
+
+    let heard = ben.with_state(packets);
+    ben.wait_until("sound goes on", PATIENCE, |state| packets(state) > heard + 10).await.expect("it does");
+    let is_muted =
+        |state: &client::ClientState| state.track_of("ada", Kind::Audio).is_none_or(|track| track.muted);
+    assert!(!ben.with_state(is_muted));
+    assert_eq!(stranger.with_state(packets), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn data_reaches_those_it_is_for() {
     let server = TestServer::start().await;
     let ada = enter(&server, "r", "ada").await;

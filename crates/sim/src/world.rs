@@ -38,7 +38,7 @@ const MAX_WAKES: u32 = 200;
 const EPOCH_MS: i64 = 1_700_000_000_000;
 
 /// Refusals that a correct core gives to correct clients on bad networks. Others are violations.
-const EXPECTED_REFUSALS: [(&str, &str); 11] = [
+const EXPECTED_REFUSALS: [(&str, &str); 12] = [
     ("demux", "unknown-source"), // after leaving
     ("srtp", "replayed"),        // doubled by the network
     ("srtp", "not-authentic"),   // on its way when somebody else took over the address
@@ -50,6 +50,7 @@ const EXPECTED_REFUSALS: [(&str, &str); 11] = [
     ("rtcp", "nack-rate"),       // a burst on a bad network
     ("signal", "publish-not-allowed"),
     ("room", "no-shared-codec"),
+    ("room", "unknown-track"), // a wish for what was just unpublished, or of another room
 ];
 
 #[derive(Debug)]

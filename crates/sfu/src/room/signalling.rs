@@ -252,6 +252,8 @@ impl super::Room {
             participant.pending_tracks.iter_mut().find(|pending| pending.sid == *track)
         }) {
             pending.request.muted = muted;
+        } else {
+            return context.reject("room", "unknown-track"); // or somebody else's
         }
         self.change_track(context, key, published, |info| info.muted = muted);
         if let Some(track) = published.filter(|_| !muted) {

@@ -140,6 +140,7 @@ impl super::Room {
             }
         }
         for track_sid in unknown {
+            context.reject("room", "unknown-track");
             let response = livekit::SubscriptionResponse {
                 track_sid,
                 err: livekit::SubscriptionError::SeTrackNotfound.into(),
@@ -156,7 +157,10 @@ impl super::Room {
         settings: &livekit::UpdateTrackSettings,
     ) {
         for sid in settings.track_sids.iter().take(context.config.limits.media_sections) {
-            let Some(track) = self.by_track_sid.get(sid.as_str()).copied() else { continue };
+            let Some(track) = self.by_track_sid.get(sid.as_str()).copied() else {
+                context.reject("room", "unknown-track");
+                continue;
+            };
             let Some(participant) = self.participants.get_mut(key) else { return };
             // A setting may come before the wish, and holds then.
             participant.subscriptions.entry(track).or_insert(Subscription {
