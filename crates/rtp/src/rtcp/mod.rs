@@ -176,10 +176,12 @@ fn split(data: &[u8]) -> Result<(Header, &[u8], &[u8]), RtpError> {
     let length = 4 * usize::from(u16::from_be_bytes([head[2], head[3]]));
     let (mut body, rest) = tail.split_at_checked(length).ok_or(RtpError::RtcpTruncated)?;
     if head[0] & 0x20 != 0 {
-        // Only the last packet of a compound may be padded (RFC 3550 §6.4.1).
+        // RFC 3550 §6.4.1 wants multiples of four, in the last packet of a compound only. libwebrtc, and so every
+        // browser, pads transport-wide feedback by one to three bytes, wherever it stands: without it there is no
+        // estimate of the line. Each packet has its own length, so neither is ambiguous.
         let padding = usize::from(*body.last().ok_or(RtpError::RtcpPadding)?);
         let unpadded = body.len().checked_sub(padding).ok_or(RtpError::RtcpPadding)?;
-        if padding == 0 || !padding.is_multiple_of(4) || !rest.is_empty() {
+        if padding == 0 {
             return Err(RtpError::RtcpPadding);
         }
         body = &body[..unpadded];
@@ -252,16 +254,32 @@ mod tests {
     }
 
     #[test]
-    fn the_last_packet_may_be_padded_and_no_other() {
+    fn padding_is_taken_off_wherever_a_packet_stands() {
         let padded = [0xA1, 206, 0, 3, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 4];
-        assert!(matches!(parse(&padded).next(), Some(Ok(RtcpPacket::Pli { sender_ssrc: 1, media_ssrc: 2 }))));
         let twice = [padded, padded].concat();
-        assert!(matches!(parse(&twice).next(), Some(Err(RtpError::RtcpPadding))));
-        for count in [0, 3, 16] {
+        let found: Vec<_> = parse(&twice).collect();
+        let is_whole =
+            |packet: &Result<_, _>| matches!(packet, Ok(RtcpPacket::Pli { sender_ssrc: 1, media_ssrc: 2 }));
+        assert!(found.len() == 2 && found.iter().all(is_whole), "{found:?}");
+        for count in [0, 13, 255] {
             let mut wrong = padded;
             wrong[15] = count;
             assert!(matches!(parse(&wrong).next(), Some(Err(RtpError::RtcpPadding))), "{count}");
         }
+    }
+
+    #[test]
+    fn transport_wide_feedback_is_read_as_libwebrtc_pads_it() {
+        // One packet, received 1 ms after the reference time: one chunk, one delta, one byte of padding.
+        let feedback = [
+            0xAF, 205, 0, 5, 0, 0, 0, 1, 0, 0, 0, 2, 0, 7, 0, 1, 0, 0, 1, 0, 0x20, 1, 4, 1, //
+        ];
+        let pli = [0x81, 206, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2];
+        let compound = [&feedback[..], &pli].concat();
+        let found: Vec<_> = parse(&compound).collect();
+        let is_read =
+            matches!(found[..], [Ok(RtcpPacket::TransportFeedback { .. }), Ok(RtcpPacket::Pli { .. })]);
+        assert!(is_read, "{found:?}");
     }
 
     #[test]
