@@ -1,7 +1,7 @@
 # Thin on purpose: each target calls one command, which can be called by hand as well.
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev build test check lint fmt bench snapshots screenshots
+.PHONY: help run dev build test check lint fmt bench sim plots snapshots screenshots
 
 help: ## show this list
 	@scripts/help $(MAKEFILE_LIST)
@@ -29,6 +29,12 @@ fmt: ## format everything
 
 bench: ## measurements, as a table and as JSON in target/bench/
 	@scripts/bench
+
+sim: ## look for meetings on bad lines that go wrong: make sim SEEDS=1000
+	@scripts/sim search $(or $(SEEDS),150)
+
+plots: ## renew the plots of simulated meetings in docs/img
+	@scripts/sim plot docs/img down 1005 up 1006 loss-10 1008
 
 snapshots: ## renew the pictures that tests/e2e/snapshots compares every screen with
 	@scripts/prepare-tests

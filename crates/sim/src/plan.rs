@@ -172,7 +172,7 @@ impl Plan {
                 setting.people = 10;
                 setting.length = SECOND * 30;
                 setting.bounds.gap = MS * 2500;
-                setting.bounds.changes = 20.0; // ten estimates compete for one line
+                setting.bounds.changes = 24.0; // ten estimates compete for one line
             }
         }
         if setting.slides {

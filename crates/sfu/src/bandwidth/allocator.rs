@@ -152,28 +152,38 @@ const REGRET: Duration = Duration::from_secs(20);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// The same for what is paused: somebody waits in front of a black tile.
-const LONGEST_BLACK: Duration = Duration::from_secs(16);
+const LONGEST_BLACK: Duration = Duration::from_secs(12);
+
+/// An estimate of this multiple of that at the last rise is of another line, or of one that is free again.
+const ANOTHER_LINE: f64 = 1.8;
 
 /// Whether a subscription may rise: what was tried in vain is tried less and less often.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Patience {
     raised_at: Option<Instant>,
     fell_at: Option<Instant>,
+    /// The estimate at the last rise, in bit/s.
+    raised_with: u64,
     waits_until: Option<Instant>,
     mistakes: u32,
 }
 
 impl Patience {
-    /// Whether more may be given now.
-    pub fn may_rise(&self, now: Instant) -> bool {
-        self.waits_until.is_none_or(|until| now >= until)
+    /// Whether more may be given now, with this estimate in bit/s.
+    pub fn may_rise(&self, now: Instant, estimate: u64) -> bool {
+        self.waits_until.is_none_or(|until| now >= until) || self.mistakes > 0 && self.is_another(estimate)
+    }
+
+    /// Whether the line is so much wider than at the last rise that what was a mistake then says nothing of now.
+    fn is_another(&self, estimate: u64) -> bool {
+        estimate as f64 > self.raised_with as f64 * ANOTHER_LINE
     }
 
     /// Whether what is paused may go on, in its cheapest layer: who is black comes back soon, however often better
     /// layers were tried in vain.
-    pub fn may_begin(&self, now: Instant) -> bool {
+    pub fn may_begin(&self, now: Instant, estimate: u64) -> bool {
         let wait = (SETTLING * 2 * (1 << self.mistakes)).min(LONGEST_BLACK);
-        self.fell_at.is_none_or(|at| now.saturating_duration_since(at) >= wait)
+        self.fell_at.is_none_or(|at| now.saturating_duration_since(at) >= wait) || self.is_another(estimate)
     }
 
     /// When [`Self::may_rise`] becomes true; `None`: it is.
@@ -182,13 +192,20 @@ impl Patience {
     }
 
     /// What is sent changed by the allocator's decision (not because the subscriber wants less).
-    pub fn changed(&mut self, now: Instant, from: Option<LayerTarget>, to: Option<LayerTarget>) {
+    pub fn changed(
+        &mut self,
+        now: Instant,
+        from: Option<LayerTarget>,
+        to: Option<LayerTarget>,
+        estimate: u64,
+    ) {
         if to > from {
             let is_recent = |at| now.saturating_duration_since(at) < LONGEST_WAIT * 2;
             if !self.raised_at.is_some_and(is_recent) {
                 self.mistakes = 0;
             }
             self.raised_at = Some(now);
+            self.raised_with = estimate;
             self.waits_until = Some(now + SETTLING);
         } else if to < from {
             self.fell_at = Some(now);
@@ -303,17 +320,22 @@ mod tests {
         let mut now = start;
         let mut waits = Vec::new();
         for _ in 0..8 {
-            patience.changed(now, low, high);
+            patience.changed(now, low, high, 1000);
             now += Duration::from_secs(2);
-            patience.changed(now, high, low);
+            patience.changed(now, high, low, 500);
             let until = patience.waits_until(now).expect("waits");
             waits.push((until - now).as_secs());
             now = until;
         }
         assert_eq!(waits, [2, 4, 8, 16, 30, 30, 30, 30]);
-        patience.changed(now, low, high);
+        patience.changed(now, low, high, 1000);
+        patience.changed(now, high, low, 500);
+        assert!(!patience.may_rise(now, 1100) && !patience.may_begin(now, 1100));
+        assert!(patience.may_rise(now, 1900) && patience.may_begin(now, 1900), "the line is another");
+        now = patience.waits_until(now).expect("waits");
+        patience.changed(now, low, high, 1000);
         now += REGRET;
-        patience.changed(now, high, low);
+        patience.changed(now, high, low, 500);
         assert_eq!(patience.waits_until(now), Some(now + SETTLING), "a rise that held was none");
     }
 

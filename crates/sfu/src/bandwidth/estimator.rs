@@ -60,6 +60,9 @@ const DRAIN_LEAST: f64 = 0.5;
 /// A probe that is due but waits (for a queue to drain) is looked at again after this.
 const PROBE_AGAIN: Duration = Duration::from_millis(50);
 
+/// A demand of this multiple of the last one is probed for at once.
+const EAGER: f64 = 1.5;
+
 /// A change of the estimate by this share is worth telling.
 const MEANINGFUL: f64 = 0.05;
 
@@ -347,6 +350,9 @@ impl Estimator {
 
     /// Bit/s that would be used if the line carried them; nothing is probed for beyond. 0 at first.
     pub fn set_demand(&mut self, demand: u64) {
+        if demand as f64 > self.demand as f64 * EAGER {
+            self.prober.demand_rose();
+        }
         self.demand = demand;
     }
 

@@ -122,6 +122,8 @@ pub struct Prober {
     /// How many times the length has been doubled.
     doubled: usize,
     next_on_demand: Option<Instant>,
+    /// Much more is wanted than a moment ago: that does not wait for its turn.
+    is_eager: bool,
     /// Found by the last probe, to be continued from.
     further: Option<u64>,
     /// The rate before a large drop or an outage, and when it was lost.
@@ -139,6 +141,7 @@ impl Prober {
             pause: FIRST_PAUSE,
             doubled: 0,
             next_on_demand: None,
+            is_eager: false,
             further: None,
             lost: None,
         }
@@ -169,6 +172,11 @@ impl Prober {
         };
         let most = (situation.demand as f64 * BEYOND_DEMAND).min(situation.max as f64);
         Some(self.begin(now, rate.min(most).max(situation.estimate as f64) as u64))
+    }
+
+    /// Much more is wanted than a moment ago: somebody enlarged a picture, and waits.
+    pub fn demand_rose(&mut self) {
+        self.is_eager = true;
     }
 
     /// Whether a probe was ever sent.
@@ -288,7 +296,8 @@ impl Prober {
         let due = *self.next_on_demand.get_or_insert(now + self.pause);
         let rested = last_decrease.map_or(due, |last| due.max(last + AFTER_DECREASE));
         self.next_on_demand = Some(rested);
-        now >= rested
+        let is_rested = last_decrease.is_none_or(|last| now >= last + AFTER_DECREASE);
+        now >= rested || is_rested && std::mem::take(&mut self.is_eager)
     }
 
     fn expire(&mut self, now: Instant) {

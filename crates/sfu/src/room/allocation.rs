@@ -71,6 +71,7 @@ impl super::Room {
         // Allocates a few small vectors per decision, not per packet.
         let (mut candidates, mut changed) = (Vec::new(), Vec::new());
         let (mut sound, mut reserve) = (0u64, 0u64);
+        let estimate = participant.pacing.estimator.estimate();
         let Participant { down_tracks, subscriptions, .. } = participant;
         for (down_track, down) in down_tracks {
             let Some(track) = self.tracks.get_mut(down.track) else { continue };
@@ -95,8 +96,8 @@ impl super::Room {
                 area: wish.width.saturating_mul(wish.height),
                 ladder: Ladder::new(&rates, top),
                 current: down.target(),
-                may_rise: down.patience.may_rise(context.now),
-                may_begin: down.patience.may_begin(context.now),
+                may_rise: down.patience.may_rise(context.now, estimate),
+                may_begin: down.patience.may_begin(context.now, estimate),
             };
             let lowest = track.nearest(context.now, LayerTarget { spatial: 0, ..wanted });
             candidates.push(Candidate { down_track, rates, top, lowest, request });
@@ -115,7 +116,7 @@ impl super::Room {
             if is_bad && target < candidate.request.current {
                 down.forwarder.resume_at_keyframe(); // the larger layer is not sent on until the smaller one comes
             }
-            if down.choose(context.now, target, candidate.top) {
+            if down.choose(context.now, target, candidate.top, estimate) {
                 changed.push(candidate.down_track);
             }
             let is_starved = target.is_none();

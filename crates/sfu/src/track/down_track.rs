@@ -144,11 +144,17 @@ impl DownTrack {
         std::mem::replace(&mut self.target, target) != target
     }
 
-    /// [`Self::set_target`] as bandwidth allows; `top` is what it would be with any amount. What is taken back for want
+    /// [`Self::set_target`] as bandwidth allows, with this estimate in bit/s; `top` is what it would be with any amount. What is taken back for want
     /// of it is not tried again at once; the first choices, before anything was sent, are free.
-    pub fn choose(&mut self, now: Instant, target: Option<LayerTarget>, top: LayerTarget) -> bool {
+    pub fn choose(
+        &mut self,
+        now: Instant,
+        target: Option<LayerTarget>,
+        top: LayerTarget,
+        estimate: u64,
+    ) -> bool {
         if self.packets > 0 && (target > self.target || target < Some(top)) {
-            self.patience.changed(now, self.target, target);
+            self.patience.changed(now, self.target, target, estimate);
         }
         self.set_target(target)
     }

@@ -3,11 +3,10 @@
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use sim::meeting;
 use sim::plan::Plan;
-use sim::search;
+use sim::{meeting, plot, search, table};
 
-const USAGE: &str = "usage: sim search COUNT [START] | sim repeat PLAN SEED | sim show PLAN SEED";
+const USAGE: &str = "usage: sim search COUNT [START] | sim repeat PLAN SEED | sim show PLAN SEED | sim plot FOLDER PLAN SEED… | sim table [JSON]";
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool")]
 fn main() -> ExitCode {
@@ -21,6 +20,26 @@ fn main() -> ExitCode {
             print!("{watcher}");
         }
         return ExitCode::SUCCESS;
+    }
+    match words.as_slice() {
+        ["table", json @ ..] => {
+            let (rows, switching) = (table::rows(), table::switching());
+            print!("{}", table::table(&rows, switching));
+            return written(json.first().map(|path| (*path, table::json(&rows, switching))));
+        }
+        ["plot", folder, meetings @ ..] if !meetings.is_empty() => {
+            for meeting in meetings.chunks(2) {
+                let [plan, seed] = meeting else { continue };
+                let Some((plan, seed)) = Plan::named(plan).zip(number(seed)) else { continue };
+                let svg = plot::svg(&meeting::run(plan, seed));
+                let path = format!("{folder}/sim-{}.svg", plan.name());
+                if written(Some((path.as_str(), svg))) != ExitCode::SUCCESS {
+                    return ExitCode::FAILURE;
+                }
+            }
+            return ExitCode::SUCCESS;
+        }
+        _ => {}
     }
     let failures = match words.as_slice() {
         ["search", count, start @ ..] => number(count).map(|count| {
@@ -43,4 +62,17 @@ fn main() -> ExitCode {
     }
     println!("{} failed", failures.len());
     if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Writes a file, if there is one to write.
+#[expect(clippy::print_stderr, reason = "a command line tool")]
+fn written(file: Option<(&str, String)>) -> ExitCode {
+    let Some((path, text)) = file else { return ExitCode::SUCCESS };
+    match std::fs::write(path, text) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{path}: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
