@@ -124,10 +124,10 @@ class LiveKitConnection implements RtcConnection {
   #attempt = 1;
   #ended: DisconnectCause | null = null;
   /**
-   * The library says "connected" up to two seconds before it has restarted, and until then keeps what it is given to
-   * send for a resume that does not come.
+   * The library resumes, or restarts where it cannot. It says "connected" before it is done, up to two seconds when it
+   * restarts, and until then keeps what it is given to send for a resume that may not come.
    */
-  #restarting = false;
+  #returning = false;
   #queued = false;
 
   constructor(
@@ -180,19 +180,18 @@ class LiveKitConnection implements RtcConnection {
 
   /** To be called once the room is connected: only then it has an engine, which it keeps from then on. */
   follow(): void {
-    this.room.engine
-      .on('restarting', () => (this.#restarting = true))
-      // One turn later: then the attempt is over, and what is sent is sent.
-      .on('restarted', () =>
-        setTimeout(() => {
-          this.#restarting = false;
-          this.#stateChanged(this.room.state);
-        }),
-      );
+    const away = () => (this.#returning = true);
+    // One turn later: then the attempt is over, and what is sent is sent.
+    const back = () =>
+      setTimeout(() => {
+        this.#returning = false;
+        this.#stateChanged(this.room.state);
+      });
+    this.room.engine.on('resuming', away).on('restarting', away).on('resumed', back).on('restarted', back);
   }
 
   get #connected(): boolean {
-    return this.room.state === ConnectionState.Connected && !this.#restarting;
+    return this.room.state === ConnectionState.Connected && !this.#returning;
   }
 
   get state(): RtcState {

@@ -84,6 +84,7 @@ impl super::Room {
         let reconnected = Reconnected { last_message_seq: participant.last_sequence };
         self.tell(context, key, SessionEvent::Reconnected(reconnected));
         self.tell(context, key, SessionEvent::ParticipantUpdate(missed));
+        self.tell(context, key, SessionEvent::RoomUpdate(Box::new(self.room_info())));
         self.tell_all_speakers(context, key);
         self.tell_starved(context, key);
         self.tell_permissions(context, key);
@@ -344,6 +345,9 @@ mod tests {
         let mut news = world.news(4);
         news.sort_unstable();
         assert_eq!(news, [("anna", true), ("ben", false), ("cleo", true)]);
+        let is_room =
+            |event: &SessionEvent| matches!(event, SessionEvent::RoomUpdate(room) if room.name == "r");
+        assert!(world.events(4).any(is_room), "its metadata may have changed");
         assert_eq!(world.news(3), [], "nobody else notices");
 
         world.wait(Duration::from_secs(60));
