@@ -111,8 +111,7 @@ fn reconnect(reconnected: Reconnected) -> livekit::ReconnectResponse {
 
 fn client_configuration() -> livekit::ClientConfiguration {
     livekit::ClientConfiguration {
-        // Browsers are not told to try it yet; clients that try all the same are served.
-        resume_connection: livekit::ClientConfigSetting::Disabled.into(),
+        resume_connection: livekit::ClientConfigSetting::Enabled.into(),
         ..Default::default()
     }
 }
@@ -145,6 +144,8 @@ mod tests {
         assert_eq!((join.ping_interval, join.ping_timeout), (5, 15));
         assert!(!join.subscriber_primary && join.ice_servers.is_empty());
         assert!(!join.server_info.expect("clients refuse without").version.is_empty());
+        let configuration = join.client_configuration.expect("it says how to come back");
+        assert_eq!(configuration.resume_connection(), livekit::ClientConfigSetting::Enabled);
         assert_eq!(join.enabled_publish_codecs.len(), 1);
         assert_eq!(join.other_participants.len(), 1);
     }

@@ -88,7 +88,6 @@ impl super::Room {
         self.tell_all_speakers(context, key);
         self.tell_starved(context, key);
         self.tell_permissions(context, key);
-        self.tell_published(context, key);
         if let Some(state) = resume.sync_state {
             self.sync(context, key, &state);
         }
@@ -128,8 +127,9 @@ impl super::Room {
         }
     }
 
-    /// The ids of announced tracks, of which the client may still wait for some.
-    fn tell_published(&self, context: &mut Context<'_>, key: usize) {
+    /// The ids of announced tracks for which the client still waits. Not of those that it knows: livekit-client
+    /// reports an answer for which nothing waits as an error.
+    fn tell_published(&self, context: &mut Context<'_>, key: usize, known: &HashSet<&str>) {
         let Some(participant) = self.participants.get(key) else { return };
         let pending = participant.pending_tracks.iter().map(|pending| {
             (pending.request.cid.clone(), super::publishing::track_info(&pending.sid, &pending.request))
@@ -138,7 +138,8 @@ impl super::Room {
             let track = self.tracks.get(*track)?;
             Some((track.info.codecs.first()?.cid.clone(), track.info.clone()))
         });
-        for (cid, track) in pending.chain(published) {
+        for (cid, track) in pending.chain(published).filter(|(_, track)| !known.contains(track.sid.as_str()))
+        {
             let response = livekit::TrackPublishedResponse { cid, track: Some(track) };
             self.tell(context, key, SessionEvent::TrackPublished(response));
         }
@@ -148,7 +149,8 @@ impl super::Room {
     /// cannot be mended one by one, so it joins again.
     pub(super) fn sync(&mut self, context: &mut Context<'_>, key: usize, state: &livekit::SyncState) {
         let publishes = state.publish_tracks.iter().filter_map(|published| published.track.as_ref());
-        if publishes.into_iter().any(|track| !self.is_own_track(key, &track.sid)) {
+        let known: HashSet<&str> = publishes.map(|track| track.sid.as_str()).collect();
+        if known.iter().any(|sid| !self.is_own_track(key, sid)) {
             context.reject("room", "sync-mismatch");
             return self.leave(
                 context,
@@ -157,6 +159,7 @@ impl super::Room {
                 livekit::leave_request::Action::Reconnect,
             );
         }
+        self.tell_published(context, key, &known);
         if let Some(update) = &state.subscription {
             self.sync_subscriptions(context, key, update);
         }
@@ -424,6 +427,7 @@ mod tests {
         world.say(1, microphone("m"));
         world.say(1, SessionCommand::Disconnected);
         world.resume(2, "anna", &anna);
+        world.say(2, SessionCommand::SyncState(Box::default()));
         let sids: Vec<_> = world
             .told
             .iter()
@@ -439,8 +443,11 @@ mod tests {
             let publish_tracks = vec![livekit::TrackPublishedResponse { cid: String::new(), track }];
             SessionCommand::SyncState(Box::new(livekit::SyncState { publish_tracks, ..Default::default() }))
         };
-        world.say(2, publish(&sids[0]));
+        let sid = sids[0].clone();
+        world.told.clear();
+        world.say(2, publish(&sid));
         assert_eq!(world.refused, [""; 0], "what it believes is so");
+        assert_eq!(world.events(2).count(), 0, "and it is not told what it knows");
         world.say(2, publish("TR_unknown"));
         assert_eq!(world.refused, ["sync-mismatch"]);
         assert!(matches!(world.events(2).last(), Some(SessionEvent::Leave(leave))
