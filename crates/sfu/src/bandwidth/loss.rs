@@ -32,6 +32,14 @@ const ANSWER_TIME: Duration = Duration::from_millis(2500);
 /// Loss must fall to this share of what it was, for the rate to be its cause.
 const HELPED: f64 = 0.4;
 
+/// Inherent loss is believed up to this. A line that loses more carries no meeting, and what arrives would be taken for
+/// less than half of what the line carries.
+const MAX_INHERENT: f64 = 0.5;
+
+/// Inherent loss rises by itself at most by this beyond what the last question found: a rate that grows step by step, each
+/// step with a little more loss, must be asked about and not got used to.
+const CREEP: f64 = 0.05;
+
 /// How quickly inherent loss follows what is lost later, per interval. Quicker would ask again after each pause of
 /// a bad radio link.
 const FORGET: f64 = 0.05;
@@ -64,6 +72,8 @@ enum State {
 pub struct LossControl {
     state: State,
     inherent: f64,
+    /// What the last question found inherent, or less since.
+    found: f64,
     since: Option<Instant>,
     lost: u32,
     packets: u32,
@@ -81,6 +91,7 @@ impl LossControl {
         Self {
             state: State::Free,
             inherent: 0.0,
+            found: 0.0,
             since: None,
             lost: 0,
             packets: 0,
@@ -110,7 +121,7 @@ impl LossControl {
 
     /// The line was cut: what was sent before `now` says nothing about its rate.
     pub fn reset(&mut self, now: Instant) {
-        *self = Self { inherent: self.inherent, valid_from: Some(now), ..Self::new() };
+        *self = Self { inherent: self.inherent, found: self.found, valid_from: Some(now), ..Self::new() };
     }
 
     /// A probe arrived at this rate without more loss than usual: a bound below it is wrong.
@@ -163,7 +174,9 @@ impl LossControl {
         let is_usual = loss <= self.inherent + EXCESS + chance;
         // Both ways, or chance alone would let it sink; upwards only where no bound explains the loss.
         if is_usual && (loss < self.inherent || self.inherent > 0.0 && matches!(self.state, State::Free)) {
-            self.inherent += FORGET * (loss - self.inherent);
+            let most = (self.found + CREEP).min(MAX_INHERENT);
+            self.inherent = (self.inherent + FORGET * (loss - self.inherent)).min(most);
+            self.found = self.found.min(self.inherent);
         }
         if is_usual || queue_grows {
             self.excessive = None;
@@ -210,7 +223,8 @@ impl LossControl {
         if (loss - self.inherent).max(0.0) < excess * HELPED {
             self.state = State::Bound { bound, since: now, updated: now };
         } else {
-            self.inherent = loss.min(0.5);
+            self.inherent = loss.min(MAX_INHERENT);
+            self.found = self.inherent;
             self.state = State::Free;
         }
     }
@@ -300,6 +314,27 @@ mod tests {
     }
 
     #[test]
+    fn loss_that_grows_little_by_little_is_asked_about_and_not_got_used_to() {
+        let mut control = LossControl::new();
+        let start = crate::test_start();
+        run(&mut control, start, 20, |_, index| random(index) < 0.2);
+        let known = control.inherent();
+        // A quarter more is lost after a minute; no interval loses much more than the one before.
+        let growing = |_, index: u32| random(index) < 0.2 + 0.25 * f64::from(index.min(1200)) / 1200.0;
+        let bounds = run(&mut control, start + Duration::from_secs(20), 60, growing);
+        assert!(bounds.iter().any(Option::is_some), "asked");
+        assert!(control.inherent() > known + CREEP, "answered: {} after {known}", control.inherent());
+        // Who is told nothing new believes nothing new.
+        let mut control = LossControl { inherent: 0.2, found: 0.2, ..LossControl::new() };
+        for interval in 0..1000 {
+            let now = start + INTERVAL * interval;
+            (0..30).for_each(|index| control.packet(now, index % 4 != 0));
+            control.update(now, None, 2_000_000, false);
+        }
+        assert!(control.inherent() <= 0.2 + CREEP, "{}", control.inherent());
+    }
+
+    #[test]
     fn what_was_lost_while_the_line_was_cut_is_no_loss() {
         let mut control = LossControl::new();
         let now = crate::test_start();
@@ -324,7 +359,9 @@ mod tests {
                     control.late();
                 }
                 control.update(now, Some(rate), rate, grows);
-                prop_assert!((0.0..=1.0).contains(&control.loss()) && (0.0..=1.0).contains(&control.inherent()));
+                prop_assert!((0.0..=1.0).contains(&control.loss()));
+                prop_assert!((0.0..=MAX_INHERENT).contains(&control.inherent()));
+                prop_assert!(control.found <= control.inherent());
             }
         }
     }
