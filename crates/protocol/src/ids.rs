@@ -1,4 +1,4 @@
-//! Identifiers that cross the wire: `RM_`, `PA_` and `TR_` followed by 12 characters, the client-chosen
+//! Identifiers that cross the wire: `RM_`, `PA_`, `TR_` and `DTR_` followed by 12 characters, the client-chosen
 //! participant identity, and the process-local id of a signalling session.
 
 use std::fmt;
@@ -78,6 +78,11 @@ sid!(
     /// One published track.
     TrackSid,
     "TR_"
+);
+sid!(
+    /// One published data track.
+    DataTrackSid,
+    "DTR_"
 );
 
 /// A participant's identity as given by the token's `sub`: opaque bytes to the server, possibly a name

@@ -112,6 +112,12 @@ pub enum SessionCommand {
     UpdateAudioTrack(livekit::UpdateLocalAudioTrack),
     /// Dimensions of a published video track.
     UpdateVideoTrack(livekit::UpdateLocalVideoTrack),
+    /// Announces a data track, whose packets follow on its channel.
+    PublishDataTrack(livekit::PublishDataTrackRequest),
+    /// Ends one of the sender's own data tracks.
+    UnpublishDataTrack(livekit::UnpublishDataTrackRequest),
+    /// Subscribes to or unsubscribes from data tracks.
+    DataSubscription(livekit::UpdateDataSubscription),
     /// What a client that resumed believes of its tracks, subscriptions and data.
     SyncState(Box<livekit::SyncState>),
     /// The participant leaves on purpose.
@@ -134,6 +140,9 @@ impl SessionCommand {
             Self::UpdateMetadata(_) => "metadata",
             Self::UpdateAudioTrack(_) => "audio-track",
             Self::UpdateVideoTrack(_) => "video-track",
+            Self::PublishDataTrack(_) => "publish-data-track",
+            Self::UnpublishDataTrack(_) => "unpublish-data-track",
+            Self::DataSubscription(_) => "data-subscription",
             Self::SyncState(_) => "sync-state",
             Self::Leave(_) => "leave",
             Self::Disconnected => "disconnected",

@@ -100,6 +100,12 @@ pub enum SessionEvent {
     RoomUpdate(Box<livekit::Room>),
     /// The server ended one of the participant's tracks.
     TrackUnpublished(livekit::TrackUnpublishedResponse),
+    /// A data track that the participant announced has its id.
+    DataTrackPublished(livekit::PublishDataTrackResponse),
+    /// One of the participant's data tracks ended, as it asked or by the server.
+    DataTrackUnpublished(livekit::UnpublishDataTrackResponse),
+    /// Which handle stands for which data track in packets to this participant: all that it subscribes to.
+    DataTrackHandles(livekit::DataTrackSubscriberHandles),
     /// The server muted or unmuted one of the participant's tracks.
     Mute(livekit::MuteTrackRequest),
     /// The participant is to go to another room; the connection adds the token for it.
@@ -135,6 +141,9 @@ impl SessionEvent {
             Self::RequestResponse(_) => "response",
             Self::RoomUpdate(_) => "room",
             Self::TrackUnpublished(_) => "unpublished",
+            Self::DataTrackPublished(_) => "data-published",
+            Self::DataTrackUnpublished(_) => "data-unpublished",
+            Self::DataTrackHandles(_) => "data-handles",
             Self::Mute(_) => "mute",
             Self::Moved(_) => "moved",
             Self::Leave(_) => "leave",

@@ -47,9 +47,9 @@ pub(super) fn read(request: SignalRequest) -> Request {
         Message::Answer(_) => return Request::Ignored("answer-without-offer"),
         Message::SyncState(state) => SessionCommand::SyncState(Box::new(state)),
         Message::Simulate(_) => return Request::Ignored("simulate-unsupported"),
-        Message::PublishDataTrackRequest(_)
-        | Message::UnpublishDataTrackRequest(_)
-        | Message::UpdateDataSubscription(_) => return Request::Ignored("data-track-unsupported"),
+        Message::PublishDataTrackRequest(track) => SessionCommand::PublishDataTrack(track),
+        Message::UnpublishDataTrackRequest(track) => SessionCommand::UnpublishDataTrack(track),
+        Message::UpdateDataSubscription(update) => SessionCommand::DataSubscription(update),
         Message::StoreDataBlobRequest(_) | Message::GetDataBlobRequest(_) => {
             return Request::Ignored("data-blob-unsupported");
         }

@@ -137,7 +137,7 @@ impl DataChannel {
 pub enum Opener {
     /// The client, as it likes.
     Client,
-    /// We open `_reliable` and `_lossy`; further ones of the client are accepted.
+    /// We open all three; further ones of the client are accepted.
     Server,
 }
 
@@ -373,7 +373,7 @@ impl Sctp {
 /// Opens our channels. They are in use once the client has acknowledged them: before that, what is sent
 /// unordered could overtake the opening.
 fn open(association: &mut Association) {
-    for channel in [DataChannel::Reliable, DataChannel::Lossy] {
+    for channel in DataChannel::ALL {
         // A client that has taken our stream ids for its own gets no channel of ours.
         if let Ok(mut stream) =
             association.open_stream(channel.own_stream(), PayloadProtocolIdentifier::Binary)
@@ -578,14 +578,14 @@ mod tests {
     #[test]
     fn channels_that_we_open_are_in_use_once_the_client_acknowledges_them() {
         let mut world = World::with_opener(Opener::Server);
-        for channel in [DataChannel::Reliable, DataChannel::Lossy] {
+        for channel in DataChannel::ALL {
             let id = channel.own_stream();
             assert_eq!(id % 2, 1, "the DTLS server's");
             let (kind, message) = world.read(id).expect("it is opened");
             assert_eq!(kind, PayloadProtocolIdentifier::Dcep);
             let open = Open::parse(&message).unwrap();
             assert_eq!(open.label, channel.label().as_bytes());
-            assert_eq!(open.unordered, channel == DataChannel::Lossy);
+            assert_eq!(open.unordered, channel != DataChannel::Reliable);
             assert_eq!(world.ours.send(channel, b"early"), Err(SctpError::NotOpen));
             let mut stream = world.client.stream(id).unwrap();
             stream.write_with_ppi(&[DCEP_ACK], PayloadProtocolIdentifier::Dcep).unwrap();

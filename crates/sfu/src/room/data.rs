@@ -51,7 +51,7 @@ impl super::Room {
         let kind = match channel {
             DataChannel::Reliable => livekit::data_packet::Kind::Reliable,
             DataChannel::Lossy => livekit::data_packet::Kind::Lossy,
-            DataChannel::DataTrack => return Err("data-track-unsupported"),
+            DataChannel::DataTrack => return self.forward_data_track(context, key, bytes),
         };
         let Some(participant) = self.participants.get_mut(key) else { return Ok(()) };
         if !participant.permission.can_publish_data {

@@ -67,6 +67,7 @@ impl super::Room {
         };
         self.notify(context, event, self.participants.get(key), None);
         self.drop_calls(context, key);
+        self.data_tracks.forget(key);
         let Some(mut participant) = self.participants.try_remove(key) else { return };
         for (_, down) in &participant.down_tracks {
             if let Some(track) = self.tracks.get_mut(down.track) {

@@ -5,6 +5,8 @@ mod administration;
 mod allocation;
 mod calls;
 mod data;
+mod data_track_table;
+mod data_tracks;
 mod dominance;
 mod feedback;
 mod layers;
@@ -35,6 +37,7 @@ use slab::Slab;
 
 use self::administration::Settings;
 use self::calls::Calls;
+use self::data_track_table::DataTracks;
 use self::participant::Participant;
 use self::resume::Departures;
 use self::speakers::ActiveSpeakers;
@@ -99,6 +102,7 @@ pub(crate) struct Room {
     by_identity: HashMap<Identity, usize>,
     tracks: Slab<UpTrack>,
     by_track_sid: HashMap<TrackSid, usize>,
+    data_tracks: DataTracks,
     speakers: ActiveSpeakers,
     departures: Departures,
     empty_since: Option<Instant>,
@@ -128,6 +132,7 @@ impl Room {
             by_identity: HashMap::new(),
             tracks: Slab::new(),
             by_track_sid: HashMap::new(),
+            data_tracks: DataTracks::default(),
             speakers: ActiveSpeakers::default(),
             departures: Departures::default(),
             empty_since: Some(now),
@@ -378,6 +383,11 @@ impl Room {
             kind: participant.kind.into(),
             attributes: participant.attributes.clone(),
             client_protocol: participant.client_protocol,
+            data_tracks: self
+                .by_identity
+                .get(&participant.identity)
+                .map(|key| self.data_tracks.published_by(*key).cloned().collect())
+                .unwrap_or_default(),
             ..Default::default()
         }
     }

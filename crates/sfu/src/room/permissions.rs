@@ -19,6 +19,7 @@ impl super::Room {
         let (was_visible, is_visible) = (!before.hidden, participant.is_visible());
         let may_subscribe = participant.permission.can_subscribe;
         self.unpublish_forbidden(context, key);
+        self.unpublish_forbidden_data_tracks(context, key);
         if was_visible && !is_visible {
             self.tell_gone(context, key);
         }
@@ -57,6 +58,7 @@ impl super::Room {
         let info = livekit::ParticipantInfo {
             state: livekit::participant_info::State::Disconnected.into(),
             tracks: Vec::new(),
+            data_tracks: Vec::new(),
             ..self.info(participant)
         };
         self.broadcast(context, Some(key), SessionEvent::ParticipantUpdate(vec![info]));

@@ -88,6 +88,7 @@ impl super::Room {
         self.tell_all_speakers(context, key);
         self.tell_starved(context, key);
         self.tell_permissions(context, key);
+        self.tell_data_tracks(context, key);
         if let Some(state) = resume.sync_state {
             self.sync(context, key, &state);
         }
@@ -163,6 +164,7 @@ impl super::Room {
         if let Some(update) = &state.subscription {
             self.sync_subscriptions(context, key, update);
         }
+        self.sync_data_tracks(context, key, state);
         let disabled: HashSet<&str> = state.track_sids_disabled.iter().map(String::as_str).collect();
         let Some(participant) = self.participants.get(key) else { return };
         let subscribed: Vec<usize> = participant.subscriptions.keys().copied().collect();

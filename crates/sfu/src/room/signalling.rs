@@ -161,6 +161,9 @@ impl super::Room {
                     (info.width, info.height) = (update.width, update.height);
                 });
             }
+            SessionCommand::PublishDataTrack(request) => self.publish_data_track(context, key, request),
+            SessionCommand::UnpublishDataTrack(request) => self.unpublish_data_track(context, key, request),
+            SessionCommand::DataSubscription(update) => self.update_data_subscription(context, key, &update),
             SessionCommand::SyncState(state) => self.sync(context, key, &state),
             SessionCommand::Leave(reason) => {
                 self.remove(context, key, reason);

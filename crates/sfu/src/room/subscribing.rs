@@ -102,8 +102,13 @@ impl super::Room {
 
     /// Whether the publisher lets this participant have the track.
     fn may_subscribe(&self, key: usize, track: &UpTrack) -> bool {
+        self.is_permitted(track.publisher, key, track.sid.as_str())
+    }
+
+    /// The same of any track, data tracks too, by its id.
+    pub(super) fn is_permitted(&self, publisher: usize, subscriber: usize, track_sid: &str) -> bool {
         let (Some(publisher), Some(subscriber)) =
-            (self.participants.get(track.publisher), self.participants.get(key))
+            (self.participants.get(publisher), self.participants.get(subscriber))
         else {
             return false;
         };
@@ -116,7 +121,7 @@ impl super::Room {
                 let is_meant = entry.participant_sid == subscriber.sid.as_str()
                     || (!entry.participant_identity.is_empty()
                         && entry.participant_identity == subscriber.identity.expose());
-                is_meant && (entry.all_tracks || entry.track_sids.iter().any(|sid| sid == track.sid.as_str()))
+                is_meant && (entry.all_tracks || entry.track_sids.iter().any(|sid| sid == track_sid))
             })
     }
 
