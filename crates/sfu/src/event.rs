@@ -79,6 +79,8 @@ pub enum SessionEvent {
     SpeakersChanged(Vec<livekit::SpeakerInfo>),
     /// Pictures that are paused for want of bandwidth, or go on.
     StreamStateUpdate(livekit::StreamStateUpdate),
+    /// Which encodings of one of the participant's videos somebody needs.
+    SubscribedQualityUpdate(livekit::SubscribedQualityUpdate),
     /// How good participants' connections are.
     ConnectionQuality(Vec<livekit::ConnectionQualityInfo>),
     /// The client must offer this many further receive sections (0, 0: offer again as it is).
@@ -133,6 +135,7 @@ impl SessionEvent {
             Self::TrackPublished(_) => "published",
             Self::SpeakersChanged(_) => "speakers",
             Self::StreamStateUpdate(_) => "stream-state",
+            Self::SubscribedQualityUpdate(_) => "subscribed-quality",
             Self::ConnectionQuality(_) => "quality",
             Self::MediaSectionsRequirement { .. } => "sections",
             Self::TrackSubscribed(_) => "subscribed",

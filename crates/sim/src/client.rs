@@ -339,6 +339,12 @@ impl Client {
                     };
                 }
             }
+            SessionEvent::SubscribedQualityUpdate(update) => {
+                let is_meant =
+                    |publication: &&mut Publication| publication.sid.as_ref() == Some(&update.track_sid);
+                let publication = self.publications.iter_mut().find(is_meant);
+                publication.ok_or("qualities of somebody else's track")?.obey(&update);
+            }
             SessionEvent::Leave(leave) => {
                 self.state = State::Gone;
                 self.left = Some(leave.reason());

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use fastrand::Rng;
-use protocol::livekit::TrackSource;
+use protocol::livekit::{self, TrackSource};
 use rtp::extension::ExtensionKind;
 
 use crate::codec::Codec;
@@ -126,6 +126,8 @@ pub struct Layer {
     pub rtx_ssrc: Option<u32>,
     /// Whether the encoder runs.
     pub running: bool,
+    /// Whether the server wants it; it does until it says otherwise.
+    pub wanted: bool,
     /// Whether a receiver report named the source, so that packets need not.
     pub confirmed: bool,
     /// The same of the source of retransmissions, on which browsers wait for a report of its own.
@@ -222,14 +224,37 @@ impl Publication {
         }
     }
 
+    /// Encodes what somebody needs and nothing else, as livekit-client does with `dynacast`: an encoding without a
+    /// name counts as the lowest.
+    pub fn obey(&mut self, update: &livekit::SubscribedQualityUpdate) {
+        let Some(codec) = update.subscribed_codecs.first() else { return };
+        for layer in &mut self.layers {
+            let quality = match layer.rid {
+                Some("f") => livekit::VideoQuality::High,
+                Some("h") => livekit::VideoQuality::Medium,
+                _ => livekit::VideoQuality::Low,
+            };
+            let said = codec.qualities.iter().find(|said| said.quality() == quality);
+            let Some(enabled) = said.map(|said| said.enabled) else { continue };
+            layer.wants_key |= enabled && !layer.wanted;
+            layer.wanted = enabled;
+        }
+    }
+
     /// A layer gets new sources, as after a sender was exchanged.
     pub fn restart_layer(&mut self, index: usize) {
         let codec = self.recipe.codec;
         if let Some(layer) = self.layers.get_mut(index) {
             let generation = layer.generation.wrapping_add(1);
-            let (running, starts, encoder) = (layer.running, layer.starts, layer.encoder);
-            *layer =
-                Layer { running, starts, encoder, ..Layer::new(layer.rid, codec, generation, &mut self.rng) };
+            let (running, wanted, starts, encoder) =
+                (layer.running, layer.wanted, layer.starts, layer.encoder);
+            *layer = Layer {
+                running,
+                wanted,
+                starts,
+                encoder,
+                ..Layer::new(layer.rid, codec, generation, &mut self.rng)
+            };
         }
     }
 
@@ -264,7 +289,7 @@ impl Publication {
             layer.running = true;
             packets.extend(layer.probe(codec, mid.as_deref()));
         }
-        if !layer.running {
+        if !layer.running || !layer.wanted {
             return;
         }
         let key = codec.is_video()
@@ -353,7 +378,7 @@ impl Publication {
         let codec = self.recipe.codec;
         let mut due = Vec::new();
         for layer in &mut self.layers {
-            if layer.packets == 0 || !layer.running {
+            if layer.packets == 0 || !layer.running || !layer.wanted {
                 continue;
             }
             let next = *layer.next_report.get_or_insert(now + Duration::from_millis(self.rng.u64(50..600)));
@@ -373,6 +398,7 @@ impl Layer {
             ssrc: rng.u32(1..),
             rtx_ssrc: codec.is_video().then(|| rng.u32(1..)),
             running: false,
+            wanted: true,
             confirmed: false,
             rtx_confirmed: false,
             requests: Vec::new(),

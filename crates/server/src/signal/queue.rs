@@ -114,6 +114,7 @@ fn size(event: &SessionEvent) -> usize {
         SessionEvent::TrackPublished(published) => published.encoded_len(),
         SessionEvent::SpeakersChanged(speakers) => all(speakers),
         SessionEvent::StreamStateUpdate(update) => update.encoded_len(),
+        SessionEvent::SubscribedQualityUpdate(update) => update.encoded_len(),
         SessionEvent::ConnectionQuality(updates) => all(updates),
         SessionEvent::Reconnected(_)
         | SessionEvent::MediaSectionsRequirement { .. }

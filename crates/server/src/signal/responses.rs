@@ -26,6 +26,7 @@ pub(super) fn response(event: SessionEvent) -> Option<SignalResponse> {
         }
         SessionEvent::TrackPublished(published) => Message::TrackPublished(published),
         SessionEvent::StreamStateUpdate(update) => Message::StreamStateUpdate(update),
+        SessionEvent::SubscribedQualityUpdate(update) => Message::SubscribedQualityUpdate(update),
         SessionEvent::SpeakersChanged(speakers) => {
             Message::SpeakersChanged(livekit::SpeakersChanged { speakers })
         }

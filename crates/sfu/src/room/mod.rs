@@ -8,6 +8,7 @@ mod data;
 mod data_track_table;
 mod data_tracks;
 mod dominance;
+mod dynacast;
 mod feedback;
 mod layers;
 mod leaving;
@@ -244,6 +245,7 @@ impl Room {
         if self.empty_since.is_none() && context.now >= self.next_tick {
             self.next_tick = context.now + TICK;
             self.select_layers(context);
+            self.update_demands(context);
             self.update_quality(context);
         }
         self.update_speakers(context);

@@ -12,6 +12,7 @@ use crate::peer::sdp::{
     LocalTransport, MediaKind, OfferSummary, OpusPreferences, ReceiveSection, SectionIndex,
 };
 use crate::peer::transport::{Fingerprint, IceCredentials, RemoteParameters};
+use crate::track::demand::Demand;
 use crate::track::up_track::UpTrack;
 
 impl super::Room {
@@ -100,7 +101,10 @@ impl super::Room {
         }];
         let opus = OpusPreferences { dtx: !pending.request.disable_dtx, stereo: pending.request.stereo };
         participant.negotiator.set_opus(section.index, opus);
-        let track = self.tracks.insert(UpTrack::new(pending.sid.clone(), key, info, cid, section));
+        let codec = pending.request.simulcast_codecs.first().map(|codec| codec.codec.clone());
+        let mut up_track = UpTrack::new(pending.sid.clone(), key, info, cid, section);
+        up_track.demand = Demand::new(codec.unwrap_or_default());
+        let track = self.tracks.insert(up_track);
         self.by_track_sid.insert(pending.sid, track);
         participant.published.push(track);
         participant.version += 1;

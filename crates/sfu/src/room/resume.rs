@@ -89,6 +89,7 @@ impl super::Room {
         self.tell_starved(context, key);
         self.tell_permissions(context, key);
         self.tell_data_tracks(context, key);
+        self.tell_demands(context, key);
         if let Some(state) = resume.sync_state {
             self.sync(context, key, &state);
         }

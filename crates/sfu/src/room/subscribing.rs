@@ -175,6 +175,7 @@ impl super::Room {
                 down_track: None,
             });
             self.set_wish(key, track, |wish| *wish = Wish::from(settings));
+            self.update_demand(context, track);
         }
         self.allocate(context, key);
     }
@@ -273,6 +274,7 @@ impl super::Room {
                 up_track.subscribers.push(Subscriber { participant: key, down_track });
             }
             self.tell_subscribed(context, track);
+            self.update_demand(context, track);
             self.allocate(context, key);
             self.want_keyframe(context, key, down_track);
         }

@@ -4,6 +4,7 @@
 pub mod answered;
 pub mod availability;
 pub mod budget;
+pub mod demand;
 pub mod down_track;
 pub(crate) mod extensions;
 pub mod forwarder;

@@ -12,6 +12,7 @@ use rtp::sequence::SequenceUnwrapper;
 use rtp::stats::ReceptionStats;
 
 use super::availability::Availability;
+use super::demand::{Demand, Level};
 use super::extensions;
 use super::keyframe::KeyframeRequester;
 use super::loudness::Loudness;
@@ -76,6 +77,8 @@ pub struct UpTrack {
     pub was_subscribed: bool,
     /// Muted by the server API: nothing of it is forwarded, whether or not its publisher obeys.
     pub is_silenced: bool,
+    /// What its publisher is asked to send.
+    pub demand: Demand,
     /// Which layers arrive.
     availability: Availability,
 }
@@ -108,6 +111,7 @@ impl UpTrack {
             subscribers: Vec::new(),
             was_subscribed: false,
             is_silenced: false,
+            demand: Demand::new(String::new()),
             availability: Availability::default(),
         };
         track.renegotiate(section);
@@ -152,6 +156,17 @@ impl UpTrack {
         }
         let (sizes, count) = layer_sizes(&self.info, self.spatial_layers());
         wish.target(sizes.get(..count).unwrap_or_default())
+    }
+
+    /// What the publisher must send for this spatial layer. The best is all that it can send; so is anything of a
+    /// stream that is one encoding, or whose encodings have no names.
+    pub fn level(&self, spatial: u8) -> Level {
+        let layer = usize::from(spatial);
+        let rid = self.layers.get(layer).and_then(|layer| layer.rid.as_deref());
+        if !self.is_simulcast() || layer + 1 >= self.layers.len() || rid.is_none() {
+            return Level::EVERYTHING;
+        }
+        Level::up_to(quality_of_rid(rid))
     }
 
     /// The best that arrives; `None` if nothing ever came.
