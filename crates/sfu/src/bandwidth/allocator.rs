@@ -142,8 +142,13 @@ impl<'a> Round<'a> {
 }
 
 /// After a change a subscription waits this long before it rises (again): long enough to see what the change does to
-/// the line.
+/// the line. Half of it was tried: more lines stayed unused, for rises that had to be taken back.
 const SETTLING: Duration = Duration::from_millis(1000);
+
+/// Who rose so often within this time waits as long as its mistakes say, whatever estimates say: where many share a
+/// line behind the server's back, each sees another line again and again.
+const MOST_RISES: usize = 3;
+const RISES_WITHIN: Duration = Duration::from_secs(20);
 
 /// A rise that had to be taken back within this time was a mistake.
 const REGRET: Duration = Duration::from_secs(20);
@@ -166,12 +171,26 @@ pub struct Patience {
     raised_with: u64,
     waits_until: Option<Instant>,
     mistakes: u32,
+    /// The newest rises, oldest first.
+    rises: [Option<Instant>; MOST_RISES],
 }
 
 impl Patience {
     /// Whether more may be given now, with this estimate in bit/s.
     pub fn may_rise(&self, now: Instant, estimate: u64) -> bool {
-        self.waits_until.is_none_or(|until| now >= until) || self.mistakes > 0 && self.is_another(estimate)
+        let is_over = self.waits_until.is_none_or(|until| now >= until);
+        is_over || self.mistakes > 0 && self.is_another(estimate) && !self.is_spent(now)
+    }
+
+    fn is_spent(&self, now: Instant) -> bool {
+        let [oldest, ..] = self.rises;
+        oldest.is_some_and(|at| now.saturating_duration_since(at) < RISES_WITHIN)
+    }
+
+    /// The subscriber wants more than until now: the next rise is its own doing.
+    pub fn renew(&mut self) {
+        self.waits_until = None;
+        self.rises = [None; MOST_RISES];
     }
 
     /// Whether the line is so much wider than at the last rise that what was a mistake then says nothing of now.
@@ -183,7 +202,8 @@ impl Patience {
     /// layers were tried in vain.
     pub fn may_begin(&self, now: Instant, estimate: u64) -> bool {
         let wait = (SETTLING * 2 * (1 << self.mistakes)).min(LONGEST_BLACK);
-        self.fell_at.is_none_or(|at| now.saturating_duration_since(at) >= wait) || self.is_another(estimate)
+        let is_over = self.fell_at.is_none_or(|at| now.saturating_duration_since(at) >= wait);
+        is_over || self.is_another(estimate) && !self.is_spent(now)
     }
 
     /// When [`Self::may_rise`] becomes true; `None`: it is.
@@ -207,6 +227,10 @@ impl Patience {
             self.raised_at = Some(now);
             self.raised_with = estimate;
             self.waits_until = Some(now + SETTLING);
+            self.rises.rotate_left(1);
+            if let Some(newest) = self.rises.last_mut() {
+                *newest = Some(now);
+            }
         } else if to < from {
             self.fell_at = Some(now);
             let is_mistake = self.raised_at.is_some_and(|at| now.saturating_duration_since(at) < REGRET);

@@ -187,7 +187,7 @@ impl super::Room {
         change(&mut subscription.wish);
         let down = subscription.down_track.and_then(|down| participant.down_tracks.get_mut(down));
         if let (Some(down), Some(up_track)) = (down, self.tracks.get(track)) {
-            down.wanted = up_track.wanted(&subscription.wish);
+            down.want(up_track.wanted(&subscription.wish));
         }
     }
 

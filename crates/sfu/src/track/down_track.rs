@@ -159,6 +159,14 @@ impl DownTrack {
         self.set_target(target)
     }
 
+    /// The subscriber wants this of the track from now on; `None` for a pause. More than until now is not made to wait
+    /// for what was decided before.
+    pub fn want(&mut self, wanted: Option<LayerTarget>) {
+        if wanted > std::mem::replace(&mut self.wanted, wanted) {
+            self.patience.renew();
+        }
+    }
+
     /// What the subscriber gets as soon as it can; `None` if it is paused.
     pub fn target(&self) -> Option<LayerTarget> {
         self.target
