@@ -540,7 +540,9 @@ impl Client {
             (true, true) => &mut meter.repeated,
         } += length;
         if rtp.payload.is_empty() {
-            return Ok(()); // a probe of nothing but padding
+            // A probe of nothing but padding, or the number of a packet that is left out.
+            let reception = self.receptions.get_mut(&rtp.ssrc).filter(|_| !is_rtx);
+            return reception.map_or(Ok(()), |reception| reception.skip(now, rtp.sequence));
         }
         let (ssrc, sequence, payload) = if is_rtx {
             let (original, payload) = rtp.payload.split_first_chunk().ok_or("an empty retransmission")?;
@@ -549,11 +551,15 @@ impl Client {
         } else {
             (rtp.ssrc, rtp.sequence, rtp.payload)
         };
-        let (stamp, _) = Stamp::read(payload)?;
         if is_rtx && !self.receptions.contains_key(&ssrc) {
             return Ok(()); // unsubscribed meanwhile
         }
-        let reception = self.receptions.entry(ssrc).or_insert_with(|| Reception::new(codec.is_video()));
+        if payload.is_empty() {
+            let reception = self.receptions.get_mut(&ssrc);
+            return reception.map_or(Ok(()), |reception| reception.skip(now, sequence));
+        }
+        let (stamp, _) = Stamp::read(payload)?;
+        let reception = self.receptions.entry(ssrc).or_insert_with(|| Reception::new(codec));
         reception.receive(now, sequence, stamp, rtp.marker, is_rtx)
     }
 
@@ -676,6 +682,16 @@ impl Client {
 /// Layers as an announcement describes them, for publications of real size.
 fn video_layers(recipe: &Recipe) -> Vec<livekit::VideoLayer> {
     let qualities = [livekit::VideoQuality::Low, livekit::VideoQuality::Medium, livekit::VideoQuality::High];
+    if recipe.codec.spatial_layers() > 1 {
+        let sizes = [(320, 180), (640, 360), (1280, 720)];
+        let layer = |(quality, (width, height)): (livekit::VideoQuality, (u32, u32))| livekit::VideoLayer {
+            quality: quality.into(),
+            width,
+            height,
+            ..Default::default()
+        };
+        return qualities.into_iter().zip(sizes).map(layer).collect();
+    }
     let encodings = recipe.encodings().iter().filter(|encoding| encoding.width > 0);
     let count = encodings.clone().count();
     encodings

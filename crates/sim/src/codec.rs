@@ -54,6 +54,18 @@ impl Codec {
         }
     }
 
+    /// Spatial layers in one stream.
+    pub fn spatial_layers(self) -> u16 {
+        if self == Self::Vp9 { SPATIAL_LAYERS } else { 1 }
+    }
+
+    /// The spatial layer that a packet belongs to, and whether it is the last of it in its frame.
+    pub fn spatial_layer(self, stamp: &Stamp) -> (u16, bool) {
+        let layer = |index| spatial(index, stamp.count, self.spatial_layers());
+        let own = layer(stamp.index);
+        (own, stamp.index + 1 >= stamp.count || layer(stamp.index + 1) != own)
+    }
+
     /// What stands in front of pattern and stamp in this packet.
     pub fn descriptor(self, stamp: &Stamp) -> Vec<u8> {
         match self {
@@ -96,9 +108,14 @@ pub fn vp8_numbers(descriptor: &[u8]) -> Option<(u16, u8, Vec<u8>)> {
 /// Spatial layers of the simulated VP9 stream.
 const SPATIAL_LAYERS: u16 = 3;
 
+/// The spatial layer of packet `index` of a frame of `count` packets in `layers` layers.
+fn spatial(index: u16, count: u16, layers: u16) -> u16 {
+    (index * layers) / count.max(1)
+}
+
 /// RFC 9628 §4.2 in flexible mode, every picture predicted from the one before but in key pictures.
 fn vp9(stamp: &Stamp) -> Vec<u8> {
-    let spatial = |index: u16| (index * SPATIAL_LAYERS) / stamp.count.max(1);
+    let spatial = |index: u16| spatial(index, stamp.count, SPATIAL_LAYERS);
     let layer = spatial(stamp.index);
     let begins = stamp.index == 0 || spatial(stamp.index - 1) != layer;
     let ends = stamp.index + 1 == stamp.count || spatial(stamp.index + 1) != layer;

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::codec::Codec;
 use crate::stamp::Stamp;
 
 /// A missing packet is asked for after this time, since networks reorder.
@@ -51,7 +52,7 @@ pub struct Counts {
 /// One received source.
 #[derive(Debug)]
 pub struct Reception {
-    is_video: bool,
+    codec: Codec,
     first: Option<u64>,
     highest: Option<u64>,
     received: u64,
@@ -59,9 +60,10 @@ pub struct Reception {
     reported: (u64, u64),
     /// The next number in order.
     next: u64,
-    held: BTreeMap<u64, Held>,
+    /// `None` is a number that carries nothing.
+    held: BTreeMap<u64, Option<Held>>,
     missing: BTreeMap<u64, Missing>,
-    /// The frame being put together: its first packet.
+    /// The frame being put together: its newest packet.
     open: Option<Stamp>,
     /// The last frame that was complete and decodable.
     last: Option<Stamp>,
@@ -88,9 +90,9 @@ pub struct Wants {
 
 impl Reception {
     /// Nothing received yet.
-    pub fn new(is_video: bool) -> Self {
+    pub fn new(codec: Codec) -> Self {
         Self {
-            is_video,
+            codec,
             first: None,
             highest: None,
             received: 0,
@@ -100,7 +102,7 @@ impl Reception {
             missing: BTreeMap::new(),
             open: None,
             last: None,
-            needs_key: is_video,
+            needs_key: codec.is_video(),
             asked_for_key: None,
             gap: None,
             counts: Counts::default(),
@@ -126,9 +128,10 @@ impl Reception {
         self.highest
     }
 
-    /// The layer of the last frame.
+    /// The layer of the last frame: an encoding, or the highest spatial layer of one stream.
     pub fn layer(&self) -> Option<usize> {
-        self.last.map(|last| usize::from(last.layer))
+        let last = self.last?;
+        Some(usize::from(last.layer).max(usize::from(self.codec.spatial_layer(&last).0)))
     }
 
     /// Pauses are measured from now on.
@@ -144,6 +147,21 @@ impl Reception {
         sequence: u16,
         stamp: Stamp,
         marker: bool,
+        is_rtx: bool,
+    ) -> Result<(), String> {
+        self.arrive(now, sequence, Some(Held { stamp, marker }), is_rtx)
+    }
+
+    /// A packet of padding: its number is of what this subscriber does not get.
+    pub fn skip(&mut self, now: Duration, sequence: u16) -> Result<(), String> {
+        self.arrive(now, sequence, None, false)
+    }
+
+    fn arrive(
+        &mut self,
+        now: Duration,
+        sequence: u16,
+        held: Option<Held>,
         is_rtx: bool,
     ) -> Result<(), String> {
         let sequence = match self.highest {
@@ -168,7 +186,7 @@ impl Reception {
         self.highest = Some(highest.max(sequence));
         self.missing.remove(&sequence);
         if sequence >= self.next {
-            self.held.insert(sequence, Held { stamp, marker });
+            self.held.insert(sequence, held);
         }
         self.advance(now)
     }
@@ -176,7 +194,7 @@ impl Reception {
     /// Time passed: what is to be asked for, and what is given up.
     pub fn tick(&mut self, now: Duration) -> Result<Wants, String> {
         let mut wants = Wants::default();
-        let give_up = if self.is_video { GIVE_UP_VIDEO } else { GIVE_UP_AUDIO };
+        let give_up = if self.codec.is_video() { GIVE_UP_VIDEO } else { GIVE_UP_AUDIO };
         let lost: Vec<u64> = self
             .missing
             .iter()
@@ -188,7 +206,7 @@ impl Reception {
             self.counts.lost += 1;
         }
         self.advance(now)?;
-        if self.is_video {
+        if self.codec.is_video() {
             for (sequence, missing) in &mut self.missing {
                 if missing.due <= now {
                     missing.due = now + NACK_AGAIN;
@@ -210,7 +228,8 @@ impl Reception {
     fn advance(&mut self, now: Duration) -> Result<(), String> {
         while self.highest.is_some_and(|highest| self.next <= highest) {
             match self.held.remove(&self.next) {
-                Some(held) => self.take(now, held)?,
+                Some(Some(held)) => self.take(now, held)?,
+                Some(None) => {}
                 None if self.missing.contains_key(&self.next) => break,
                 None => {
                     self.gap.get_or_insert(self.next);
@@ -224,7 +243,7 @@ impl Reception {
 
     fn take(&mut self, now: Duration, held: Held) -> Result<(), String> {
         let Held { stamp, marker } = held;
-        if !self.is_video {
+        if !self.codec.is_video() {
             self.gap = None;
             if let Some(last) = self.last.replace(stamp)
                 && last.captured >= stamp.captured
@@ -240,11 +259,16 @@ impl Reception {
             self.needs_key = true;
             self.counts.unrepaired += u64::from(!stamp.key || stamp.index > 0);
         }
+        let is_next = |open: Stamp| {
+            encoder(&open) == encoder(&stamp)
+                && (open.frame, open.track, open.index + 1) == (stamp.frame, stamp.track, stamp.index)
+        };
         if stamp.index == 0 {
-            self.open = Some(stamp);
-        } else if self.open.is_none_or(|open| {
-            encoder(&open) != encoder(&stamp) || open.frame != stamp.frame || open.track != stamp.track
-        }) {
+            let is_cut = stamp.key || gap.is_some() || self.needs_key;
+            if self.codec.spatial_layers() > 1 && self.open.is_some() && !is_cut {
+                return Err(format!("a frame without an end: {:?} then {stamp:?}", self.open));
+            }
+        } else if !self.open.is_some_and(is_next) {
             // The beginning of this frame was given up, or never sent to us.
             return if gap.is_some() || self.needs_key {
                 Ok(())
@@ -252,13 +276,15 @@ impl Reception {
                 Err(format!("the middle of a frame without its beginning: {stamp:?}"))
             };
         }
-        if marker != (stamp.index + 1 == stamp.count) {
+        // Upper layers may be left out; what is there of the frame ends where a layer ends.
+        let (layer, ends_layer) = self.codec.spatial_layer(&stamp);
+        if marker && !ends_layer || !marker && stamp.index + 1 == stamp.count {
             return Err(format!("marker {marker} on packet {} of {}", stamp.index, stamp.count));
         }
+        self.open = (!marker).then_some(stamp);
         if !marker {
             return Ok(());
         }
-        self.open = None;
         let follows = self.last.is_some_and(|last| {
             encoder(&last) == encoder(&stamp) && last.frame + 1 == stamp.frame && last.track == stamp.track
         });
@@ -267,6 +293,9 @@ impl Reception {
         }
         if self.needs_key && !stamp.key {
             return Ok(()); // nothing to begin with
+        }
+        if !stamp.key && self.last.is_some_and(|last| self.codec.spatial_layer(&last).0 < layer) {
+            return Err(format!("a layer without its references: {:?} then {stamp:?}", self.last));
         }
         self.needs_key = false;
         self.last = Some(stamp);
@@ -315,7 +344,7 @@ mod tests {
 
     #[test]
     fn frames_are_put_together_in_order_and_gaps_asked_for() {
-        let mut reception = Reception::new(true);
+        let mut reception = Reception::new(Codec::H264);
         for (sequence, frame) in [(10, 0), (11, 0), (12, 1), (15, 2), (14, 2)] {
             feed(&mut reception, MS, sequence, frame).expect("nothing is wrong yet");
         }
@@ -328,7 +357,7 @@ mod tests {
 
     #[test]
     fn what_is_given_up_needs_a_key_frame() {
-        let mut reception = Reception::new(true);
+        let mut reception = Reception::new(Codec::H264);
         for (sequence, frame) in [(10, 0), (11, 0), (13, 1), (14, 2), (15, 2)] {
             feed(&mut reception, MS, sequence, frame).expect("nothing is wrong yet");
         }
@@ -339,7 +368,7 @@ mod tests {
 
     #[test]
     fn a_frame_that_does_not_follow_is_a_violation() {
-        let mut reception = Reception::new(true);
+        let mut reception = Reception::new(Codec::H264);
         for (sequence, frame) in [(10, 0), (11, 0), (12, 2)] {
             feed(&mut reception, MS, sequence, frame).expect("nothing is wrong yet");
         }
@@ -348,7 +377,7 @@ mod tests {
 
     #[test]
     fn sound_that_goes_backwards_is_a_violation() {
-        let mut reception = Reception::new(false);
+        let mut reception = Reception::new(Codec::Opus);
         feed(&mut reception, MS, 10, 5).expect("the first");
         assert!(feed(&mut reception, MS, 11, 4).is_err());
     }

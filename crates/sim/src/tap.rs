@@ -47,6 +47,31 @@ impl Source {
         }
     }
 
+    /// Whether a source goes on as another whose upper layers are left out: numbers stay behind the publisher's by as
+    /// many packets.
+    fn continues_thinned(&self, next: &Self, codec: Codec, newest: u64) -> bool {
+        let left_out = self.sequence.wrapping_sub(next.sequence).cast_signed();
+        codec.spatial_layers() > 1
+            && (self.layer, self.generation) == (next.layer, next.generation)
+            && (self.timestamp, self.picture) == (next.timestamp, next.picture)
+            && next.first > newest
+            && left_out > 0
+    }
+
+    /// Whether a late packet has numbers between those of the packets around it, of which upper layers are left out.
+    fn is_of_thinned(&self, sources: &[Self], codec: Codec) -> bool {
+        let is_same = |other: &&Self| {
+            (self.layer, self.generation, self.timestamp, self.picture)
+                == (other.layer, other.generation, other.timestamp, other.picture)
+        };
+        let after = sources.iter().position(|source| source.first > self.first).unwrap_or(sources.len());
+        let behind = |other: &Self| other.sequence.wrapping_sub(self.sequence).cast_signed();
+        let before = after.checked_sub(1).and_then(|before| sources.get(before)).filter(is_same);
+        codec.spatial_layers() > 1
+            && before.is_some_and(|before| behind(before) >= 0)
+            && sources.get(after).filter(is_same).is_none_or(|after| behind(after) <= 0)
+    }
+
     fn is_numbered_alike(&self, other: &Self) -> bool {
         (self.layer, self.generation, self.sequence) == (other.layer, other.generation, other.sequence)
     }
@@ -197,8 +222,14 @@ impl Tap {
         if is_rtx && rtp.payload.is_empty() {
             return self.padding(&rtp);
         }
+        if rtp.payload.is_empty() {
+            return self.left_out(&rtp);
+        }
         let payload =
             if is_rtx { rtp.payload.get(2..).ok_or("an empty retransmission")? } else { rtp.payload };
+        if payload.is_empty() {
+            return Ok(()); // that what was asked for is left out
+        }
         let (stamp, descriptor) = Stamp::read(payload)?;
         let describe = |what: &str| format!("{what}: {stamp:?}");
         rules.may_get(self.client, stamp.track, is_rtx).map_err(describe)?;
@@ -237,6 +268,13 @@ impl Tap {
         }
         self.passed.padding += 1;
         Ok(())
+    }
+
+    /// The number of a packet that came late and is of a layer that the client does not get.
+    fn left_out(&mut self, rtp: &Rtp<'_>) -> Result<(), String> {
+        let stream = self.streams.get_mut(&rtp.ssrc).ok_or("padding of a source that never began")?;
+        let sequence = extend(stream.newest.sequence, rtp.sequence);
+        stream.sealed.insert(sequence).then_some(()).ok_or_else(|| format!("{sequence} sealed twice"))
     }
 
     fn media(
@@ -283,12 +321,16 @@ impl Tap {
         let source = Source::new(sequence, rtp, stamp, picture);
         let current = *stream.sources.last().ok_or("no source")?;
         if current.is_numbered_alike(&source) {
-            if sequence < current.first {
+            if sequence < current.first && !source.is_of_thinned(&stream.sources, codec) {
                 return Err("from before its source's beginning".to_owned());
             }
             if (current.timestamp, current.picture) != (source.timestamp, source.picture) {
                 return Err(format!("numbers drift: {current:?} {source:?}"));
             }
+        } else if current.continues_thinned(&source, codec, stream.newest.sequence) {
+            stream.sources.push(source);
+        } else if sequence < stream.newest.sequence && source.is_of_thinned(&stream.sources, codec) {
+            // It was overtaken, and has the numbers of its time.
         } else {
             let newest = stream.newest;
             let is_same = (current.layer, current.generation) == (source.layer, source.generation);
@@ -327,9 +369,9 @@ impl Tap {
         let source = stream.sources.iter().rev().find(|source| source.first <= sequence);
         let source = source.ok_or("a retransmission of what was never sent")?;
         let repeated = Source::new(sequence, rtp, stamp, picture);
-        if !source.is_numbered_alike(&repeated)
-            || (source.timestamp, source.picture) != (repeated.timestamp, repeated.picture)
-        {
+        let is_it = source.is_numbered_alike(&repeated)
+            && (source.timestamp, source.picture) == (repeated.timestamp, repeated.picture);
+        if !is_it && !repeated.is_of_thinned(&stream.sources, stream.codec) {
             return Err(format!("the retransmission is of another packet: {source:?} {repeated:?}"));
         }
         self.passed.repeated += 1;

@@ -10,7 +10,6 @@ use rtp::rtcp::{self, ReportBlock, RtcpPacket};
 use super::Context;
 use super::pacing::Outgoing;
 use super::receiver::REPORT_INTERVAL;
-use crate::track::forwarder::Mapped;
 use crate::track::sender_report::{ReceivedReport, extrapolate};
 use crate::track::up_track::UpTrack;
 
@@ -196,7 +195,7 @@ impl super::Room {
         let rtt = participant.quality.rtt().unwrap_or(ASSUMED_RTT);
         for sequence in lost {
             let Some(down) = participant.down_tracks.get_mut(down_track) else { return };
-            let Some(origin) = down.forwarder.origin(sequence) else { continue };
+            let Some((outgoing, origin)) = down.forwarder.origin(sequence) else { continue };
             let track = self.tracks.get(down.track);
             let is_audio = track.is_some_and(UpTrack::is_audio);
             let layer = track.and_then(|track| track.layers.get(origin.layer));
@@ -214,11 +213,7 @@ impl super::Room {
             if !participant.retransmissions.take(context.now) {
                 return context.reject("rtcp", "nack-rate");
             }
-            let mapped = Mapped {
-                sequence: u64::from(sequence),
-                timestamp: stored.header.timestamp.wrapping_add(origin.timestamp_offset),
-                picture_offset: origin.picture_offset,
-            };
+            let mapped = down.forwarder.again(outgoing, &origin, stored.header);
             let outgoing = Outgoing {
                 down_track,
                 layer: origin.layer,

@@ -107,7 +107,8 @@ impl super::Room {
 
 /// The layer of the track whose key frame a subscriber waits for.
 fn awaits(down: &DownTrack, track: &UpTrack) -> Option<usize> {
-    let layer = track.stream_of(down.target()?.spatial);
+    let target = down.target()?;
+    let layer = track.stream_of(target.spatial);
     let generation = track.layers.get(layer).filter(|layer| layer.ssrc.is_some())?.generation;
-    down.forwarder.wants_keyframe(layer, generation).then_some(layer)
+    down.forwarder.wants_keyframe(layer, generation, track.is_simulcast(), target).then_some(layer)
 }

@@ -127,6 +127,7 @@ impl super::Room {
         let incoming = Incoming {
             layer,
             generation: up_layer.generation,
+            is_simulcast: up_track.is_simulcast(),
             report: up_layer.report.as_ref(),
             header: stored.header,
             clock_rate: up_layer.codec.map_or(90_000, rtp::codec::CodecKind::clock_rate),
@@ -148,11 +149,7 @@ impl super::Room {
                 continue;
             }
             let before = down.forwarder.source_count();
-            let Some(mapped) =
-                down.forwarder.forward(context.now, &incoming, up_track.stream_of(target.spatial))
-            else {
-                continue;
-            };
+            let Some(mapped) = down.forwarder.forward(context.now, &incoming, target) else { continue };
             if down.forwarder.source_count() != before {
                 down.reported = false;
             }

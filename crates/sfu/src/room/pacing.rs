@@ -203,18 +203,25 @@ impl Participant {
         } else {
             (payload.media, down.ssrc, outgoing.mapped.sequence)
         };
-        prefix.picture(payload.kind, stored.payload, outgoing.mapped.picture_offset);
+        // A packet that was padding only keeps its number and becomes one byte of padding; so does what only fills one.
+        // Again it is asked for in vain: the answer is a retransmission of nothing, which receivers take as padding.
+        let is_empty = outgoing.mapped.is_padding;
+        let is_padding = (stored.payload.is_empty() || is_empty) && !outgoing.is_rtx;
+        if !is_padding && !is_empty {
+            prefix.picture(payload.kind, stored.payload, outgoing.mapped.picture_offset);
+        }
         let fields = HeaderFields {
-            marker: stored.header.marker,
+            marker: outgoing.mapped.marker && !is_padding,
             payload_type,
             sequence_number: sequence as u16,
             timestamp: outgoing.mapped.timestamp,
             ssrc,
         };
-        // A packet that was padding only keeps its number and becomes one byte of padding.
-        let is_padding = stored.payload.is_empty() && !outgoing.is_rtx;
-        let rest =
-            if is_padding { &[1][..] } else { stored.payload.get(prefix.replaced..).unwrap_or_default() };
+        let rest = match (is_padding, is_empty) {
+            (true, _) => &[1][..],
+            (false, true) => &[],
+            (false, false) => stored.payload.get(prefix.replaced..).unwrap_or_default(),
+        };
         let kind = match outgoing.is_rtx {
             _ if track.is_audio() => PacketKind::Audio,
             _ if is_probe || is_padding => PacketKind::Padding,

@@ -172,13 +172,6 @@ impl DownTrack {
         self.target
     }
 
-    /// What it gets now: a simulcast encoding, or a whole stream with all its layers as spatial layer 0. `None` if it
-    /// is paused or waits for its first key frame.
-    pub fn current(&self) -> Option<LayerTarget> {
-        let (stream, _) = self.forwarder.current().filter(|_| self.target.is_some())?;
-        Some(LayerTarget { spatial: u8::try_from(stream).ok()?, ..LayerTarget::BEST })
-    }
-
     /// What one of the publisher's payload types becomes; `None` if the subscriber cannot take it.
     pub fn payload(&self, publisher: u8) -> Option<Payload> {
         self.payloads.iter().find(|payload| payload.publisher == publisher).copied()

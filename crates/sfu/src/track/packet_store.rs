@@ -7,6 +7,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::frame::Frame;
+
 /// Packets a store starts with: more than a second of audio. A power of two.
 const FIRST_PACKETS: usize = 64;
 
@@ -38,6 +40,8 @@ pub struct PacketHeader {
     pub keyframe_start: bool,
     /// VP8's picture id and TL0PICIDX, where the descriptor has them: they must continue over layers.
     pub picture: Option<(Option<u16>, Option<u8>)>,
+    /// The frame it belongs to, where it says so.
+    pub frame: Option<Frame>,
     /// When it arrived.
     pub arrival: Instant,
 }
@@ -206,6 +210,7 @@ mod tests {
             marker: false,
             keyframe_start: false,
             picture: None,
+            frame: None,
             arrival,
         }
     }

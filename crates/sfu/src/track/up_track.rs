@@ -14,12 +14,13 @@ use rtp::stats::ReceptionStats;
 use super::availability::Availability;
 use super::demand::{Demand, Level};
 use super::extensions;
+use super::frame::{Frame, FrameReader};
 use super::keyframe::KeyframeRequester;
 use super::loudness::Loudness;
 use super::packet_store::{NotStored, PacketHeader, PacketStore};
 use super::sender_report::ReceivedReport;
 use super::wish::{Wish, layer_sizes};
-use crate::bandwidth::target::{LayerRates, LayerTarget};
+use crate::bandwidth::target::{LayerRates, LayerTarget, MAX_SPATIAL};
 use crate::peer::sdp::{NegotiatedCodec, ReceiveSection};
 
 /// Layers of one track: simulcast has at most three (rid q, h, f).
@@ -197,8 +198,9 @@ impl UpTrack {
 
     /// A packet of the medium arrived in one of its streams. True if its spatial layer did not arrive until now.
     pub fn note_arrival(&mut self, now: Instant, layer: usize, payload: usize, taken: &Taken) -> bool {
-        let spatial = if self.is_simulcast() { layer as u8 } else { 0 };
-        let target = LayerTarget { spatial, temporal: 0 };
+        let (spatial, temporal) = taken.frame.map_or((0, 0), |frame| (frame.spatial, frame.temporal));
+        let spatial = if self.is_simulcast() { layer as u8 } else { spatial.min(MAX_SPATIAL as u8 - 1) };
+        let target = LayerTarget { spatial, temporal };
         self.availability.note(now, target, payload, taken.begins_picture)
     }
 
@@ -244,6 +246,7 @@ pub struct UpLayer {
     pub codec: Option<CodecKind>,
     sequence: SequenceUnwrapper,
     structure: Option<Box<dd::Structure>>,
+    frames: FrameReader,
 }
 
 /// A packet was taken into a layer.
@@ -257,6 +260,8 @@ pub struct Taken {
     pub keyframe_start: bool,
     /// Whether it is the first packet of its picture to come.
     pub begins_picture: bool,
+    /// The frame it belongs to, where it says so.
+    pub frame: Option<Frame>,
 }
 
 impl UpLayer {
@@ -276,6 +281,7 @@ impl UpLayer {
             codec: None,
             sequence: SequenceUnwrapper::new(),
             structure: None,
+            frames: FrameReader::default(),
         }
     }
 
@@ -326,6 +332,7 @@ impl UpLayer {
             payload_type: original.payload_type,
             marker: packet.marker(),
             keyframe_start,
+            frame: self.frames.read(codec.kind, original.payload, descriptor.as_ref(), packet.marker()),
             picture: vp8.map(|descriptor| (descriptor.picture_id.map(|id| id.value), descriptor.tl0_pic_idx)),
             arrival: now,
         };
@@ -349,7 +356,7 @@ impl UpLayer {
         }
         let begins_picture = self.last_timestamp.replace(header.timestamp) != Some(header.timestamp);
         let beyond_repair = codec.nack && self.nack.too_far_behind();
-        Ok(Taken { sequence, beyond_repair, keyframe_start, begins_picture })
+        Ok(Taken { sequence, beyond_repair, keyframe_start, begins_picture, frame: header.frame })
     }
 
     /// Whether an H264 packet of a key frame is the picture's first: it brings the parameter sets, or the packet
