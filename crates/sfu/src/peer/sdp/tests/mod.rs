@@ -1,5 +1,6 @@
 //! Scenarios with offers recorded from real clients.
 
+mod answers;
 mod fixtures;
 mod offers;
 mod parsing;

@@ -7,11 +7,11 @@ use super::super::offered::section_bytes;
 use super::super::{AnswerIgnored, AnswerSummary, Direction, Offer, Offerer, SdpError, Setup};
 use super::*;
 
-fn offerer() -> Offerer {
+pub(super) fn offerer() -> Offerer {
     Offerer::new(NegotiatorSettings::default())
 }
 
-fn offer(offerer: &mut Offerer) -> Offer {
+pub(super) fn offer(offerer: &mut Offerer) -> Offer {
     let candidates: [SocketAddr; 2] = [([192, 0, 2, 1], 7880).into(), ([127, 0, 0, 1], 7880).into()];
     offerer.offer(&local(&candidates)).expect("none is waiting")
 }

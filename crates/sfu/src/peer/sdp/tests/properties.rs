@@ -8,7 +8,7 @@ use super::*;
 
 /// A change to a text: cut, repeat, move or replace lines, or flip a byte.
 #[derive(Clone, Debug)]
-enum Mutation {
+pub(super) enum Mutation {
     Delete(prop::sample::Index),
     Duplicate(prop::sample::Index),
     Swap(prop::sample::Index, prop::sample::Index),
@@ -17,7 +17,7 @@ enum Mutation {
     Truncate(prop::sample::Index),
 }
 
-fn mutation() -> impl Strategy<Value = Mutation> {
+pub(super) fn mutation() -> impl Strategy<Value = Mutation> {
     let index = any::<prop::sample::Index>;
     prop_oneof![
         index().prop_map(Mutation::Delete),
@@ -29,7 +29,7 @@ fn mutation() -> impl Strategy<Value = Mutation> {
     ]
 }
 
-fn mutate(text: &str, mutations: &[Mutation]) -> String {
+pub(super) fn mutate(text: &str, mutations: &[Mutation]) -> String {
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     for mutation in mutations {
         if lines.is_empty() {
