@@ -140,6 +140,7 @@ impl Meeting {
             add_tracks,
             now_unix_ms: 0,
             room_settings: None,
+            two_connections: false,
             keyed: Some(Box::new(Keyed { remote, profile: PROFILE, keys: keys.clone() })),
         };
         self.core.handle(self.now, Input::Command(Command::Join(Box::new(join))));

@@ -77,5 +77,6 @@ fn track(kind: MediaKind, number: u32) -> SendTrack {
         ssrc: 2 * number,
         rtx_ssrc: Some(2 * number + 1),
         cname: "fuzz".to_owned(),
+        stereo: false,
     }
 }

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from participant import Participant
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = pathlib.Path(os.environ.get("KONKLAVE_BINARY", ROOT / "target/debug/konklave"))
@@ -124,6 +125,12 @@ def url(hook: Receiver, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
         return
     with serving(f"http://127.0.0.1:{hook.server_port}/", tmp_path_factory.mktemp("server"), "server-interop") as own:
         yield own
+
+
+@pytest.fixture(params=[True, False], ids=["one-connection", "two-connections"])
+def connections(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs a test twice: with the newer protocol, of one peer connection, and with the older one, of two."""
+    monkeypatch.setattr(Participant, "single_peer_connection", request.param)
 
 
 @pytest.fixture

@@ -74,6 +74,9 @@ class Seen:
 class Participant:
     """In a room from `async with` to its end."""
 
+    #: Whether who does not say otherwise has one peer connection; None is the SDK's own choice.
+    single_peer_connection: bool | None = None
+
     def __init__(
         self,
         url: str,
@@ -88,7 +91,8 @@ class Participant:
         self.tracks: set[str] = set()
         self._url = url
         self._token = access_token or token(identity, room)
-        self._single_peer_connection = single_peer_connection
+        if single_peer_connection is not None:
+            self.single_peer_connection = single_peer_connection
         self.room = rtc.Room()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -96,8 +100,8 @@ class Participant:
         self.room.on("track_subscribed", self._on_track)
         self.room.on("data_received", self._on_data)
         options = rtc.RoomOptions()
-        if self._single_peer_connection is not None:
-            options.single_peer_connection = self._single_peer_connection
+        if self.single_peer_connection is not None:
+            options.single_peer_connection = self.single_peer_connection
         await asyncio.wait_for(self.room.connect(self._url, self._token, options), 20)
         return self
 

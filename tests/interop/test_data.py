@@ -9,6 +9,8 @@ from livekit import rtc
 from livekit.rtc.participant import PublishDataTrackError
 from participant import Participant, until
 
+pytestmark = pytest.mark.usefixtures("connections")
+
 
 def test_frames_of_a_data_track_arrive_whole_and_from_the_right_publisher(url: str, room: str) -> None:
     """Both publishers' tracks have the same number on their own connections."""

@@ -149,9 +149,6 @@ codes! {
     JoinRequestTooLarge = "join-request-too-large", 413, "The join request is too large.";
     /// The address only speaks WebSocket.
     UpgradeRequired = "upgrade-required", 426, "This address only speaks WebSocket.";
-    /// Two-peer-connection mode was asked for.
-    SinglePeerConnectionOnly = "single-peer-connection-only", 404,
-        "This server speaks the single-peer-connection protocol at /rtc/v1 only.";
 }
 
 fn title(status: u16) -> &'static str {

@@ -54,6 +54,9 @@ pub struct Join {
     pub add_tracks: Vec<livekit::AddTrackRequest>,
     /// Unix time in milliseconds, for `joined_at` and the room's creation time.
     pub now_unix_ms: i64,
+    /// Whether the client has a peer connection for each direction, of which we offer the one that it receives
+    /// on: LiveKit's protocol before `/rtc/v1`. Such a client has no `keyed`.
+    pub two_connections: bool,
     /// Keys given instead of negotiated: simulations and benchmarks have neither ICE nor DTLS. `None` in
     /// a server.
     pub keyed: Option<Box<Keyed>>,
@@ -89,6 +92,8 @@ pub struct Keyed {
 pub enum SessionCommand {
     /// The client's offer (single peer connection: the client is the only offerer).
     Offer(livekit::SessionDescription),
+    /// The answer to an offer of ours, with the offer's id echoed.
+    Answer(livekit::SessionDescription),
     /// A remote candidate; ICE-lite needs none.
     Trickle(livekit::TrickleRequest),
     /// Announces a track that the next offer will carry.
@@ -131,6 +136,7 @@ impl SessionCommand {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Offer(_) => "offer",
+            Self::Answer(_) => "answer",
             Self::Trickle(_) => "trickle",
             Self::AddTrack(_) => "add-track",
             Self::Mute { .. } => "mute",

@@ -71,6 +71,8 @@ pub enum SessionEvent {
     Reconnected(Reconnected),
     /// The answer to an offer, with the offer's id echoed.
     Answer(livekit::SessionDescription),
+    /// An offer of ours, to a client with two peer connections; its answer echoes the id.
+    Offer(livekit::SessionDescription),
     /// Participants changed (joined, left, tracks, metadata, mute).
     ParticipantUpdate(Vec<livekit::ParticipantInfo>),
     /// A track announced by `AddTrack` has its id.
@@ -131,6 +133,7 @@ impl SessionEvent {
             Self::Joined(_) => "joined",
             Self::Reconnected(_) => "reconnected",
             Self::Answer(_) => "answer",
+            Self::Offer(_) => "offer",
             Self::ParticipantUpdate(_) => "participants",
             Self::TrackPublished(_) => "published",
             Self::SpeakersChanged(_) => "speakers",
@@ -183,4 +186,6 @@ pub struct Joined {
     pub others: Vec<livekit::ParticipantInfo>,
     /// Codecs the server forwards, in order of preference.
     pub enabled_publish_codecs: Vec<livekit::Codec>,
+    /// Whether the connection that we offer is the one to wait for.
+    pub subscriber_primary: bool,
 }

@@ -52,6 +52,7 @@ fn test_join(session: u64, room: &str, identity: &str) -> command::Join {
         offer: None,
         add_tracks: Vec::new(),
         now_unix_ms: 0,
+        two_connections: false,
         keyed: Some(Box::new(keyed)),
     }
 }

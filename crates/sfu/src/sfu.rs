@@ -21,10 +21,13 @@ use crate::config::Config;
 use crate::event::{Event, Rejection, SessionEvent};
 use crate::io::{Datagram, Input, Output, Random};
 use crate::peer::transport::{Shared, Transport, is_stun, stun_local_ufrag};
-use crate::room::{Context, Room, RouteChange};
+use crate::room::{Context, Room, RouteChange, Target};
 
 /// A participant: key of its room, key in its room.
 type Address = (usize, usize);
+
+/// A participant's connection: key of its room, key in its room, which one.
+type Connection = (usize, (usize, Target));
 
 /// The core: every room of one worker. See the crate's description for the run loop.
 pub struct Sfu {
@@ -35,10 +38,10 @@ pub struct Sfu {
     rooms: Slab<Room>,
     by_name: HashMap<RoomName, usize>,
     by_session: HashMap<SessionId, Address>,
-    by_ufrag: HashMap<String, Address>,
+    by_ufrag: HashMap<String, Connection>,
     /// Looked up for every packet, so its hash is a quick one, with a seed that nobody outside knows. Only
     /// addresses that passed an authenticated check are in it.
-    by_address: HashMap<SocketAddr, Address, FixedState>,
+    by_address: HashMap<SocketAddr, Connection, FixedState>,
     timers: BinaryHeap<Reverse<(Instant, usize)>>,
     dirty: Vec<usize>,
     events: VecDeque<Event>,
@@ -120,11 +123,11 @@ impl Sfu {
         } else {
             self.by_address.get(&datagram.source)
         };
-        let Some((room, participant)) = known.copied() else {
+        let Some((room, route)) = known.copied() else {
             self.events.push_back(Event::Rejected(Rejection { layer: "demux", code: "unknown-source" }));
             return;
         };
-        self.with_room(now, room, |room, context| room.handle_datagram(context, participant, datagram));
+        self.with_room(now, room, |room, context| room.handle_datagram(context, route, datagram));
     }
 
     fn handle_command(&mut self, now: Instant, command: Command) {
@@ -258,19 +261,19 @@ impl Sfu {
     fn apply_routes(&mut self, room: usize) {
         for change in self.routes.drain(..) {
             match change {
-                RouteChange::AddUfrag(ufrag, participant) => {
-                    self.by_ufrag.insert(ufrag, (room, participant));
+                RouteChange::AddUfrag(ufrag, route) => {
+                    self.by_ufrag.insert(ufrag, (room, route));
                 }
                 RouteChange::RemoveUfrag(ufrag) => {
                     self.by_ufrag.remove(&ufrag);
                 }
-                RouteChange::AddAddress(address, participant) => {
-                    self.by_address.insert(address, (room, participant));
+                RouteChange::AddAddress(address, route) => {
+                    self.by_address.insert(address, (room, route));
                     self.events.push_back(Event::Route(address));
                 }
-                RouteChange::RemoveAddress(address, participant) => {
+                RouteChange::RemoveAddress(address, route) => {
                     // Somebody else may have proved the address since.
-                    if self.by_address.get(&address) == Some(&(room, participant)) {
+                    if self.by_address.get(&address) == Some(&(room, route)) {
                         self.by_address.remove(&address);
                         self.events.push_back(Event::Unroute(address));
                     }

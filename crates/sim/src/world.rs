@@ -445,6 +445,7 @@ impl World {
             add_tracks: Vec::new(),
             now_unix_ms: EPOCH_MS + self.now.as_millis() as i64,
             room_settings: None,
+            two_connections: false,
             keyed: Some(Box::new(Keyed {
                 remote: client.address,
                 profile: options.profile,

@@ -56,8 +56,7 @@ export interface components {
       | 'wrong-room'
       | 'join-request-malformed'
       | 'join-request-too-large'
-      | 'upgrade-required'
-      | 'single-peer-connection-only';
+      | 'upgrade-required';
     /** @description Asks for admission to a room. */
     JoinRequest: {
       /** @description Who wants in: 26 characters of lower-case Crockford base32. The server makes one if it is absent. */

@@ -4,6 +4,7 @@ mod headers;
 pub(crate) mod join;
 mod listen;
 mod metrics;
+mod parameters;
 mod patient;
 pub(crate) mod rtc;
 mod web;
@@ -62,8 +63,8 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .route("/api/v1/openapi.json", get(join::openapi))
         .route("/rtc/v1", get(rtc::connect))
         .route("/rtc/v1/validate", get(rtc::validate).options(preflight))
-        .route("/rtc", get(rtc::two_peer_connections))
-        .route("/rtc/validate", get(rtc::two_peer_connections).options(preflight))
+        .route("/rtc", get(rtc::connect))
+        .route("/rtc/validate", get(rtc::validate).options(preflight))
         .route("/twirp/{service}/{method}", any(twirp::call))
         // LiveKit's clients ask for this address to warm up the connection.
         .route("/", on(MethodFilter::GET.or(MethodFilter::HEAD), web::page))

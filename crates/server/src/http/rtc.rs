@@ -1,4 +1,5 @@
-//! LiveKit's endpoints: `/rtc/v1` and its twin that says in words why the WebSocket was refused.
+//! LiveKit's endpoints: `/rtc/v1`, `/rtc` of older clients that have two peer connections, and their twins that say
+//! in words why the WebSocket was refused.
 //!
 //! The query holds the token: it is never logged and never repeated in an answer.
 
@@ -12,10 +13,9 @@ use axum::extract::{Query, State as FromState};
 use axum::http::{HeaderMap, Uri, header};
 use axum::response::{IntoResponse, Response};
 use protocol::problem::{Code, Problem};
-use protocol::{join_request, livekit};
-use serde::Deserialize;
 
 use crate::http::listen::KeepSlot;
+use crate::http::parameters::Parameters;
 use crate::http::{Peer, State, counted, failure, too_often};
 use crate::keys::ADMISSION_KEY;
 use crate::signal::{self, Admission, MAX_FRAME_BYTES, Surroundings};
@@ -23,28 +23,14 @@ use crate::signal::{self, Admission, MAX_FRAME_BYTES, Surroundings};
 /// Layer of the counter of refusals.
 const LAYER: &str = "rtc";
 
+/// Where clients with one peer connection come; all others have two.
+const SINGLE_CONNECTION: &str = "/rtc/v1";
+
 /// Bytes read from a connection at once; there may be tens of thousands of them.
 const READ_BUFFER_BYTES: usize = 8 << 10;
 
 /// Bytes that wait to be written to a connection: one large answer and some updates.
 const WRITE_BUFFER_BYTES: usize = 4 << 20;
-
-#[derive(Deserialize)]
-struct Parameters {
-    #[serde(default)]
-    access_token: String,
-    #[serde(default)]
-    join_request: String,
-    /// `1` on a resume.
-    #[serde(default)]
-    reconnect: String,
-    /// On a resume: the participant's id.
-    #[serde(default)]
-    sid: String,
-    /// Older clients name the room here too.
-    #[serde(default)]
-    room: String,
-}
 
 /// Opens a signalling connection.
 pub(super) async fn connect(
@@ -112,18 +98,12 @@ pub(super) async fn validate(
     "success".into_response()
 }
 
-/// The older protocol with two peer connections, which this server does not speak.
-pub(super) async fn two_peer_connections(FromState(state): FromState<Arc<State>>) -> Response {
-    let code = Code::SinglePeerConnectionOnly;
-    counted(&state, LAYER, &Problem::new(code), code)
-}
-
 fn admit(state: &State, uri: &Uri, headers: &HeaderMap) -> Result<Admission, Code> {
-    let Query(parameters) = Query::<Parameters>::try_from_uri(uri).map_err(|_| Code::MalformedRequest)?;
+    let Query(mut parameters) = Query::<Parameters>::try_from_uri(uri).map_err(|_| Code::MalformedRequest)?;
     let token = if parameters.access_token.is_empty() {
         bearer(headers).ok_or(Code::TokenMissing)?
     } else {
-        &parameters.access_token
+        parameters.access_token.as_str()
     };
     let mut claims =
         state.keys.verify(token, signal::unix_seconds()).map_err(protocol::token::TokenError::code)?;
@@ -131,22 +111,8 @@ fn admit(state: &State, uri: &Uri, headers: &HeaderMap) -> Result<Admission, Cod
     if !parameters.room.is_empty() && parameters.room != room.expose() {
         return Err(Code::WrongRoom);
     }
-    let mut request = if parameters.join_request.is_empty() {
-        // A client that says nothing about itself gets what a plain client expects.
-        livekit::JoinRequest {
-            connection_settings: Some(livekit::ConnectionSettings {
-                auto_subscribe: true,
-                ..Default::default()
-            }),
-            ..Default::default()
-        }
-    } else {
-        join_request::decode(&parameters.join_request).map_err(join_request::JoinRequestError::code)?
-    };
-    request.reconnect |= parameters.reconnect == "1";
-    if request.participant_sid.is_empty() {
-        request.participant_sid = parameters.sid;
-    }
+    let two_connections = !uri.path().starts_with(SINGLE_CONNECTION);
+    let mut request = parameters.join_request(two_connections)?;
     if request.publisher_offer.as_ref().is_some_and(|offer| offer.sdp.len() > state.limits.sdp_bytes) {
         return Err(Code::JoinRequestTooLarge);
     }
@@ -157,7 +123,7 @@ fn admit(state: &State, uri: &Uri, headers: &HeaderMap) -> Result<Admission, Cod
         claims.attributes.extend(std::mem::take(&mut request.participant_attributes));
     }
     claims.check_texts(state.limits.metadata_bytes).map_err(protocol::token::TextError::code)?;
-    Ok(Admission { claims, room, identity, request })
+    Ok(Admission { claims, room, identity, request, two_connections })
 }
 
 /// The token of an `Authorization` header (RFC 6750 §2.1).

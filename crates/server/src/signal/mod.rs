@@ -46,6 +46,8 @@ pub(crate) struct Admission {
     pub(crate) room: RoomName,
     pub(crate) identity: Identity,
     pub(crate) request: livekit::JoinRequest,
+    /// Whether the client speaks the older protocol, with a peer connection for each direction.
+    pub(crate) two_connections: bool,
 }
 
 /// What a session needs of the server.
@@ -213,12 +215,10 @@ impl Session {
                 reason: "the frame is not a SignalRequest",
             });
         };
-        if let Some(livekit::signal_request::Message::Offer(offer)) = &request.message
-            && offer.sdp.len() > self.surroundings.limits.sdp_bytes
-        {
+        if let Some(code) = oversized(&request, self.surroundings.limits.sdp_bytes) {
             return Some(End::Violation {
                 close: close_code::SIZE,
-                code: "oversized-offer",
+                code,
                 reason: "the session description is larger than allowed",
             });
         }
@@ -280,6 +280,17 @@ impl Session {
         };
         close(&mut self.socket, code, reason).await;
     }
+}
+
+/// The code for a session description that is too large to be read.
+fn oversized(request: &livekit::SignalRequest, limit: usize) -> Option<&'static str> {
+    use livekit::signal_request::Message;
+    let (description, code) = match request.message.as_ref()? {
+        Message::Offer(offer) => (offer, "oversized-offer"),
+        Message::Answer(answer) => (answer, "oversized-answer"),
+        _ => return None,
+    };
+    (description.sdp.len() > limit).then_some(code)
 }
 
 /// What a failed read means.
@@ -347,7 +358,7 @@ async fn close(socket: &mut WebSocket, code: u16, reason: &'static str) {
 
 /// The core's command for a connection, and the claims that its refreshed tokens carry.
 fn join(session: SessionId, admission: Admission) -> (Join, Claims) {
-    let Admission { claims, room, identity, request } = admission;
+    let Admission { claims, room, identity, request, two_connections } = admission;
     let permission = claims.permission();
     let mut client = request.client_info.unwrap_or_default();
     client.address.clear(); // the server knows no addresses, not even those a client tells
@@ -366,6 +377,7 @@ fn join(session: SessionId, admission: Admission) -> (Join, Claims) {
         offer: request.publisher_offer,
         add_tracks: request.add_track_requests,
         now_unix_ms: unix_ms(),
+        two_connections,
         keyed: None,
     };
     (join, claims)
@@ -384,7 +396,7 @@ fn room_settings(config: &protocol::token::RoomConfig) -> RoomSettings {
 
 /// The same for a client that comes back.
 fn resume(session: SessionId, admission: Admission) -> (Resume, Claims) {
-    let Admission { claims, room, identity, request } = admission;
+    let Admission { claims, room, identity, request, .. } = admission;
     let resume = Resume {
         session,
         room,

@@ -109,7 +109,7 @@ fn size(event: &SessionEvent) -> usize {
         SessionEvent::Joined(joined) => {
             joined.room.encoded_len() + joined.participant.encoded_len() + all(&joined.others)
         }
-        SessionEvent::Answer(answer) => answer.encoded_len(),
+        SessionEvent::Answer(description) | SessionEvent::Offer(description) => description.encoded_len(),
         SessionEvent::ParticipantUpdate(updates) => all(updates),
         SessionEvent::TrackPublished(published) => published.encoded_len(),
         SessionEvent::SpeakersChanged(speakers) => all(speakers),

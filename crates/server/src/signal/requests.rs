@@ -26,6 +26,7 @@ pub(super) fn read(request: SignalRequest) -> Request {
     let Some(message) = request.message else { return Request::Ignored("unknown-message") };
     let command = match message {
         Message::Offer(offer) => SessionCommand::Offer(offer),
+        Message::Answer(answer) => SessionCommand::Answer(answer),
         Message::Trickle(trickle) => SessionCommand::Trickle(trickle),
         Message::AddTrack(track) => SessionCommand::AddTrack(Box::new(track)),
         Message::Mute(mute) => match TrackSid::parse(&mute.sid) {
@@ -44,7 +45,6 @@ pub(super) fn read(request: SignalRequest) -> Request {
         ),
         Message::Ping(timestamp) => return Request::Ping(timestamp),
         Message::PingReq(ping) => return Request::PingReq(ping),
-        Message::Answer(_) => return Request::Ignored("answer-without-offer"),
         Message::SyncState(state) => SessionCommand::SyncState(Box::new(state)),
         Message::Simulate(_) => return Request::Ignored("simulate-unsupported"),
         Message::PublishDataTrackRequest(track) => SessionCommand::PublishDataTrack(track),

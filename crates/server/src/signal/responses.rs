@@ -21,6 +21,7 @@ pub(super) fn response(event: SessionEvent) -> Option<SignalResponse> {
         SessionEvent::Joined(joined) => Message::Join(join(*joined)),
         SessionEvent::Reconnected(reconnected) => Message::Reconnect(reconnect(reconnected)),
         SessionEvent::Answer(answer) => Message::Answer(answer),
+        SessionEvent::Offer(offer) => Message::Offer(offer),
         SessionEvent::ParticipantUpdate(participants) => {
             Message::Update(livekit::ParticipantUpdate { participants })
         }
@@ -93,7 +94,7 @@ fn join(joined: Joined) -> livekit::JoinResponse {
         other_participants: joined.others,
         server_version: COMPATIBLE_VERSION.into(),
         ice_servers: Vec::new(), // ICE-lite: the server's own address is all a client needs
-        subscriber_primary: false,
+        subscriber_primary: joined.subscriber_primary,
         client_configuration: Some(client_configuration()),
         ping_timeout: seconds(PING_TIMEOUT),
         ping_interval: seconds(PING_INTERVAL),
@@ -140,6 +141,7 @@ mod tests {
             participant: livekit::ParticipantInfo { sid: "PA_x".into(), ..Default::default() },
             others: vec![livekit::ParticipantInfo::default()],
             enabled_publish_codecs: vec![livekit::Codec { mime: "audio/opus".into(), ..Default::default() }],
+            subscriber_primary: false,
         };
         let response = response(SessionEvent::Joined(Box::new(joined)));
         let Some(Message::Join(join)) = response.and_then(|response| response.message) else {

@@ -420,6 +420,7 @@ mod tests {
             add_tracks: Vec::new(),
             now_unix_ms: 0,
             room_settings: None,
+            two_connections: false,
             keyed: None,
         };
         (ToWorker::Join { join: Box::new(join), events }, received)

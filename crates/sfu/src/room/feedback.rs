@@ -257,7 +257,7 @@ impl super::Room {
         participant.feedback_due = None;
         let sender_ssrc = participant.own_ssrc;
         let rtt = participant.quality.rtt().unwrap_or(ASSUMED_RTT);
-        let link = participant.links.receiving_mut();
+        let Some(link) = participant.links.receiving_mut() else { return };
         let reports_due = participant.receiver.next_report.is_some_and(|due| due <= now);
         let mut blocks = Vec::new();
         let mut lost = Vec::new();

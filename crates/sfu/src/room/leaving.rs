@@ -4,7 +4,7 @@
 use protocol::livekit;
 
 use super::participant::Participant;
-use super::{Context, RouteChange};
+use super::{Context, Route, RouteChange};
 use crate::event::{Event, SessionEvent};
 use crate::peer::transport::{Transport, TransportEvent};
 
@@ -74,8 +74,8 @@ impl super::Room {
                 track.subscribers.retain(|subscriber| subscriber.participant != key);
             }
         }
-        for link in participant.links.iter_mut() {
-            close(context, key, &mut link.transport);
+        for (target, link) in participant.links.iter_mut() {
+            close(context, (key, target), &mut link.transport);
         }
         if let Some(session) = participant.session {
             context.routes.push(RouteChange::RemoveSession(session));
@@ -110,13 +110,13 @@ impl super::Room {
 }
 
 /// Ends a transport, and the routes to it.
-fn close(context: &mut Context<'_>, key: usize, transport: &mut Transport) {
+fn close(context: &mut Context<'_>, route: Route, transport: &mut Transport) {
     transport.close(context.now);
     while let Some(event) = transport.poll_event() {
         match event {
             TransportEvent::UfragDropped(ufrag) => context.routes.push(RouteChange::RemoveUfrag(ufrag)),
             TransportEvent::AddressDropped(address) => {
-                context.routes.push(RouteChange::RemoveAddress(address, key));
+                context.routes.push(RouteChange::RemoveAddress(address, route));
             }
             _ => {} // nobody is left to hear it
         }
@@ -125,6 +125,6 @@ fn close(context: &mut Context<'_>, key: usize, transport: &mut Transport) {
         context.routes.push(RouteChange::RemoveUfrag(ufrag.to_owned()));
     }
     for address in transport.addresses() {
-        context.routes.push(RouteChange::RemoveAddress(address, key));
+        context.routes.push(RouteChange::RemoveAddress(address, route));
     }
 }

@@ -7,6 +7,15 @@ use std::collections::VecDeque;
 
 use crate::peer::transport::Transport;
 
+/// Which of a client's peer connections, as in LiveKit's `SignalTarget`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// The one that the client offers and publishes on; a client with one connection has no other.
+    Publisher,
+    /// The one that we offer and the client receives on.
+    Subscriber,
+}
+
 /// Bytes of one compound RTCP packet: with SRTCP's overhead it stays below every MTU.
 const MAX_COMPOUND: usize = 1100;
 
@@ -49,6 +58,13 @@ impl Link {
 pub(crate) enum Links {
     /// One peer connection for both directions, which the client offers.
     Single(Box<Link>),
+    /// One for each direction, as older clients have them.
+    Pair {
+        /// There from the client's first offer on: many never publish.
+        publisher: Option<Box<Link>>,
+        /// There from the beginning: data comes on it too.
+        subscriber: Box<Link>,
+    },
 }
 
 impl Links {
@@ -57,39 +73,75 @@ impl Links {
         Self::Single(Box::new(Link::new(transport)))
     }
 
+    /// Two connections, of which the client has not offered its own.
+    pub(crate) fn pair(subscriber: Transport) -> Self {
+        Self::Pair { publisher: None, subscriber: Box::new(Link::new(subscriber)) }
+    }
+
+    /// Adds the publisher connection of a pair, if it is missing.
+    pub(crate) fn add_publisher(&mut self, transport: Transport) {
+        if let Self::Pair { publisher: publisher @ None, .. } = self {
+            *publisher = Some(Box::new(Link::new(transport)));
+        }
+    }
+
     /// Where media, sender reports and data go out.
     pub(crate) fn sending(&self) -> &Link {
-        let Self::Single(link) = self;
-        link
+        match self {
+            Self::Single(link) | Self::Pair { subscriber: link, .. } => link,
+        }
     }
 
     /// See [`Self::sending`].
     pub(crate) fn sending_mut(&mut self) -> &mut Link {
-        let Self::Single(link) = self;
-        link
+        match self {
+            Self::Single(link) | Self::Pair { subscriber: link, .. } => link,
+        }
     }
 
-    /// Where the participant publishes, and is told about what it publishes.
-    pub(crate) fn receiving_mut(&mut self) -> &mut Link {
-        let Self::Single(link) = self;
-        link
+    /// Whether [`Self::sending`] is this one.
+    pub(crate) fn sends_on(&self, target: Target) -> bool {
+        match self {
+            Self::Single(_) => true,
+            Self::Pair { .. } => target == Target::Subscriber,
+        }
+    }
+
+    /// Where the participant publishes, and is told about what it publishes; `None` while it never offered to.
+    pub(crate) fn receiving_mut(&mut self) -> Option<&mut Link> {
+        self.get_mut(Target::Publisher)
+    }
+
+    /// One of them by name.
+    pub(crate) fn get_mut(&mut self, target: Target) -> Option<&mut Link> {
+        self.iter_mut().find_map(|(known, link)| (known == target).then_some(link))
     }
 
     /// All of them.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Link> {
-        let Self::Single(link) = self;
-        std::iter::once(&**link)
+        let (publisher, subscriber) = match self {
+            Self::Single(link) => (Some(link), None),
+            Self::Pair { publisher, subscriber } => (publisher.as_ref(), Some(subscriber)),
+        };
+        publisher.into_iter().chain(subscriber).map(|link| &**link)
     }
 
-    /// See [`Self::iter`].
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Link> {
-        let Self::Single(link) = self;
-        std::iter::once(&mut **link)
+    /// All of them by name.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (Target, &mut Link)> {
+        let (publisher, subscriber) = match self {
+            Self::Single(link) => (Some(link), None),
+            Self::Pair { publisher, subscriber } => (publisher.as_mut(), Some(subscriber)),
+        };
+        let publisher = publisher.map(|link| (Target::Publisher, &mut **link));
+        publisher.into_iter().chain(subscriber.map(|link| (Target::Subscriber, &mut **link)))
     }
 
     /// The transports alone, for their farewell.
     pub(crate) fn into_transports(self) -> impl Iterator<Item = Transport> {
-        let Self::Single(link) = self;
-        std::iter::once(link.transport)
+        let (publisher, subscriber) = match self {
+            Self::Single(link) => (Some(link), None),
+            Self::Pair { publisher, subscriber } => (publisher, Some(subscriber)),
+        };
+        publisher.into_iter().chain(subscriber).map(|link| link.transport)
     }
 }

@@ -175,7 +175,7 @@ impl super::Room {
     /// Writes and seals everything that waits for one participant.
     pub(super) fn transmit_to(&mut self, context: &mut Context<'_>, key: usize, batch: &mut SendBatch) {
         let Some(participant) = self.participants.get_mut(key) else { return };
-        for link in participant.links.iter_mut() {
+        for (_, link) in participant.links.iter_mut() {
             link.transport.poll_transmit(context.now, batch);
             if !link.transport.is_connected() {
                 link.clear_rtcp();

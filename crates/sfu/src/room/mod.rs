@@ -14,7 +14,9 @@ mod layers;
 mod leaving;
 mod links;
 mod media;
+mod negotiation;
 mod notices;
+mod offering;
 mod pacing;
 mod participant;
 mod permissions;
@@ -39,6 +41,7 @@ use slab::Slab;
 use self::administration::Settings;
 use self::calls::Calls;
 use self::data_track_table::DataTracks;
+pub(crate) use self::links::Target;
 use self::participant::Participant;
 use self::resume::Departures;
 use self::speakers::ActiveSpeakers;
@@ -84,12 +87,15 @@ impl Context<'_> {
 /// What the core's demultiplexer has to learn.
 #[derive(Debug)]
 pub(crate) enum RouteChange {
-    AddUfrag(String, usize),
+    AddUfrag(String, Route),
     RemoveUfrag(String),
-    AddAddress(SocketAddr, usize),
-    RemoveAddress(SocketAddr, usize),
+    AddAddress(SocketAddr, Route),
+    RemoveAddress(SocketAddr, Route),
     RemoveSession(SessionId),
 }
+
+/// Where datagrams go within a room: a participant's key, and which of its connections.
+pub(crate) type Route = (usize, Target);
 
 /// See the module's description.
 pub(crate) struct Room {
@@ -192,12 +198,13 @@ impl Room {
     pub(crate) fn handle_datagram(
         &mut self,
         context: &mut Context<'_>,
-        key: usize,
+        (key, target): Route,
         datagram: crate::io::Datagram<'_>,
     ) {
         use crate::peer::transport::Received;
         let Some(participant) = self.participants.get_mut(key) else { return };
-        let received = participant.links.receiving_mut().transport.handle_datagram(
+        let Some(link) = participant.links.get_mut(target) else { return };
+        let received = link.transport.handle_datagram(
             context.now,
             datagram.source,
             datagram.destination,
@@ -207,7 +214,8 @@ impl Room {
             participant.quality.heard(context.now);
         }
         match received {
-            Ok(Received::Rtp(packet)) => self.handle_rtp(context, key, packet),
+            Ok(Received::Rtp(packet)) if target == Target::Publisher => self.handle_rtp(context, key, packet),
+            Ok(Received::Rtp(_)) => context.reject("rtp", "not-receiving"), // we offered to send there
             Ok(Received::Rtcp(packet)) => {
                 self.handle_rtcp(context, key, packet);
                 self.schedule(context, key);
@@ -258,7 +266,7 @@ impl Room {
             self.remove(context, key, livekit::DisconnectReason::SignalClose);
             return;
         }
-        for link in participant.links.iter_mut() {
+        for (_, link) in participant.links.iter_mut() {
             link.transport.handle_timeout(context.now);
         }
         participant.pacing.estimator.handle_timeout(context.now);
@@ -317,20 +325,22 @@ impl Room {
     fn drain_transport(&mut self, context: &mut Context<'_>, key: usize) {
         let next = |room: &mut Self| {
             let participant = room.participants.get_mut(key)?;
-            participant.links.iter_mut().find_map(|link| link.transport.poll_event())
+            let mut links = participant.links.iter_mut();
+            links.find_map(|(target, link)| Some((target, link.transport.poll_event()?)))
         };
-        while let Some(event) = next(self) {
+        while let Some((target, event)) = next(self) {
+            let sends = self.participants.get(key).is_some_and(|p| p.links.sends_on(target));
             match event {
                 TransportEvent::AddressValidated(address) => {
-                    context.routes.push(RouteChange::AddAddress(address, key));
+                    context.routes.push(RouteChange::AddAddress(address, (key, target)));
                 }
                 TransportEvent::AddressDropped(address) => {
-                    context.routes.push(RouteChange::RemoveAddress(address, key));
+                    context.routes.push(RouteChange::RemoveAddress(address, (key, target)));
                 }
                 TransportEvent::UfragDropped(ufrag) => context.routes.push(RouteChange::RemoveUfrag(ufrag)),
                 TransportEvent::SelectedAddress(_) => {}
                 TransportEvent::Rejected(error) => context.reject(error.layer(), error.code()),
-                TransportEvent::Connected => self.connected(context, key),
+                TransportEvent::Connected if sends => self.connected(context, key),
                 TransportEvent::Failed(error) => {
                     context.reject(error.layer(), error.code());
                     self.start_afresh(context, key);
@@ -341,7 +351,9 @@ impl Room {
                     livekit::DisconnectReason::ConnectionTimeout,
                     livekit::leave_request::Action::Reconnect,
                 ),
-                TransportEvent::ChannelOpened(channel) => self.channel_opened(context, key, channel),
+                TransportEvent::ChannelOpened(channel) if sends => self.channel_opened(context, key, channel),
+                // Whoever is to be sent something waits for the other connection.
+                TransportEvent::Connected | TransportEvent::ChannelOpened(_) => {}
                 TransportEvent::Data(channel, bytes) => self.handle_data(context, key, channel, &bytes),
             }
         }

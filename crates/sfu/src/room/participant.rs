@@ -9,11 +9,11 @@ use protocol::livekit;
 use slab::Slab;
 
 use super::links::Links;
+use super::negotiation::Negotiation;
 use super::pacing::Pacing;
 use super::quality::Quality;
 use super::receiver::Receiver;
 use crate::bandwidth::estimator::Settings;
-use crate::peer::sdp::Negotiator;
 use crate::track::budget::RetransmissionBudget;
 use crate::track::down_track::DownTrack;
 use crate::track::sender_report::NtpBase;
@@ -69,8 +69,8 @@ pub(crate) struct Participant {
     pub(crate) auto_subscribe: bool,
 
     pub(crate) links: Links,
-    pub(crate) negotiator: Negotiator,
-    /// The client's ICE user fragment and password, once offered.
+    pub(crate) negotiation: Negotiation,
+    /// ICE user fragment and password of the connection that the client offers, once offered.
     pub(crate) ice_parameters: Option<(String, String)>,
     /// Whether the transport came with its keys and takes none from offers.
     pub(crate) is_keyed: bool,
@@ -110,7 +110,7 @@ impl Participant {
         sid: ParticipantSid,
         join: &crate::command::Join,
         links: Links,
-        negotiator: Negotiator,
+        negotiation: Negotiation,
         own_ssrc: u32,
         now: Instant,
         bandwidth: &Settings,
@@ -131,7 +131,7 @@ impl Participant {
             client_protocol: join.client.client_protocol,
             auto_subscribe: join.auto_subscribe,
             links,
-            negotiator,
+            negotiation,
             ice_parameters: None,
             is_keyed: join.keyed.is_some(),
             pending_tracks: Vec::new(),

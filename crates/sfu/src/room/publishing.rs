@@ -5,13 +5,13 @@ use protocol::ids::TrackSid;
 use protocol::livekit;
 
 use super::Context;
+use super::links::Target;
+use super::negotiation::local;
 use super::participant::{Participant, PendingTrack};
 use super::receiver::Stream;
 use crate::event::{Event, SessionEvent};
-use crate::peer::sdp::{
-    LocalTransport, MediaKind, OfferSummary, OpusPreferences, ReceiveSection, SectionIndex,
-};
-use crate::peer::transport::{Fingerprint, IceCredentials, RemoteParameters};
+use crate::peer::sdp::{MediaKind, OfferSummary, OpusPreferences, ReceiveSection, SectionIndex};
+use crate::peer::transport::{Fingerprint, IceCredentials, RemoteParameters, Transport};
 use crate::track::demand::Demand;
 use crate::track::up_track::UpTrack;
 
@@ -25,11 +25,12 @@ impl super::Room {
     ) -> Result<(), &'static str> {
         let Some(participant) = self.participants.get_mut(key) else { return Ok(()) };
         let receivable = participant.receivable();
-        let summary = participant.negotiator.accept_offer(&offer.sdp).map_err(|error| error.code())?;
+        let summary =
+            participant.negotiation.answerer.accept_offer(&offer.sdp).map_err(|error| error.code())?;
         if !participant.is_keyed {
             connect(context, key, participant, &summary)?;
         }
-        participant.receiver.renegotiate(&participant.negotiator);
+        participant.receiver.renegotiate(&participant.negotiation.answerer);
         self.unpublish_withdrawn(context, key);
         self.publish_offered(context, key);
         let lost: Vec<SectionIndex> = summary.lost.iter().map(|(index, _)| *index).collect();
@@ -43,15 +44,8 @@ impl super::Room {
 
     fn answer(&mut self, context: &mut Context<'_>, key: usize, id: u32) {
         let Some(participant) = self.participants.get_mut(key) else { return };
-        let credentials = participant.links.receiving_mut().transport.local_credentials();
-        let answer = participant.negotiator.answer(&LocalTransport {
-            ice_ufrag: &credentials.ufrag,
-            ice_pwd: &credentials.pwd,
-            candidates: &context.config.candidates,
-            fingerprint: context.shared.fingerprint(),
-            sctp_port: 5000,
-            max_message_size: 262_144,
-        });
+        let Some(link) = participant.links.receiving_mut() else { return };
+        let answer = participant.negotiation.answerer.answer(&local(context, &link.transport));
         let description = livekit::SessionDescription {
             r#type: "answer".to_owned(),
             sdp: answer.sdp,
@@ -65,7 +59,7 @@ impl super::Room {
     pub(super) fn publish_offered(&mut self, context: &mut Context<'_>, key: usize) {
         let Some(participant) = self.participants.get(key) else { return };
         let sections: Vec<ReceiveSection> =
-            participant.negotiator.receiving().filter(|s| s.active).cloned().collect();
+            participant.negotiation.answerer.receiving().filter(|s| s.active).cloned().collect();
         for section in sections {
             if let Some(track_key) = self.track_on(key, &section.mid) {
                 let Some(track) = self.tracks.get_mut(track_key) else { continue };
@@ -100,7 +94,7 @@ impl super::Room {
             ..Default::default()
         }];
         let opus = OpusPreferences { dtx: !pending.request.disable_dtx, stereo: pending.request.stereo };
-        participant.negotiator.set_opus(section.index, opus);
+        participant.negotiation.answerer.set_opus(section.index, opus);
         let codec = pending.request.simulcast_codecs.first().map(|codec| codec.codec.clone());
         let mut up_track = UpTrack::new(pending.sid.clone(), key, info, cid, section);
         up_track.demand = Demand::new(codec.unwrap_or_default());
@@ -122,7 +116,7 @@ impl super::Room {
         for subscriber in &up_track.subscribers {
             let Some(participant) = self.participants.get_mut(subscriber.participant) else { continue };
             let Some(down) = participant.down_tracks.get_mut(subscriber.down_track) else { continue };
-            if let Some(send) = participant.negotiator.send_section(down.section) {
+            if let Some(send) = participant.negotiation.send_section(down.section) {
                 down.renegotiate(send, &up_track.codecs);
             }
         }
@@ -152,7 +146,7 @@ impl super::Room {
     fn unpublish_withdrawn(&mut self, context: &mut Context<'_>, key: usize) {
         let Some(participant) = self.participants.get(key) else { return };
         let is_offered = |track: &UpTrack| {
-            participant.negotiator.receiving().any(|section| {
+            participant.negotiation.answerer.receiving().any(|section| {
                 section.active
                     && section.mid == track.mid
                     && section.track_id.as_ref().is_none_or(|cid| *cid == track.cid)
@@ -232,10 +226,15 @@ fn connect(
     if participant.ice_parameters.as_ref() == Some(&parameters) {
         return Ok(());
     }
-    if participant.ice_parameters.is_some() {
+    // Otherwise the transport was made with the participant.
+    if participant.ice_parameters.is_some() || participant.links.receiving_mut().is_none() {
         let credentials = IceCredentials::generate(context.config.worker, context.random);
-        context.routes.push(super::RouteChange::AddUfrag(credentials.ufrag.clone(), key));
-        participant.links.receiving_mut().transport.restart_ice(credentials);
+        let route = (key, Target::Publisher);
+        context.routes.push(super::RouteChange::AddUfrag(credentials.ufrag.clone(), route));
+        match participant.links.receiving_mut() {
+            Some(link) => link.transport.restart_ice(credentials),
+            None => participant.links.add_publisher(Transport::new(context.shared, credentials, context.now)),
+        }
     }
     let remote = RemoteParameters {
         ufrag: summary.ice_ufrag.clone(),
@@ -243,12 +242,9 @@ fn connect(
         fingerprint: Fingerprint::new(summary.fingerprint.0, summary.fingerprint.1.clone()),
         setup: summary.setup,
     };
-    participant
-        .links
-        .receiving_mut()
-        .transport
-        .set_remote(context.now, remote)
-        .map_err(|error| error.code())?;
+    if let Some(link) = participant.links.receiving_mut() {
+        link.transport.set_remote(context.now, remote).map_err(|error| error.code())?;
+    }
     participant.ice_parameters = Some(parameters);
     Ok(())
 }

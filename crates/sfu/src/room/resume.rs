@@ -93,6 +93,7 @@ impl super::Room {
         if let Some(state) = resume.sync_state {
             self.sync(context, key, &state);
         }
+        self.offer_afresh(context, key);
         if let Some(offer) = resume.offer {
             self.handle_offer(context, key, &offer);
         }

@@ -3,13 +3,14 @@
 use protocol::ids::TrackSid;
 use protocol::livekit;
 
-use super::links::Links;
+use super::links::{Links, Target};
+use super::negotiation::Negotiation;
 use super::participant::{Participant, PendingTrack};
 use super::{Context, RouteChange};
 use crate::command::{Join, SessionCommand};
 use crate::event::{Event, Joined, SessionEvent};
 use crate::peer::sdp::parse::ParseLimits;
-use crate::peer::sdp::{Negotiator, NegotiatorSettings};
+use crate::peer::sdp::{Negotiator, NegotiatorSettings, Offerer};
 use crate::peer::transport::{IceCredentials, Transport, TransportError};
 
 /// Codecs the server forwards, in order of preference.
@@ -70,6 +71,7 @@ impl super::Room {
             enabled_publish_codecs: CODECS
                 .map(|mime| livekit::Codec { mime: mime.to_owned(), fmtp_line: String::new() })
                 .to_vec(),
+            subscriber_primary: join.two_connections,
         };
         context.events.push_back(Event::Session(join.session, SessionEvent::Joined(Box::new(joined))));
         context
@@ -94,33 +96,31 @@ impl super::Room {
         let credentials = IceCredentials::generate(context.config.worker, context.random);
         let ufrag = credentials.ufrag.clone();
         let transport = match &join.keyed {
+            None if join.two_connections => {
+                Transport::new(context.shared, credentials, context.now).opening_channels()
+            }
             None => Transport::new(context.shared, credentials, context.now),
             Some(keyed) => {
                 Transport::keyed(context.shared, context.now, keyed.remote, None, keyed.profile, &keyed.keys)?
             }
         };
-        let limits = &context.config.limits;
-        let negotiator = Negotiator::new(NegotiatorSettings {
-            limits: ParseLimits { bytes: limits.sdp_bytes, sections: limits.media_sections },
-            session_id: u64::from_be_bytes(context.random()) >> 1,
-            ..NegotiatorSettings::default()
-        });
+        let negotiation = Negotiation {
+            answerer: Negotiator::new(negotiator_settings(context)),
+            offerer: join.two_connections.then(|| Offerer::new(negotiator_settings(context))),
+        };
+        let (links, target) = match join.two_connections {
+            true => (Links::pair(transport), Target::Subscriber),
+            false => (Links::single(transport), Target::Publisher),
+        };
         let sid = protocol::ids::ParticipantSid::from_random(context.random());
         let own_ssrc = context.random_ssrc();
-        let participant = Participant::new(
-            sid,
-            join,
-            Links::single(transport),
-            negotiator,
-            own_ssrc,
-            context.now,
-            &context.config.bandwidth,
-        );
+        let participant =
+            Participant::new(sid, join, links, negotiation, own_ssrc, context.now, &context.config.bandwidth);
         let key = self.participants.insert(participant);
         self.by_identity.insert(join.identity.clone(), key);
         match &join.keyed {
-            None => context.routes.push(RouteChange::AddUfrag(ufrag, key)),
-            Some(keyed) => context.routes.push(RouteChange::AddAddress(keyed.remote, key)),
+            None => context.routes.push(RouteChange::AddUfrag(ufrag, (key, target))),
+            Some(keyed) => context.routes.push(RouteChange::AddAddress(keyed.remote, (key, target))),
         }
         Ok(key)
     }
@@ -138,6 +138,7 @@ impl super::Room {
     pub(crate) fn handle_command(&mut self, context: &mut Context<'_>, key: usize, command: SessionCommand) {
         match command {
             SessionCommand::Offer(offer) => self.handle_offer(context, key, &offer),
+            SessionCommand::Answer(answer) => self.handle_answer(context, key, &answer),
             // ICE-lite answers checks and starts none, so it needs no candidates of the other side.
             SessionCommand::Trickle(_) => {}
             SessionCommand::AddTrack(request) => self.add_track(context, key, *request),
@@ -188,20 +189,31 @@ impl super::Room {
         offer: &livekit::SessionDescription,
     ) {
         if let Err(code) = self.negotiate(context, key, offer) {
-            context.reject("sdp", code);
-            let refusal = livekit::RequestResponse {
-                reason: livekit::request_response::Reason::InvalidRequest.into(),
-                message: format!("the offer cannot be answered: {code}"),
-                ..Default::default()
-            };
-            self.tell(context, key, SessionEvent::RequestResponse(refusal));
-            self.leave(
-                context,
-                key,
-                livekit::DisconnectReason::JoinFailure,
-                livekit::leave_request::Action::Disconnect,
-            );
+            self.refuse_description(context, key, "offer", code);
         }
+    }
+
+    /// Ends a participant whose offer or answer is of no use, and says why.
+    pub(super) fn refuse_description(
+        &mut self,
+        context: &mut Context<'_>,
+        key: usize,
+        what: &'static str,
+        code: &'static str,
+    ) {
+        context.reject("sdp", code);
+        let refusal = livekit::RequestResponse {
+            reason: livekit::request_response::Reason::InvalidRequest.into(),
+            message: format!("the {what} cannot be used: {code}"),
+            ..Default::default()
+        };
+        self.tell(context, key, SessionEvent::RequestResponse(refusal));
+        self.leave(
+            context,
+            key,
+            livekit::DisconnectReason::JoinFailure,
+            livekit::leave_request::Action::Disconnect,
+        );
     }
 
     fn add_track(&mut self, context: &mut Context<'_>, key: usize, request: livekit::AddTrackRequest) {
@@ -319,6 +331,15 @@ impl super::Room {
             ..Default::default()
         };
         self.tell(context, key, SessionEvent::RequestResponse(response));
+    }
+}
+
+fn negotiator_settings(context: &mut Context<'_>) -> NegotiatorSettings {
+    let limits = &context.config.limits;
+    NegotiatorSettings {
+        limits: ParseLimits { bytes: limits.sdp_bytes, sections: limits.media_sections },
+        session_id: u64::from_be_bytes(context.random()) >> 1,
+        ..NegotiatorSettings::default()
     }
 }
 

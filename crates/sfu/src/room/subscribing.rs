@@ -1,7 +1,8 @@
 //! Subscriptions: what a participant wants and may have, bound to media sections of its offers.
 //!
-//! The client is the only offerer. So a subscription first is a wish; when sections are missing or their
-//! content changed, the client is asked to offer again (`MediaSectionsRequirement`), and its offer binds.
+//! With one peer connection the client is the only offerer. So a subscription first is a wish; when sections are
+//! missing or their content changed, the client is asked to offer again (`MediaSectionsRequirement`), and its offer
+//! binds. With two, we offer ([`super::offering`]).
 
 use protocol::livekit;
 
@@ -17,13 +18,13 @@ impl Participant {
     /// Takes a DownTrack off its section.
     pub(super) fn release(&mut self, down_track: usize) {
         if let Some(down) = self.down_tracks.try_remove(down_track) {
-            self.negotiator.unbind(down.section);
+            self.negotiation.unbind(down.section);
             self.pacing.forget(down_track);
         }
     }
 
     /// Sections and their kinds that wishes wait for.
-    fn unbound<'a>(
+    pub(super) fn unbound<'a>(
         &'a self,
         tracks: &'a slab::Slab<UpTrack>,
     ) -> impl Iterator<Item = (usize, MediaKind)> + 'a {
@@ -89,7 +90,7 @@ impl super::Room {
     }
 
     /// Stops a subscription's flow of packets at once; the section follows with the next offer.
-    fn drop_down_track(&mut self, key: usize, track: usize) {
+    pub(super) fn drop_down_track(&mut self, key: usize, track: usize) {
         let Some(participant) = self.participants.get_mut(key) else { return };
         let Some(subscription) = participant.subscriptions.get_mut(&track) else { return };
         if let Some(down) = subscription.down_track.take() {
@@ -242,46 +243,66 @@ impl super::Room {
         let Some(participant) = self.participants.get(key) else { return };
         let wishes: Vec<(usize, MediaKind)> = participant.unbound(&self.tracks).collect();
         for (track, kind) in wishes {
-            let Some(up_track) = self.tracks.get(track) else { continue };
-            let Some(publisher_sid) = self.participants.get(up_track.publisher).map(|p| p.sid.to_string())
-            else {
-                continue;
-            };
-            let send = SendTrack {
-                kind,
-                participant_sid: publisher_sid.clone(),
-                track_sid: up_track.sid.to_string(),
-                stream: stream(up_track.info.source()),
-                ssrc: context.random_ssrc(),
-                rtx_ssrc: (kind == MediaKind::Video).then(|| context.random_ssrc()),
-                cname: publisher_sid,
-            };
+            let Some(send) = self.send_track(context, track, kind) else { continue };
             let Some(participant) = self.participants.get_mut(key) else { return };
-            let Some(section) = participant.negotiator.bind(send) else { continue };
-            let random = u32::from_be_bytes(context.random());
-            let Some(negotiated) = participant.negotiator.send_section(section) else { continue };
-            let mut down = DownTrack::new(track, section, negotiated, &up_track.codecs, random);
-            if !down.has_shared_codec() {
-                participant.negotiator.unbind(section);
-                self.refuse_codec(context, key, track);
-                continue;
-            }
-            let Some(subscription) = participant.subscriptions.get_mut(&track) else { continue };
-            down.wanted = up_track.wanted(&subscription.wish);
-            let down_track = participant.down_tracks.insert(down);
-            subscription.down_track = Some(down_track);
-            if let Some(up_track) = self.tracks.get_mut(track) {
-                up_track.subscribers.push(Subscriber { participant: key, down_track });
-            }
-            self.tell_subscribed(context, track);
-            self.update_demand(context, track);
-            self.allocate(context, key);
-            self.want_keyframe(context, key, down_track);
+            let Some(section) = participant.negotiation.answerer.bind(send) else { continue };
+            self.attach(context, key, track, section);
         }
     }
 
+    /// What a session description says of a track that we send.
+    pub(super) fn send_track(
+        &self,
+        context: &mut Context<'_>,
+        track: usize,
+        kind: MediaKind,
+    ) -> Option<SendTrack> {
+        let up_track = self.tracks.get(track)?;
+        let publisher_sid = self.participants.get(up_track.publisher)?.sid.to_string();
+        Some(SendTrack {
+            kind,
+            participant_sid: publisher_sid.clone(),
+            track_sid: up_track.sid.to_string(),
+            stream: stream(up_track.info.source()),
+            ssrc: context.random_ssrc(),
+            rtx_ssrc: (kind == MediaKind::Video).then(|| context.random_ssrc()),
+            cname: publisher_sid,
+            stereo: up_track.is_stereo(),
+        })
+    }
+
+    /// Begins to send a track on a section that it is bound to and that the client takes.
+    pub(super) fn attach(
+        &mut self,
+        context: &mut Context<'_>,
+        key: usize,
+        track: usize,
+        section: SectionIndex,
+    ) {
+        let Some(participant) = self.participants.get_mut(key) else { return };
+        let Some(up_track) = self.tracks.get(track) else { return };
+        let random = u32::from_be_bytes(context.random());
+        let Some(negotiated) = participant.negotiation.send_section(section) else { return };
+        let mut down = DownTrack::new(track, section, negotiated, &up_track.codecs, random);
+        if !down.has_shared_codec() {
+            participant.negotiation.unbind(section);
+            return self.refuse_codec(context, key, track);
+        }
+        let Some(subscription) = participant.subscriptions.get_mut(&track) else { return };
+        down.wanted = up_track.wanted(&subscription.wish);
+        let down_track = participant.down_tracks.insert(down);
+        subscription.down_track = Some(down_track);
+        if let Some(up_track) = self.tracks.get_mut(track) {
+            up_track.subscribers.push(Subscriber { participant: key, down_track });
+        }
+        self.tell_subscribed(context, track);
+        self.update_demand(context, track);
+        self.allocate(context, key);
+        self.want_keyframe(context, key, down_track);
+    }
+
     /// Publisher and subscriber share no codec: says so once and forgets the wish.
-    fn refuse_codec(&mut self, context: &mut Context<'_>, key: usize, track: usize) {
+    pub(super) fn refuse_codec(&mut self, context: &mut Context<'_>, key: usize, track: usize) {
         if let Some(subscription) =
             self.participants.get_mut(key).and_then(|participant| participant.subscriptions.get_mut(&track))
         {
@@ -316,18 +337,22 @@ impl super::Room {
         let Some(participant) = self.participants.get_mut(key) else { return };
         for (_, down) in &mut participant.down_tracks {
             if let (Some(send), Some(up_track)) =
-                (participant.negotiator.send_section(down.section), self.tracks.get(down.track))
+                (participant.negotiation.send_section(down.section), self.tracks.get(down.track))
             {
                 down.renegotiate(send, &up_track.codecs);
             }
         }
     }
 
-    /// Asks a client for the sections that its wishes lack, or just to offer again when sections changed.
+    /// Sees to it that sections follow the wishes: offers them, or asks a client that offers itself for those that
+    /// its wishes lack, or just to offer again when sections changed.
     /// What was asked for and has not come yet is not asked for twice.
     pub(super) fn request_sections(&mut self, context: &mut Context<'_>, key: usize) {
         let Some(participant) = self.participants.get_mut(key) else { return };
-        if participant.ice_parameters.is_none() && participant.negotiator.section_count() == 0 {
+        if participant.negotiation.offerer.is_some() {
+            return self.offer(context, key);
+        }
+        if participant.ice_parameters.is_none() && participant.negotiation.answerer.section_count() == 0 {
             // Its first offer is still to come and binds what it can.
             return;
         }
@@ -339,16 +364,19 @@ impl super::Room {
                 MediaKind::Application => {}
             }
         }
-        let free = [MediaKind::Audio, MediaKind::Video].map(|kind| participant.negotiator.available(kind));
+        let free =
+            [MediaKind::Audio, MediaKind::Video].map(|kind| participant.negotiation.answerer.available(kind));
         let bindable = audios.min(free[0]) + videos.min(free[1]);
         // What was asked for and has not come yet counts as well, and all of it must fit into an offer. Wishes
         // beyond that wait until others free their sections.
         let asked = participant.requested;
         let wanted = (audios.saturating_sub(free[0]), videos.saturating_sub(free[1]));
-        let fitting =
-            participant.negotiator.affordable(wanted.0.max(asked.audios), wanted.1.max(asked.videos));
+        let fitting = participant
+            .negotiation
+            .answerer
+            .affordable(wanted.0.max(asked.audios), wanted.1.max(asked.videos));
         let missing = (fitting.0.saturating_sub(asked.audios), fitting.1.saturating_sub(asked.videos));
-        let is_due = (bindable > 0 || participant.negotiator.needs_offer()) && !asked.offer;
+        let is_due = (bindable > 0 || participant.negotiation.answerer.needs_offer()) && !asked.offer;
         if wanted.0 > fitting.0 || wanted.1 > fitting.1 {
             context.reject("room", "sections-exhausted");
         }
@@ -386,7 +414,10 @@ impl super::Room {
 impl Participant {
     /// Audio and video sections on which the client can receive.
     pub(super) fn receivable(&self) -> (usize, usize) {
-        (self.negotiator.receivable(MediaKind::Audio), self.negotiator.receivable(MediaKind::Video))
+        (
+            self.negotiation.answerer.receivable(MediaKind::Audio),
+            self.negotiation.answerer.receivable(MediaKind::Video),
+        )
     }
 }
 

@@ -139,6 +139,12 @@ impl UpTrack {
         self.info.r#type() == livekit::TrackType::Audio
     }
 
+    /// Whether it was announced as two channels of sound.
+    #[expect(deprecated, reason = "older clients say it in a field of its own")]
+    pub fn is_stereo(&self) -> bool {
+        self.info.stereo || self.info.audio_features().any(|f| f == livekit::AudioTrackFeature::TfStereo)
+    }
+
     /// Whether its layers are streams of their own rather than parts of one.
     pub fn is_simulcast(&self) -> bool {
         self.layers.len() > 1

@@ -72,11 +72,25 @@ struct Section {
     mid: String,
     kind: MediaKind,
     send: Option<SendSection>,
+    /// Whether an offer had it, so that the client knows it.
+    offered: bool,
     /// Whether the last offer said that we send.
     announced: bool,
-    /// Whether the client has refused it. Its place is then free for another section, under another mid
-    /// (RFC 8829 §5.2.2).
+    /// Whether the client has agreed that it is off, or refused it. Its place is then free for another section,
+    /// under another mid (RFC 8829 §5.2.2).
     rejected: bool,
+}
+
+impl Section {
+    fn new(mid: String, kind: MediaKind) -> Self {
+        Self { mid, kind, send: None, offered: false, announced: false, rejected: false }
+    }
+
+    /// Whether it is offered with port 0: what carried a track carries no other, for the client's receiver would
+    /// keep the first one's id, by which some clients (LiveKit's Rust and Python SDKs) know tracks.
+    fn is_off(&self) -> bool {
+        self.rejected || self.send.is_none() && self.kind != MediaKind::Application
+    }
 }
 
 /// See the module's description.
@@ -117,9 +131,8 @@ impl Offerer {
         if self.is_waiting() {
             return None;
         }
-        let is_free = |section: &Section| {
-            section.kind == send.kind && section.send.is_none() && !section.announced && !section.rejected
-        };
+        let is_free =
+            |section: &Section| section.kind == send.kind && section.send.is_none() && !section.offered;
         let index = match self.sections.iter().position(is_free) {
             Some(index) => index,
             None => self.new_section(send.kind)?,
@@ -136,8 +149,8 @@ impl Offerer {
         Some(SectionIndex(index))
     }
 
-    /// Takes the track off a section. The next offer says `inactive`; then the section is free. One that no offer
-    /// announced is free at once.
+    /// Takes the track off a section. The next offer ends the section, and its place is free then. One that no
+    /// offer had is free at once.
     pub fn unbind(&mut self, index: SectionIndex) {
         if let Some(section) = self.sections.get_mut(index.0) {
             section.send = None;
@@ -173,10 +186,13 @@ impl Offerer {
         self.is_due || self.sections.iter().any(differs)
     }
 
-    /// Makes an offer due though no track changed: after [`Transport::restart_ice`] it tells the new credentials.
+    /// Makes an offer due though no track changed, and waits no longer for an answer: the signalling connection
+    /// that carried the last offer is gone, and with it the answer, perhaps. One that comes nevertheless is stale.
+    /// After [`Transport::restart_ice`] the offer tells the new credentials.
     ///
     /// [`Transport::restart_ice`]: crate::peer::transport::Transport::restart_ice
-    pub fn require_offer(&mut self) {
+    pub fn abandon_offer(&mut self) {
+        self.waiting = None;
         self.is_due = true;
     }
 
@@ -190,6 +206,7 @@ impl Offerer {
         self.waiting = Some(self.version);
         self.is_due = false;
         for section in &mut self.sections {
+            section.offered = true;
             section.announced = section.send.is_some();
             if let Some(send) = &mut section.send {
                 send.announced = true;
@@ -301,7 +318,7 @@ impl Offerer {
         if let Some(place) = refused.and_then(|place| place.checked_add(1)) {
             let mid = self.next_mid();
             let section = self.sections.get_mut(place)?;
-            *section = Section { mid, kind, send: None, announced: false, rejected: false };
+            *section = Section::new(mid, kind);
             return Some(place);
         }
         (self.sections.len() < sections).then(|| self.add_section(kind))
@@ -309,7 +326,7 @@ impl Offerer {
 
     fn add_section(&mut self, kind: MediaKind) -> usize {
         let mid = self.next_mid();
-        self.sections.push(Section { mid, kind, send: None, announced: false, rejected: false });
+        self.sections.push(Section::new(mid, kind));
         self.sections.len() - 1
     }
 
@@ -342,13 +359,13 @@ impl Offerer {
     fn write(&self, transport: &LocalTransport<'_>) -> String {
         let catalogue = Catalogue::of(&self.settings);
         let bundle: Vec<&str> =
-            self.sections.iter().filter(|s| !s.rejected).map(|s| s.mid.as_str()).collect();
+            self.sections.iter().filter(|section| !section.is_off()).map(|s| s.mid.as_str()).collect();
         let size = self.sections.iter().map(|section| section_bytes(section.kind)).sum();
         let mut lines = Lines::new(size, self.settings.session_id, u64::from(self.version), &bundle);
         for section in &self.sections {
             let first = bundle.first().is_some_and(|mid| *mid == section.mid);
             match section.kind {
-                _ if section.rejected => {
+                _ if section.is_off() => {
                     let (protocol, format) = match section.kind {
                         MediaKind::Application => ("UDP/DTLS/SCTP", "webrtc-datachannel"),
                         _ => ("UDP/TLS/RTP/SAVPF", "0"),

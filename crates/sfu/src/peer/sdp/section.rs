@@ -82,6 +82,8 @@ pub struct SendTrack {
     pub rtx_ssrc: Option<u32>,
     /// Canonical name (RFC 7022): the same for what is to be played in step.
     pub cname: String,
+    /// Whether it may be two channels of sound: browsers play one unless the description says so.
+    pub stereo: bool,
 }
 
 /// How the client is asked to encode Opus on a section it publishes (RFC 7587 §6.1).

@@ -102,6 +102,7 @@ fn track(kind: MediaKind, number: u32) -> SendTrack {
         ssrc: 1000 + number,
         rtx_ssrc: (kind == MediaKind::Video).then_some(2000 + number),
         cname: "alice".to_owned(),
+        stereo: false,
     }
 }
 
