@@ -107,6 +107,7 @@ fn join(core: &mut Sfu, now: Instant, number: u16, rng: &mut Rng) -> Member {
         add_tracks,
         now_unix_ms: 0,
         room_settings: None,
+        two_connections: false,
         keyed: Some(Box::new(Keyed { remote: address, profile: PROFILE, keys: keys.clone() })),
     };
     core.handle(now, Input::Command(Command::Join(Box::new(join))));
