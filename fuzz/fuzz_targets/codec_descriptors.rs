@@ -1,10 +1,10 @@
-//! Payload descriptors of every codec. The first byte chooses: 0 to 3 a codec's payload, anything else a
+//! Payload descriptors of every codec. The first byte chooses: 0 to 3 a codec's payload, 255 RED, anything else a
 //! series of dependency descriptors, each behind its length, of which those that bring a structure set it for
 //! the ones that follow.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use rtp::codec::{CodecKind, av1, dependency_descriptor as dd, h264, is_keyframe_start, vp8, vp9};
+use rtp::codec::{CodecKind, av1, dependency_descriptor as dd, h264, is_keyframe_start, red, vp8, vp9};
 
 fuzz_target!(|data: &[u8]| {
     let Some((&choice, input)) = data.split_first() else { return };
@@ -13,6 +13,7 @@ fuzz_target!(|data: &[u8]| {
         1 => vp9(input),
         2 => assert!(h264::nal_types(input).count() <= input.len()),
         3 => drop(av1::AggregationHeader::parse(input)),
+        255 => drop(red::Redundant::parse(input).map(|red| assert!(red.primary.len() < input.len()))),
         _ => dependency_descriptors(input),
     }
     for codec in CodecKind::ALL {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
-use rtp::codec::{CodecKind, av1, dependency_descriptor, h264, is_keyframe_start, vp8, vp9};
+use rtp::codec::{CodecKind, av1, dependency_descriptor, h264, is_keyframe_start, red, vp8, vp9};
 use rtp::extension::{AbsCaptureTime, AudioLevel, decode_abs_send_time, encode_abs_send_time};
 use rtp::header::{ExtensionForm, HeaderBuilder, HeaderFields};
 use rtp::nack::{MAX_MISSING, NackGenerator};
@@ -131,6 +131,9 @@ proptest! {
             prop_assert!(descriptor.len <= payload.len());
         }
         prop_assert!(h264::nal_types(&payload).count() <= payload.len());
+        if let Ok(redundant) = red::Redundant::parse(&payload) {
+            prop_assert!(redundant.primary.len() + redundant.copies * 4 < payload.len());
+        }
         let _ = av1::AggregationHeader::parse(&payload);
         let _ = (AudioLevel::decode(&payload), AbsCaptureTime::decode(&payload));
         for codec in CodecKind::ALL {
@@ -141,6 +144,22 @@ proptest! {
             prop_assert!(descriptor.spatial_id <= 3 && descriptor.temporal_id <= 7);
             prop_assert!(descriptor.dependencies.frame_diffs().iter().all(|diff| *diff > 0));
         }
+    }
+
+    #[test]
+    fn red_gives_back_the_primary_that_was_written(
+        copies in vec(vec(any::<u8>(), 0..60), 0..5),
+        primary in vec(any::<u8>(), 0..60),
+    ) {
+        let mut payload = Vec::new();
+        for copy in &copies {
+            let [high, low] = (copy.len() as u16).to_be_bytes();
+            payload.extend([0x80 | 111, 0x0F, high, low]); // some time ago
+        }
+        payload.push(111);
+        copies.iter().chain([&primary]).for_each(|block| payload.extend(block));
+        let read = red::Redundant::parse(&payload);
+        prop_assert_eq!(read, Ok(red::Redundant { payload_type: 111, primary: &primary, copies: copies.len() }));
     }
 
     #[test]

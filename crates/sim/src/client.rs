@@ -23,6 +23,7 @@ use crate::feedback::Feedback;
 use crate::network::{Conditions, Link};
 use crate::publication::{MediaPacket, Publication, Recipe};
 use crate::reception::Reception;
+use crate::red::{self, Redundancy};
 use crate::stamp::Stamp;
 use crate::wire::{self, Rtcp, Rtp, RtpHeader, read_rtcp};
 
@@ -42,6 +43,8 @@ pub struct JoinOptions {
     pub permission: livekit::ParticipantPermission,
     /// Codecs the client has.
     pub codecs: Vec<Codec>,
+    /// Whether it sends and reads redundant sound (RED), under libwebrtc's payload types.
+    pub red: bool,
     /// Ids that need two-byte header extensions.
     pub two_byte: bool,
     /// Receive sections (sound, pictures) of the first offer.
@@ -63,6 +66,7 @@ impl Default for JoinOptions {
             auto_subscribe: true,
             permission: everything_allowed(),
             codecs: Codec::ALL.to_vec(),
+            red: false,
             two_byte: false,
             sections: (3, 3),
             offer_first: true,
@@ -127,6 +131,7 @@ pub struct Client {
     pub sections: Vec<Section>,
     /// What it publishes.
     pub publications: Vec<Publication>,
+    redundancy: Redundancy,
     /// What it receives, by source.
     pub receptions: BTreeMap<u32, Reception>,
     /// Source → (track id, media id) of the newest answer.
@@ -175,6 +180,7 @@ impl Client {
         mut rng: Rng,
     ) -> Result<Self, SrtpError> {
         let dialect = Dialect::random(&mut rng, &options.codecs, options.two_byte);
+        let dialect = if options.red { dialect.with_red() } else { dialect };
         let port = 40_000 + u16::try_from(number).unwrap_or_default();
         let address = options.address.unwrap_or_else(|| SocketAddr::from(([192, 0, 2, 1], port)));
         let mine = keys.mirrored();
@@ -189,6 +195,7 @@ impl Client {
             dialect,
             sections: Vec::new(),
             publications: Vec::new(),
+            redundancy: Redundancy::default(),
             receptions: BTreeMap::new(),
             declared: BTreeMap::new(),
             roster: BTreeMap::new(),
@@ -384,9 +391,12 @@ impl Client {
         check_answer(&self.dialect, &offered, &answered)?;
         let before = std::mem::take(&mut self.declared);
         for (section, answered) in offered.iter().zip(&answered) {
+            // Browsers send the first codec of an answer.
+            let sends_red = answered.payload_types.first().is_some_and(|first| self.dialect.is_red(*first));
             if let Purpose::Publish(published) = &section.purpose
                 && let Some(publication) = self.publication(published.number)
             {
+                publication.sends_red = sends_red;
                 publication.start(now);
             }
             self.declare(&before, answered, &answer.mid_to_track_id)?;
@@ -558,8 +568,16 @@ impl Client {
             let reception = self.receptions.get_mut(&ssrc);
             return reception.map_or(Ok(()), |reception| reception.skip(now, sequence));
         }
+        let (copy, payload) = match self.dialect.is_red(rtp.payload_type) {
+            true => red::unwrap(payload).ok_or("malformed RED")?,
+            false => (None, payload),
+        };
         let (stamp, _) = Stamp::read(payload)?;
         let reception = self.receptions.entry(ssrc).or_insert_with(|| Reception::new(codec));
+        if let Some(copy) = copy.filter(|_| reception.highest().is_some()) {
+            // What a copy brings was sent with the packet before.
+            reception.receive(now, sequence.wrapping_sub(1), Stamp::read(copy)?.0, false, true)?;
+        }
         reception.receive(now, sequence, stamp, rtp.marker, is_rtx)
     }
 
@@ -644,7 +662,15 @@ impl Client {
 
     fn seal(&mut self, packet: &MediaPacket) {
         let Some(types) = self.dialect.payload_type(packet.codec) else { return };
-        let Some(payload_type) = (if packet.is_rtx { types.rtx } else { Some(types.media) }) else { return };
+        let Some(mut payload_type) = (if packet.is_rtx { types.rtx } else { Some(types.media) }) else {
+            return;
+        };
+        let wrapped =
+            packet.is_red.then(|| self.redundancy.wrap(packet.ssrc, packet.timestamp, &packet.payload));
+        if wrapped.is_some() {
+            payload_type = red::RED;
+        }
+        let payload = wrapped.as_deref().unwrap_or(&packet.payload);
         self.transport_sequence = self.transport_sequence.wrapping_add(1);
         let transport = (ExtensionKind::TransportCc, self.transport_sequence.to_be_bytes().to_vec());
         let send_time = (ExtensionKind::AbsSendTime, vec![1, 2, 3]);
@@ -668,7 +694,7 @@ impl Client {
             *last = packet.padding;
         }
         let mut out = vec![0; 1500];
-        let length = self.sender.seal_rtp(&mut out, packet.sequence, &padding, &packet.payload, |out| {
+        let length = self.sender.seal_rtp(&mut out, packet.sequence, &padding, payload, |out| {
             out.get_mut(..header.len()).ok_or(())?.copy_from_slice(&header);
             Ok::<_, ()>(header.len())
         });

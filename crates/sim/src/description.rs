@@ -7,6 +7,7 @@ use fastrand::Rng;
 use rtp::extension::ExtensionKind;
 
 use crate::codec::Codec;
+use crate::red;
 
 /// Extensions of sound sections.
 const AUDIO_EXTENSIONS: [ExtensionKind; 5] = [
@@ -46,6 +47,8 @@ pub struct PayloadType {
 pub struct Dialect {
     ids: Vec<(ExtensionKind, u8)>,
     payload_types: Vec<PayloadType>,
+    /// Whether sound may come with redundancy.
+    has_red: bool,
     allow_mixed: bool,
 }
 
@@ -70,7 +73,36 @@ impl Dialect {
                 })
             })
             .collect();
-        Self { ids: kinds.into_iter().zip(ids).collect(), payload_types, allow_mixed: two_byte }
+        Self {
+            ids: kinds.into_iter().zip(ids).collect(),
+            payload_types,
+            has_red: false,
+            allow_mixed: two_byte,
+        }
+    }
+
+    /// Also reads and offers RED, under libwebrtc's payload types; whoever had them before takes free ones.
+    pub fn with_red(mut self) -> Self {
+        self.payload_types.retain(|known| known.codec != Codec::Opus);
+        let reserved = |number: &u8| [red::OPUS, red::RED].contains(number);
+        let used: Vec<u8> =
+            self.payload_types.iter().flat_map(|known| [Some(known.media), known.rtx]).flatten().collect();
+        let mut free = (96..=127).filter(|number| !reserved(number) && !used.contains(number));
+        for known in &mut self.payload_types {
+            for number in [Some(&mut known.media), known.rtx.as_mut()].into_iter().flatten() {
+                if reserved(number) {
+                    *number = free.next().unwrap_or_default();
+                }
+            }
+        }
+        self.payload_types.push(PayloadType { codec: Codec::Opus, media: red::OPUS, rtx: None });
+        self.has_red = true;
+        self
+    }
+
+    /// Whether this payload type is RED's.
+    pub fn is_red(&self, payload_type: u8) -> bool {
+        self.has_red && payload_type == red::RED
     }
 
     /// The id of an extension.
@@ -90,6 +122,9 @@ impl Dialect {
 
     /// What a payload type stands for, and whether for retransmissions.
     pub fn meaning(&self, payload_type: u8) -> Option<(Codec, bool)> {
+        if self.is_red(payload_type) {
+            return Some((Codec::Opus, false));
+        }
         self.payload_types.iter().find_map(|known| {
             let rtx = known.rtx == Some(payload_type);
             (rtx || known.media == payload_type).then_some((known.codec, rtx))
@@ -197,6 +232,10 @@ impl Lines {
         for number in types.iter().flat_map(|known| [Some(known.media), known.rtx]).flatten() {
             let _ = write!(numbers, " {number}");
         }
+        let has_red = dialect.has_red && section.medium == Medium::Audio;
+        if has_red {
+            let _ = write!(numbers, " {}", red::RED);
+        }
         self.put(format_args!("m={medium} 9 UDP/TLS/RTP/SAVPF{numbers}"));
         self.transport(&section.mid);
         for kind in extensions {
@@ -216,6 +255,11 @@ impl Lines {
         self.put("a=rtcp-rsize");
         for known in types {
             self.payload_type(known);
+        }
+        if has_red {
+            self.put(format_args!("a=rtpmap:{} red/48000/2", red::RED));
+            self.put(format_args!("a=rtcp-fb:{} transport-cc", red::RED));
+            self.put(format_args!("a=fmtp:{} {1}/{1}", red::RED, red::OPUS));
         }
         if let Purpose::Publish(published) = &section.purpose {
             self.sources(published);

@@ -20,6 +20,7 @@ pub mod plan;
 pub mod plot;
 pub mod publication;
 pub mod reception;
+pub mod red;
 pub mod rules;
 pub mod script;
 pub mod search;

@@ -101,6 +101,8 @@ pub struct MediaPacket {
     pub codec: Codec,
     /// Sent with the payload type of retransmissions.
     pub is_rtx: bool,
+    /// Sent with redundancy.
+    pub is_red: bool,
     /// Header extensions that say something of the medium or name the layer.
     pub extensions: Vec<(ExtensionKind, Vec<u8>)>,
     /// The payload; bytes of padding behind it.
@@ -167,6 +169,8 @@ pub struct Publication {
     pub mid: Option<String>,
     /// Whether an answer took it: packets flow.
     pub flows: bool,
+    /// Whether the answer asked for redundant sound.
+    pub sends_red: bool,
     /// Muted: nothing is captured.
     pub muted: bool,
     /// Sound only: loud or silent.
@@ -194,6 +198,7 @@ impl Publication {
             sid: None,
             mid: None,
             flows: false,
+            sends_red: false,
             muted: false,
             speaking: false,
             layers,
@@ -281,7 +286,7 @@ impl Publication {
 
     fn encode(&mut self, index: usize, captured: Duration, now: Duration, packets: &mut Vec<MediaPacket>) {
         let (codec, number) = (self.recipe.codec, self.number);
-        let mid = self.mid.clone();
+        let (mid, sends_red) = (self.mid.clone(), self.sends_red);
         let level = if self.speaking { 18 } else { 100 } + self.rng.u8(0..8);
         let Some(layer) = self.layers.get_mut(index) else { return };
         if layer.starts.is_some_and(|starts| starts <= captured) {
@@ -340,7 +345,8 @@ impl Publication {
                 },
                 captured,
             };
-            let packet = layer.packet(codec, &stamp, mid.as_deref());
+            let mut packet = layer.packet(codec, &stamp, mid.as_deref());
+            packet.is_red = sends_red;
             layer.packets += 1;
             layer.octets += packet.payload.len() as u32;
             layer.history.push_back(Sent { at: now, packet: packet.clone() });
@@ -443,6 +449,7 @@ impl Layer {
             marker: codec.is_video() && stamp.index + 1 == stamp.count,
             codec,
             is_rtx: false,
+            is_red: false,
             extensions,
             payload: stamp.payload(&codec.descriptor(stamp)),
             padding: 0,
@@ -488,6 +495,7 @@ impl Layer {
                     marker: false,
                     codec,
                     is_rtx: true,
+                    is_red: false,
                     extensions: self.names(mid, ExtensionKind::RepairedRid),
                     payload: Vec::new(),
                     padding: 200,

@@ -128,6 +128,7 @@ impl Script {
             offer_first: rng.u8(..4) > 0,
             profile: SrtpProfile::ALL[rng.usize(..SrtpProfile::ALL.len())],
             address: None,
+            red: rng.bool(),
         }
     }
 

@@ -9,6 +9,7 @@ use sfu::peer::srtp::SrtpReceiver;
 
 use crate::codec::{Codec, vp8_numbers};
 use crate::description::{Answered, Dialect};
+use crate::red;
 use crate::rules::Rules;
 use crate::stamp::Stamp;
 use crate::wire::{Rtcp, Rtp, read_rtcp};
@@ -104,6 +105,8 @@ struct Stream {
 pub struct Passed {
     /// Packets of media.
     pub packets: u64,
+    /// Packets of sound with redundancy.
+    pub red: u64,
     /// Retransmissions.
     pub repeated: u64,
     /// Packets of nothing but padding.
@@ -229,6 +232,18 @@ impl Tap {
             if is_rtx { rtp.payload.get(2..).ok_or("an empty retransmission")? } else { rtp.payload };
         if payload.is_empty() {
             return Ok(()); // that what was asked for is left out
+        }
+        let is_red = dialect.is_red(rtp.payload_type);
+        let (copy, payload) = match is_red {
+            true => red::unwrap(payload).ok_or("malformed RED")?,
+            false => (None, payload),
+        };
+        self.passed.red += u64::from(is_red);
+        if let Some(copy) = copy {
+            let (copied, _) = Stamp::read(copy)?;
+            rules
+                .may_get(self.client, copied.track, false)
+                .map_err(|what| format!("{what}: a copy of {copied:?}"))?;
         }
         let (stamp, descriptor) = Stamp::read(payload)?;
         let describe = |what: &str| format!("{what}: {stamp:?}");

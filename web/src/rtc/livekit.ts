@@ -113,6 +113,12 @@ async function ofDevice<T>(kind: DeviceKind, work: Promise<T>): Promise<T> {
   }
 }
 
+/**
+ * Each frame of a microphone is sent twice (RED), also where its driver has two channels: the library takes those for
+ * music. Shared sound may be music, and is left to the library.
+ */
+const SPEECH = { red: true };
+
 class LiveKitConnection implements RtcConnection {
   #listeners: { [E in keyof RtcEvents]?: Set<RtcEvents[E]> } = {};
   #handles = new WeakMap<Track, VideoHandle>();
@@ -324,7 +330,7 @@ class LiveKitConnection implements RtcConnection {
   #publish(track: LocalTrack, source: Track.Source): Promise<void> {
     return publishOrStop(
       track,
-      () => this.room.localParticipant.publishTrack(track, { source }),
+      () => this.room.localParticipant.publishTrack(track, { source, ...SPEECH }),
       () => this.#ended !== null,
     );
   }
@@ -349,7 +355,7 @@ class LiveKitConnection implements RtcConnection {
       if (!track) throw new DeviceError(kind, 'missing');
       await this.#publish(track, SOURCES[kind]);
     } else if (kind === 'microphone') {
-      await ofDevice(kind, me.setMicrophoneEnabled(on, options));
+      await ofDevice(kind, me.setMicrophoneEnabled(on, options, SPEECH));
     } else {
       await ofDevice(kind, me.setCameraEnabled(on, options));
     }

@@ -1,11 +1,13 @@
 //! What may be read of a codec's payload: its descriptor and the bytes that stay clear under end-to-end
 //! encryption, and nothing behind them. VP8: descriptor and first byte. VP9: descriptor. H264: NAL unit
-//! headers. AV1: aggregation header, better the dependency descriptor, which is no payload at all.
+//! headers. AV1: aggregation header, better the dependency descriptor, which is no payload at all. RED's block headers are
+//! sealed with the rest under end-to-end encryption, so then it is not used.
 
 pub mod av1;
 mod bits;
 pub mod dependency_descriptor;
 pub mod h264;
+pub mod red;
 pub mod vp8;
 pub mod vp9;
 
@@ -14,6 +16,8 @@ pub mod vp9;
 pub enum CodecKind {
     /// Opus (RFC 7587).
     Opus,
+    /// Opus with copies of earlier frames (RFC 2198, `audio/red`).
+    Red,
     /// VP8 (RFC 7741).
     Vp8,
     /// VP9 (RFC 9628).
@@ -26,13 +30,13 @@ pub enum CodecKind {
 
 impl CodecKind {
     /// All codecs.
-    pub const ALL: [Self; 5] = [Self::Opus, Self::Vp8, Self::Vp9, Self::H264, Self::Av1];
+    pub const ALL: [Self; 6] = [Self::Opus, Self::Red, Self::Vp8, Self::Vp9, Self::H264, Self::Av1];
 
     /// Ticks of the RTP clock per second.
     #[inline]
     pub fn clock_rate(self) -> u32 {
         match self {
-            Self::Opus => 48_000,
+            Self::Opus | Self::Red => 48_000,
             Self::Vp8 | Self::Vp9 | Self::H264 | Self::Av1 => 90_000,
         }
     }
@@ -40,13 +44,14 @@ impl CodecKind {
     /// Whether it is a video codec.
     #[inline]
     pub fn is_video(self) -> bool {
-        self != Self::Opus
+        !matches!(self, Self::Opus | Self::Red)
     }
 
     /// The encoding name in SDP (`a=rtpmap`).
     pub fn name(self) -> &'static str {
         match self {
             Self::Opus => "opus",
+            Self::Red => "red",
             Self::Vp8 => "VP8",
             Self::Vp9 => "VP9",
             Self::H264 => "H264",
@@ -72,7 +77,7 @@ pub fn is_keyframe_start(
     dd: Option<&dependency_descriptor::Descriptor>,
 ) -> bool {
     match codec {
-        CodecKind::Opus => true,
+        CodecKind::Opus | CodecKind::Red => true,
         CodecKind::Vp8 => vp8::Descriptor::parse(payload).is_ok_and(|d| d.is_keyframe(payload)),
         CodecKind::Vp9 => vp9::Descriptor::parse(payload).is_ok_and(|d| d.is_keyframe_start()),
         CodecKind::H264 => h264::is_keyframe_start(payload),
@@ -93,9 +98,9 @@ mod tests {
             assert_eq!(CodecKind::from_name(codec.name()), Some(codec));
             assert_eq!(CodecKind::from_name(&codec.name().to_lowercase()), Some(codec));
         }
-        assert_eq!((CodecKind::from_name("red"), CodecKind::from_name("rtx")), (None, None));
+        assert_eq!(CodecKind::from_name("rtx"), None);
         assert_eq!(CodecKind::Opus.clock_rate(), 48_000);
-        assert!(CodecKind::Av1.is_video() && !CodecKind::Opus.is_video());
+        assert!(CodecKind::Av1.is_video() && !CodecKind::Opus.is_video() && !CodecKind::Red.is_video());
     }
 
     #[test]

@@ -9,7 +9,7 @@ impl super::Room {
     /// Looks which layers arrive, decides anew who gets what, and sees that whoever waits for a picture, for
     /// whatever reason, is not forgotten.
     pub(super) fn select_layers(&mut self, context: &mut Context<'_>) {
-        for (_, track) in self.tracks.iter_mut().filter(|(_, track)| !track.is_audio()) {
+        for (_, track) in &mut self.tracks {
             for layer in track.layers.iter_mut().filter(|layer| layer.is_asleep(context.now)) {
                 layer.keyframes.cancel(); // none would come
                 layer.store.release();

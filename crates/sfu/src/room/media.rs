@@ -4,6 +4,8 @@
 //! polled, what the pacer lets go for one participant is written and sealed in one go, straight from the store
 //! ([`super::pacing`]).
 
+use rtp::codec::CodecKind;
+use rtp::codec::red::Redundant;
 use rtp::extension::{AudioLevel, ExtensionKind, decode_transport_cc};
 use rtp::packet::RtpPacket;
 
@@ -95,6 +97,9 @@ impl super::Room {
             .find(|(payload_type, _)| *payload_type == original.payload_type)
             .map(|(_, codec)| codec)
             .ok_or(ReceiveError::UnknownPayloadType.code())?;
+        if codec.kind == CodecKind::Red && !original.payload.is_empty() {
+            Redundant::parse(original.payload).map_err(|_| "red-malformed")?; // some subscribers get its primary only
+        }
         let Some(layer) = track.layers.get_mut(stream.layer) else { return Ok(None) };
         let taken = layer.receive(now, packet, original, codec, &receiver.extensions);
         let nack_due = layer.nack.next_deadline();
@@ -123,14 +128,14 @@ impl super::Room {
     fn forward(&mut self, context: &mut Context<'_>, track: usize, layer: usize, sequence: u64) {
         let Some(up_track) = self.tracks.get(track).filter(|track| !track.is_silenced) else { return };
         let Some(up_layer) = up_track.layers.get(layer) else { return };
-        let Some(stored) = up_layer.store.get(sequence) else { return };
+        let Some(stored) = up_layer.store.get(context.now, sequence) else { return };
         let incoming = Incoming {
             layer,
             generation: up_layer.generation,
             is_simulcast: up_track.is_simulcast(),
             report: up_layer.report.as_ref(),
             header: stored.header,
-            clock_rate: up_layer.codec.map_or(90_000, rtp::codec::CodecKind::clock_rate),
+            clock_rate: up_layer.codec.map_or(90_000, CodecKind::clock_rate),
         };
         let payload_type = stored.header.payload_type;
         let mut unsupported = Vec::new(); // allocates only when somebody is refused

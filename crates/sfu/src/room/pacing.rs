@@ -191,7 +191,7 @@ impl Participant {
         let Some(layer) = layer.filter(|layer| layer.generation == outgoing.generation) else {
             return Ok(());
         };
-        let Some(stored) = layer.store.get(outgoing.sequence) else { return Err(("rtp", "not-stored")) };
+        let Some(stored) = layer.store.get(now, outgoing.sequence) else { return Err(("rtp", "not-stored")) };
         let Some(payload) = down.payload(stored.header.payload_type) else {
             return Err(("rtp", "codec-not-shared"));
         };
@@ -203,12 +203,13 @@ impl Participant {
         } else {
             (payload.media, down.ssrc, outgoing.mapped.sequence)
         };
+        let body = payload.select(stored.payload);
         // A packet that was padding only keeps its number and becomes one byte of padding; so does what only fills one.
         // Again it is asked for in vain: the answer is a retransmission of nothing, which receivers take as padding.
         let is_empty = outgoing.mapped.is_padding;
-        let is_padding = (stored.payload.is_empty() || is_empty) && !outgoing.is_rtx;
+        let is_padding = (body.is_empty() || is_empty) && !outgoing.is_rtx;
         if !is_padding && !is_empty {
-            prefix.picture(payload.kind, stored.payload, outgoing.mapped.picture_offset);
+            prefix.picture(payload.kind, body, outgoing.mapped.picture_offset);
         }
         let fields = HeaderFields {
             marker: outgoing.mapped.marker && !is_padding,
@@ -220,7 +221,7 @@ impl Participant {
         let rest = match (is_padding, is_empty) {
             (true, _) => &[1][..],
             (false, true) => &[],
-            (false, false) => stored.payload.get(prefix.replaced..).unwrap_or_default(),
+            (false, false) => body.get(prefix.replaced..).unwrap_or_default(),
         };
         let kind = match outgoing.is_rtx {
             _ if track.is_audio() => PacketKind::Audio,
@@ -257,7 +258,7 @@ impl Participant {
             let track = down.and_then(|down| tracks.get(down.track));
             let layer = track.and_then(|track| track.layers.get(outgoing.layer));
             let layer = layer.filter(|layer| layer.generation == outgoing.generation);
-            let stored = layer.and_then(|layer| layer.store.get(outgoing.sequence));
+            let stored = layer.and_then(|layer| layer.store.get(now, outgoing.sequence));
             down.zip(stored).is_some_and(|(down, stored)| {
                 stored.payload.len() >= bytes / 2 && down.has_rtx(stored.header.payload_type)
             })

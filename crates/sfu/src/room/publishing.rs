@@ -3,6 +3,7 @@
 
 use protocol::ids::TrackSid;
 use protocol::livekit;
+use rtp::codec::CodecKind;
 
 use super::Context;
 use super::links::Target;
@@ -81,7 +82,8 @@ impl super::Room {
         let pending = participant.pending_tracks.remove(position);
         let mut info = track_info(&pending.sid, &pending.request);
         info.mid.clone_from(&section.mid);
-        if let Some(codec) = section.codecs.first() {
+        // RED is how Opus travels, no codec of its own.
+        if let Some(codec) = section.codecs.iter().find(|codec| codec.kind != CodecKind::Red) {
             let medium = if codec.kind.is_video() { "video" } else { "audio" };
             info.mime_type = format!("{medium}/{}", codec.kind.name());
         }
@@ -93,7 +95,12 @@ impl super::Room {
             layers: info.layers.clone(),
             ..Default::default()
         }];
-        let opus = OpusPreferences { dtx: !pending.request.disable_dtx, stereo: pending.request.stereo };
+        info.disable_red |= section.codecs.iter().all(|codec| codec.kind != CodecKind::Red);
+        let opus = OpusPreferences {
+            dtx: !pending.request.disable_dtx,
+            stereo: pending.request.stereo,
+            red: !info.disable_red,
+        };
         participant.negotiation.answerer.set_opus(section.index, opus);
         let codec = pending.request.simulcast_codecs.first().map(|codec| codec.codec.clone());
         let mut up_track = UpTrack::new(pending.sid.clone(), key, info, cid, section);
@@ -281,7 +288,8 @@ pub(super) fn track_info(sid: &TrackSid, request: &livekit::AddTrackRequest) -> 
         source: request.source,
         layers: request.layers.clone(),
         stereo: request.stereo,
-        disable_red: true, // not forwarded, so nobody should wait for it
+        // Where frames are sealed, so are the block headers by which RED is taken apart for those who cannot read it.
+        disable_red: request.disable_red || request.encryption() != livekit::encryption::Type::None,
         encryption: request.encryption,
         stream: request.stream.clone(),
         audio_features: request.audio_features.clone(),
@@ -313,5 +321,17 @@ mod tests {
         assert_eq!(announcement(&announced, "{3}", MediaKind::Video), Some(1));
         assert_eq!(announcement(&announced, "{4}", MediaKind::Audio), Some(0));
         assert_eq!(announcement(&announced[..1], "{3}", MediaKind::Video), None);
+    }
+
+    #[test]
+    fn sealed_frames_are_not_made_redundant() {
+        let sid = TrackSid::from_random([0; 12]);
+        let request =
+            livekit::AddTrackRequest { r#type: livekit::TrackType::Audio.into(), ..Default::default() };
+        assert!(!track_info(&sid, &request).disable_red);
+        let sealed =
+            livekit::AddTrackRequest { encryption: livekit::encryption::Type::Gcm.into(), ..request.clone() };
+        assert!(track_info(&sid, &sealed).disable_red);
+        assert!(track_info(&sid, &livekit::AddTrackRequest { disable_red: true, ..request }).disable_red);
     }
 }

@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use rtp::codec::red::Redundant;
 use rtp::codec::{CodecKind, vp8};
 use rtp::extension::{ExtensionKind, ExtensionMap, encode_transport_cc};
 use rtp::header::{HeaderBuilder, HeaderFields};
@@ -30,6 +31,19 @@ pub struct Payload {
     pub rtx: Option<u8>,
     /// The codec.
     pub kind: CodecKind,
+    /// RED becomes plain Opus: the subscriber cannot read it, or means other payload types by it.
+    pub strips_red: bool,
+}
+
+impl Payload {
+    /// What of a stored payload is sent.
+    pub fn select<'a>(&self, stored: &'a [u8]) -> &'a [u8] {
+        if !self.strips_red {
+            return stored;
+        }
+        // Malformed ones are not stored; what has no primary is sent as if it had been padding.
+        Redundant::parse(stored).map_or(&[], |redundant| redundant.primary)
+    }
 }
 
 /// See the module's description.
@@ -130,6 +144,7 @@ impl DownTrack {
                     media: theirs.payload_type,
                     rtx: theirs.rtx_payload_type,
                     kind: codec.kind,
+                    strips_red: codec.kind == CodecKind::Red && theirs.kind == CodecKind::Opus,
                 })
             })
             .collect();
@@ -274,19 +289,23 @@ impl Prefix {
 }
 
 /// The subscriber's counterpart of a publisher's codec: same kind and, where profiles differ on the wire
-/// (H264 RFC 6184 §8.2.2, VP9 RFC 9628 §7), same profile and packetisation.
+/// (H264 RFC 6184 §8.2.2, VP9 RFC 9628 §7), same profile and packetisation. For RED it is RED over the same payload
+/// types, which stand in its blocks, or else Opus.
 pub fn shared_codec<'a>(
     publisher: &UpCodec,
     subscriber: &'a [NegotiatedCodec],
 ) -> Option<&'a NegotiatedCodec> {
     let same_kind = || subscriber.iter().filter(|codec| codec.kind == publisher.kind);
     let exact = same_kind().find(|codec| codec.fmtp == publisher.fmtp);
+    if publisher.kind == CodecKind::Red {
+        return exact.or_else(|| subscriber.iter().find(|codec| codec.kind == CodecKind::Opus));
+    }
     exact.or_else(|| same_kind().find(|codec| is_compatible(publisher.kind, &publisher.fmtp, &codec.fmtp)))
 }
 
 fn is_compatible(kind: CodecKind, ours: &str, theirs: &str) -> bool {
     match kind {
-        CodecKind::Opus | CodecKind::Vp8 => true,
+        CodecKind::Opus | CodecKind::Red | CodecKind::Vp8 => true,
         CodecKind::Vp9 => parameter(ours, "profile-id", "0") == parameter(theirs, "profile-id", "0"),
         CodecKind::Av1 => parameter(ours, "profile", "0") == parameter(theirs, "profile", "0"),
         CodecKind::H264 => {
@@ -323,6 +342,35 @@ mod tests {
         assert!(!is_compatible(CodecKind::H264, h264, "packetization-mode=1;profile-level-id=64001f"));
         assert!(is_compatible(CodecKind::Vp9, "", "profile-id=0"), "Firefox names no profile");
         assert!(!is_compatible(CodecKind::Vp9, "", "profile-id=2"));
+    }
+
+    fn subscriber(kind: CodecKind, payload_type: u8, fmtp: &str) -> NegotiatedCodec {
+        NegotiatedCodec {
+            payload_type,
+            rtx_payload_type: None,
+            kind,
+            fmtp: fmtp.to_owned(),
+            nack: false,
+            pli: false,
+            fir: false,
+            transport_cc: true,
+            remb: false,
+        }
+    }
+
+    #[test]
+    fn red_goes_to_who_means_the_same_by_it_and_opus_to_everybody_else() {
+        let red = publisher(CodecKind::Red, "111/111");
+        let opus = subscriber(CodecKind::Opus, 111, "minptime=10");
+        let same = [opus.clone(), subscriber(CodecKind::Red, 63, "111/111")];
+        let other = [opus, subscriber(CodecKind::Red, 63, "109/109")];
+        assert_eq!(shared_codec(&red, &same).map(|codec| codec.payload_type), Some(63));
+        assert_eq!(shared_codec(&red, &other).map(|codec| codec.payload_type), Some(111));
+        assert_eq!(shared_codec(&red, &other[..1]).map(|codec| codec.payload_type), Some(111));
+        assert_eq!(
+            shared_codec(&publisher(CodecKind::Opus, ""), &same).map(|codec| codec.kind),
+            Some(CodecKind::Opus)
+        );
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub(super) fn write(
         let first = bundle.first().is_some_and(|mid| *mid == section.mid);
         match &section.content {
             Content::Rtp(rtp) => {
-                lines.media(&section.media, &section.protocol, rtp);
+                lines.media(&section.media, &section.protocol, rtp, section.opus);
                 lines.transport(&section.mid, transport, Setup::Passive, first);
                 lines.rtp(rtp, section.send.as_ref(), section.opus);
                 if let Some(send) = &section.send {

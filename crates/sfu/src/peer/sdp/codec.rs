@@ -1,5 +1,6 @@
 //! Which of the offered codecs are taken: those the core can forward, each with its retransmission payload
-//! type (RFC 4588). Redundancy (RED, ULPFEC, FlexFEC) is not: the core repairs loss by retransmission.
+//! type (RFC 4588), and RED over Opus. Redundancy for pictures (RED, ULPFEC, FlexFEC) is not taken: the core repairs
+//! their loss by retransmission.
 
 use std::sync::Arc;
 
@@ -57,6 +58,12 @@ impl CodecSet {
                 Some(negotiated(payload, codec))
             })
             .collect();
+        let is_opus: Vec<u8> = codecs
+            .iter()
+            .filter(|codec| codec.kind == CodecKind::Opus)
+            .map(|codec| codec.payload_type)
+            .collect();
+        codecs.retain(|codec| codec.kind != CodecKind::Red || is_red_over(&codec.fmtp, &is_opus));
         for payload in media.payloads.iter().filter(|payload| payload.encoding.eq_ignore_ascii_case("rtx")) {
             let associated = payload.fmtp.and_then(|fmtp| parameter(fmtp, "apt")?.parse::<u8>().ok());
             let codec = codecs.iter_mut().find(|codec| Some(codec.payload_type) == associated);
@@ -111,6 +118,8 @@ fn codec_of(payload: &Payload<'_>, kind: MediaKind) -> Option<CodecKind> {
     match (kind, payload.clock_rate, payload.channels) {
         // RFC 7587 §7: always 48 kHz and two channels, whatever is encoded.
         (MediaKind::Audio, 48_000, 2) if is("opus") => Some(CodecKind::Opus),
+        // RFC 2198 §5 with the clock of what it repeats.
+        (MediaKind::Audio, 48_000, 2) if is("red") => Some(CodecKind::Red),
         (MediaKind::Video, 90_000, _) if is("VP8") => Some(CodecKind::Vp8),
         // Profiles 1 and 3 (4:2:2 and more) are decoded by few; without a profile it is 0 (RFC 9628 §6.1).
         (MediaKind::Video, 90_000, _) if is("VP9") => {
@@ -128,10 +137,16 @@ fn codec_of(payload: &Payload<'_>, kind: MediaKind) -> Option<CodecKind> {
     }
 }
 
+/// Whether format parameters of RED (`111/111`) name blocks of these payload types only.
+fn is_red_over(fmtp: &str, payload_types: &[u8]) -> bool {
+    fmtp.split('/').all(|block| block.trim().parse().is_ok_and(|block| payload_types.contains(&block)))
+}
+
 /// Encoding name, clock rate and channels for an `a=rtpmap` line.
 pub(super) fn rtpmap(kind: CodecKind) -> &'static str {
     match kind {
         CodecKind::Opus => "opus/48000/2",
+        CodecKind::Red => "red/48000/2",
         CodecKind::Vp8 => "VP8/90000",
         CodecKind::Vp9 => "VP9/90000",
         CodecKind::H264 => "H264/90000",

@@ -50,7 +50,7 @@ impl Default for NegotiatorSettings {
     fn default() -> Self {
         Self {
             limits: ParseLimits { bytes: 1 << 20, sections: 1000 },
-            codecs: vec![CodecKind::Opus, CodecKind::Vp8, CodecKind::Vp9, CodecKind::H264, CodecKind::Av1],
+            codecs: CodecKind::ALL.to_vec(),
             extensions: vec![
                 ExtensionKind::Mid,
                 ExtensionKind::Rid,

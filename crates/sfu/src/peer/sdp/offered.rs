@@ -18,6 +18,7 @@ use super::{Direction, MediaKind, NegotiatedCodec, NegotiatorSettings, SectionIn
 /// they publish; level 3.1 is no limit where levels may differ. AV1 took the last numbers below 64, as in Chromium.
 const CODECS: &[(CodecKind, u8, Option<u8>, &str)] = &[
     (CodecKind::Opus, 111, None, "minptime=10;useinbandfec=1"),
+    (CodecKind::Red, 63, None, "111/111"),
     (CodecKind::Vp8, 96, Some(97), ""),
     (CodecKind::Vp9, 98, Some(99), "profile-id=0"),
     (CodecKind::Vp9, 100, Some(101), "profile-id=2"),

@@ -384,7 +384,7 @@ impl Offerer {
                 }
                 kind => {
                     let rtp = catalogue.section(kind);
-                    lines.media(medium(kind), "UDP/TLS/RTP/SAVPF", rtp);
+                    lines.media(medium(kind), "UDP/TLS/RTP/SAVPF", rtp, OpusPreferences::default());
                     lines.transport(&section.mid, transport, Setup::ActPass, first);
                     lines.rtp(rtp, section.send.as_ref(), OpusPreferences::default());
                 }

@@ -86,19 +86,21 @@ pub struct SendTrack {
     pub stereo: bool,
 }
 
-/// How the client is asked to encode Opus on a section it publishes (RFC 7587 §6.1).
+/// How the client is asked to encode Opus on a section it publishes (RFC 7587 §6.1, RFC 2198).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpusPreferences {
     /// Send little while nobody speaks.
     pub dtx: bool,
     /// Two channels.
     pub stereo: bool,
+    /// Repeat earlier frames (RED), if that was offered.
+    pub red: bool,
 }
 
 impl Default for OpusPreferences {
-    /// Speech.
+    /// Speech, without redundancy: whoever did not ask for it may seal frames, which it does not go with.
     fn default() -> Self {
-        Self { dtx: true, stereo: false }
+        Self { dtx: true, stereo: false, red: false }
     }
 }
 
@@ -141,6 +143,21 @@ pub(super) struct Taken<'a> {
 }
 
 impl RtpSection {
+    /// The payload types as they are answered or offered. Browsers send the first codec that an answer has: RED
+    /// comes first on a section that is to carry it, and not at all on one that the client only publishes on without.
+    pub(super) fn payload_types(&self, opus: OpusPreferences) -> impl Iterator<Item = u8> {
+        let is_red = |payload_type: &u8| {
+            self.codec_set.codec(*payload_type).is_some_and(|codec| codec.kind == CodecKind::Red)
+        };
+        let sends = self.direction.sends();
+        let is_first = move |payload_type: &u8| sends && opus.red && is_red(payload_type);
+        let is_left_out =
+            move |payload_type: &u8| sends && !opus.red && !self.direction.receives() && is_red(payload_type);
+        let listed = || self.codec_set.payload_types.iter().copied();
+        let others = listed().filter(move |number| !is_first(number) && !is_left_out(number));
+        listed().filter(is_first).chain(others)
+    }
+
     /// Reads a bundled, not rejected section; `None` if it has no codec in common with us.
     pub(super) fn new(
         media: &MediaDescription<'_>,

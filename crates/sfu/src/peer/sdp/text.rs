@@ -55,9 +55,9 @@ impl Lines {
         self.0.push_str("\r\n");
     }
 
-    pub(super) fn media(&mut self, media: &str, protocol: &str, rtp: &RtpSection) {
+    pub(super) fn media(&mut self, media: &str, protocol: &str, rtp: &RtpSection, opus: OpusPreferences) {
         let _ = write!(self.0, "m={media} 9 {protocol}");
-        for payload_type in &rtp.codec_set.payload_types {
+        for payload_type in rtp.payload_types(opus) {
             let _ = write!(self.0, " {payload_type}");
         }
         self.put(format_args!(""));
@@ -110,10 +110,10 @@ impl Lines {
         if rtp.rtcp_rsize {
             self.put(format_args!("a=rtcp-rsize"));
         }
-        for payload_type in &rtp.codec_set.payload_types {
-            if let Some(codec) = rtp.codec_set.codec(*payload_type) {
+        for payload_type in rtp.payload_types(opus) {
+            if let Some(codec) = rtp.codec_set.codec(payload_type) {
                 self.codec(codec, opus, send.is_some_and(|send| send.track.stereo));
-            } else if let Some(codec) = rtp.codec_set.retransmitted(*payload_type) {
+            } else if let Some(codec) = rtp.codec_set.retransmitted(payload_type) {
                 self.put(format_args!("a=rtpmap:{payload_type} rtx/90000"));
                 self.put(format_args!("a=fmtp:{payload_type} apt={}", codec.payload_type));
             }
@@ -210,6 +210,7 @@ fn format_parameters(codec: &NegotiatedCodec, opus: OpusPreferences, sends_stere
             let sent = if sends_stereo { ";sprop-stereo=1" } else { "" };
             return format!("minptime=10;useinbandfec=1{dtx}{stereo}{sent}");
         }
+        CodecKind::Red => return codec.fmtp.clone(), // which payload types it repeats
         CodecKind::Vp8 => &[],
         CodecKind::Vp9 => &["profile-id"],
         CodecKind::H264 => &["level-asymmetry-allowed", "packetization-mode", "profile-level-id"],

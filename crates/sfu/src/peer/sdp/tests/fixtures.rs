@@ -40,7 +40,7 @@ fn every_recorded_offer_is_answered_section_by_section() {
                     .expect("only offered payload types are answered");
                 assert!(offered.encoding.eq_ignore_ascii_case(payload.encoding), "{name}");
                 assert_eq!(offered.feedback, payload.feedback, "{name}");
-                assert!(!["red", "ulpfec", "flexfec-03"].contains(&payload.encoding), "{name}");
+                assert!(!["ulpfec", "flexfec-03"].contains(&payload.encoding), "{name}");
             }
             for extension in &ours.extensions {
                 let offered = theirs
@@ -120,7 +120,8 @@ fn a_published_simulcast_of_chromium_is_received_in_its_layers() {
     assert_eq!(audio.track_id.as_deref(), Some("6b9254a6-c992-4c3a-b326-bdaed8d6148a"));
     assert_eq!(audio.ssrcs, [45412864]);
     assert!(audio.rtx_pairs.is_empty() && audio.rids.is_empty() && audio.active);
-    assert_eq!(audio.codecs.len(), 1);
+    assert_eq!(audio.codecs.len(), 2);
+    assert_eq!((audio.codecs[1].kind, audio.codecs[1].fmtp.as_str()), (CodecKind::Red, "111/111"));
     assert_eq!((audio.codecs[0].kind, audio.codecs[0].payload_type), (CodecKind::Opus, 111));
     assert_eq!(audio.codecs[0].fmtp, "minptime=10;useinbandfec=1;stereo=1");
     assert_eq!(audio.extensions.id(ExtensionKind::AudioLevel), Some(1));
@@ -297,11 +298,37 @@ fn opus_is_asked_for_as_its_track_needs_it() {
     };
     let speech = Some("a=fmtp:111 minptime=10;useinbandfec=1;usedtx=1".to_owned());
     assert_eq!(opus(&mut negotiator, "7"), speech);
-    negotiator.set_opus(SectionIndex(7), OpusPreferences { dtx: false, stereo: true });
+    negotiator.set_opus(SectionIndex(7), OpusPreferences { dtx: false, stereo: true, red: false });
     assert_eq!(opus(&mut negotiator, "7"), Some("a=fmtp:111 minptime=10;useinbandfec=1;stereo=1".to_owned()));
     negotiator.accept_offer(CHROMIUM_VP8).expect("the same offer is good again");
     assert_eq!(opus(&mut negotiator, "7"), Some("a=fmtp:111 minptime=10;useinbandfec=1;stereo=1".to_owned()));
     assert_eq!(opus(&mut negotiator, "0"), speech);
+}
+
+/// Chromium sends the first codec of an answer that it has.
+#[test]
+fn redundancy_comes_first_where_it_is_wanted_and_not_at_all_where_it_is_not() {
+    let mut negotiator = after(CHROMIUM_VP8);
+    let sound = |negotiator: &mut Negotiator, section: usize| {
+        let answer = answer(negotiator).sdp;
+        let read = read(&answer);
+        let types: Vec<u8> =
+            read.sections[section].payloads.iter().map(|payload| payload.payload_type).collect();
+        (types, answer.contains("a=fmtp:63 111/111"))
+    };
+    negotiator.set_opus(SectionIndex(7), OpusPreferences { red: true, ..Default::default() });
+    assert_eq!(sound(&mut negotiator, 7), (vec![63, 111], true));
+    negotiator.set_opus(SectionIndex(7), OpusPreferences { red: false, ..Default::default() });
+    assert_eq!(sound(&mut negotiator, 7).0, [111]);
+    assert_eq!(sound(&mut negotiator, 0).0, [111, 63], "on what we send, as the client has it");
+}
+
+#[test]
+fn redundancy_over_something_else_than_opus_is_not_taken() {
+    let mut negotiator = after(&CHROMIUM_VP8.replace("a=fmtp:63 111/111", "a=fmtp:63 111/9"));
+    let audio = negotiator.receiving().next().expect("sound is published");
+    assert_eq!(audio.codecs.iter().map(|codec| codec.kind).collect::<Vec<_>>(), [CodecKind::Opus]);
+    assert!(!answer(&mut negotiator).sdp.contains("red/48000"));
 }
 
 /// What a client was seen to accept bounds what it is answered.
