@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from livekit import rtc
-from livekit.rtc.participant import PublishDataTrackError
+from livekit.rtc.participant import PublishDataError, PublishDataTrackError
 from participant import Participant, until
 
 pytestmark = pytest.mark.usefixtures("connections")
@@ -129,5 +129,51 @@ def test_reliable_data_arrives_in_order(url: str, room: str) -> None:
                 await ada.send(payload, topic=topic)
             await until("the last", lambda: len(ben.of("ada").data) == len(sent))
             assert ben.of("ada").data == sent
+
+    asyncio.run(scenario())
+
+
+def test_a_file_for_everybody_arrives_whole_and_throws_nobody_out(url: str, room: str) -> None:
+    """More than waits for a receiver at once, so its sender has to wait; and a chat message stays in its place."""
+
+    async def scenario() -> None:
+        async with Participant(url, room, "ada") as ada, Participant(url, room, "ben") as ben:
+            async with Participant(url, room, "cleo") as cleo:
+                files: dict[str, bytes] = {}
+                left: list[str] = []
+                tasks: list[asyncio.Task[None]] = []
+
+                async def take(who: str, reader: rtc.ByteStreamReader) -> None:
+                    files[who] = b"".join([chunk async for chunk in reader])
+
+                for one in (ben, cleo):
+                    one.room.on("disconnected", lambda reason: left.append(str(reason)))
+                    one.room.on("reconnecting", lambda: left.append("reconnecting"))
+                    one.room.register_byte_stream_handler(
+                        "b",
+                        lambda reader, _, who=one.identity: tasks.append(asyncio.create_task(take(who, reader))),
+                    )
+                await until("everybody", lambda: ada.others == {"ben", "cleo"})
+                file = bytes(range(256)) * (5_000_000 // 256)
+                writer = await ada.room.local_participant.stream_bytes("large", topic="b", total_size=len(file))
+                await writer.write(file)
+                await writer.aclose()
+                await ada.send(b"behind the file", topic="t")
+                await until("the message", lambda: all(one.of("ada").data for one in (ben, cleo)), timeout=60)
+                await until("the file", lambda: set(files) == {"ben", "cleo"})
+                assert all(got == file for got in files.values())
+                assert left == []
+
+    asyncio.run(scenario())
+
+
+def test_data_above_the_limit_is_refused_and_the_next_arrives(url: str, room: str) -> None:
+    async def scenario() -> None:
+        async with Participant(url, room, "ada") as ada, Participant(url, room, "ben") as ben:
+            await until("ben", lambda: ada.others == {"ben"})
+            with pytest.raises(PublishDataError, match="maximum message size"):
+                await ada.send(bytes(70_000), topic="t")
+            await ada.send(b"small", topic="t")
+            await until("the small one", lambda: ben.of("ada").data == [("t", b"small")])
 
     asyncio.run(scenario())

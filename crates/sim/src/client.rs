@@ -581,6 +581,11 @@ impl Client {
         reception.receive(now, sequence, stamp, rtp.marker, is_rtx)
     }
 
+    /// Sends RTCP that no browser would.
+    pub fn send_rtcp(&mut self, mut rtcp: Vec<u8>) {
+        seal_rtcp(&mut self.sender, &mut self.datagrams, &mut rtcp);
+    }
+
     fn feedback(&mut self, now: Duration, packet: Rtcp) {
         if let Rtcp::SenderReport { ssrc, ntp, .. } = &packet {
             self.reports.sender_report(now, *ssrc, *ntp);

@@ -23,9 +23,9 @@ pub const MAX_MESSAGE: u32 = 262_144;
 /// User data of one DATA chunk: with SCTP's and DTLS's headers (28 and 37 bytes) 1185 bytes, which fits
 /// the smallest IPv6 path.
 const MAX_CHUNK: u32 = 1120;
-/// Bytes waiting for one reliable channel; beyond it the client is too slow for what it is sent. 16 of the
-/// largest data packets.
-const RELIABLE_QUEUE: usize = 1 << 20;
+/// Bytes waiting for one reliable channel at the very most: the room lets senders wait long before, but each of 200 may
+/// have one packet of 64 KB on the way then. Less throws somebody slow out for others' data, more is more memory.
+pub(crate) const RELIABLE_QUEUE: usize = 16 << 20;
 /// The same for the channels whose data is stale by then anyway.
 const LOSSY_QUEUE: usize = 256 << 10;
 /// Streams a client may open: LiveKit clients open three.
@@ -207,6 +207,10 @@ pub(super) struct Sctp {
     opener: Opener,
     events: VecDeque<SctpEvent>,
     is_lost: bool,
+    /// Whether messages of the reliable channel are left where they are.
+    is_held: bool,
+    /// Whether some were: then they are read one by one.
+    has_unread: bool,
     /// Whether something happened since the association last had nothing to send.
     may_send: bool,
 }
@@ -220,6 +224,8 @@ impl Sctp {
             opener,
             events: VecDeque::new(),
             is_lost: false,
+            is_held: false,
+            has_unread: false,
             may_send: false,
         }
     }
@@ -265,6 +271,34 @@ impl Sctp {
 
     pub(super) fn poll_event(&mut self) -> Option<SctpEvent> {
         self.events.pop_front()
+    }
+
+    /// Leaves what comes on the reliable channel in the receive buffer, or goes on reading.
+    pub(super) fn hold(&mut self, is_held: bool) {
+        self.is_held = is_held;
+    }
+
+    /// Reads the next message that was left in the receive buffer; false if there is none, or none may be read.
+    pub(super) fn read_on(&mut self) -> bool {
+        if self.is_held || !self.has_unread {
+            return false;
+        }
+        let stream = self.streams[DataChannel::Reliable as usize];
+        if let (Some(id), Some((_, association))) = (stream, &mut self.association) {
+            self.has_unread = read(association, id, &mut self.streams, self.opener, &mut self.events);
+        } else {
+            self.has_unread = false;
+        }
+        self.has_unread
+    }
+
+    /// Bytes that wait on a channel, sent and not acknowledged ones among them.
+    pub(super) fn queued(&mut self, channel: DataChannel) -> usize {
+        let (Some(id), Some((_, association))) = (self.streams[channel as usize], &mut self.association)
+        else {
+            return 0;
+        };
+        association.stream(id).and_then(|stream| stream.buffered_amount()).unwrap_or(0)
     }
 
     /// Gives every packet that may leave now to `send`.
@@ -341,7 +375,12 @@ impl Sctp {
                 Event::Stream(StreamEvent::Opened { id } | StreamEvent::Readable { id }) => {
                     // The same streams come as `Opened`; this queue only has to be emptied.
                     while association.accept_stream().is_some() {}
-                    read(association, id, &mut self.streams, self.opener, &mut self.events);
+                    let is_reliable = self.streams[DataChannel::Reliable as usize] == Some(id);
+                    if is_reliable && (self.is_held || self.has_unread) {
+                        self.has_unread = true;
+                    } else {
+                        while read(association, id, &mut self.streams, self.opener, &mut self.events) {}
+                    }
                     if association.stream_ids().len() > MAX_STREAMS {
                         lost = Some(SctpError::TooManyStreams);
                     }
@@ -383,20 +422,20 @@ fn open(association: &mut Association) {
     }
 }
 
-/// Reads every complete message of one stream.
+/// Reads the next complete message of one stream; false if there is none.
 fn read(
     association: &mut Association,
     id: StreamId,
     streams: &mut [Option<StreamId>; 3],
     opener: Opener,
     events: &mut VecDeque<SctpEvent>,
-) {
-    while let Ok(mut stream) = association.stream(id)
+) -> bool {
+    if let Ok(mut stream) = association.stream(id)
         && let Ok(Some(message)) = stream.read_sctp()
     {
         let mut data = vec![0; message.len()];
         if message.read(&mut data).is_err() {
-            continue;
+            return true;
         }
         match message.ppi {
             PayloadProtocolIdentifier::Dcep => {
@@ -409,11 +448,11 @@ fn read(
                         streams[channel as usize] = Some(id);
                         events.push_back(SctpEvent::Opened(channel));
                     }
-                    continue;
+                    return true;
                 }
                 let Some(open) = Open::parse(&data) else {
                     events.push_back(SctpEvent::Rejected(SctpError::MalformedOpen));
-                    continue;
+                    return true;
                 };
                 // The ACK is reliable and ordered whatever the channel will be (RFC 8832 §6).
                 let is_open = stream
@@ -441,7 +480,9 @@ fn read(
                 }
             }
         }
+        return true;
     }
+    false
 }
 
 /// Gives an acknowledged channel the reliability that we opened it with.
@@ -603,6 +644,52 @@ mod tests {
         world.open(1, &[DCEP_ACK]);
         assert_eq!(world.events, []);
         assert_eq!(world.ours.send(DataChannel::Reliable, b"x"), Err(SctpError::NotOpen));
+    }
+
+    #[test]
+    fn what_is_held_stays_with_its_sender_and_comes_in_order_afterwards() {
+        let mut world = World::new();
+        world.open(0, &open_message(0, 0, "_reliable"));
+        world.open(2, &open_message(0x81, 0, "_lossy"));
+        world.events.clear();
+        world.ours.hold(true);
+        let sent: Vec<Vec<u8>> = (0..100).map(|number| vec![number; 50_000]).collect();
+        for message in &sent {
+            let mut stream = world.client.stream(0).unwrap();
+            stream.write_with_ppi(message, PayloadProtocolIdentifier::Binary).unwrap();
+        }
+        world.run(Duration::from_secs(3));
+        assert_eq!(world.events, []);
+        let kept = world.client.stream(0).unwrap().buffered_amount().unwrap();
+        assert!(kept >= 3_500_000, "{kept} bytes are still the sender's");
+        // Two messages are read, then it is held again.
+        world.ours.hold(false);
+        for message in &sent[..2] {
+            assert!(world.ours.read_on());
+            assert_eq!(
+                world.ours.poll_event(),
+                Some(SctpEvent::Data(DataChannel::Reliable, message.clone()))
+            );
+        }
+        world.ours.hold(true);
+        assert!(!world.ours.read_on() && world.ours.poll_event().is_none());
+        world.ours.hold(false);
+        let mut read = 2;
+        for _ in 0..2000 {
+            while world.ours.read_on() {
+                assert_eq!(
+                    world.ours.poll_event(),
+                    Some(SctpEvent::Data(DataChannel::Reliable, sent[read].clone()))
+                );
+                read += 1;
+            }
+            world.run(Duration::from_millis(10));
+            for event in std::mem::take(&mut world.events) {
+                assert_eq!(event, SctpEvent::Data(DataChannel::Reliable, sent[read].clone()));
+                read += 1;
+            }
+        }
+        assert_eq!(read, sent.len());
     }
 
     #[test]

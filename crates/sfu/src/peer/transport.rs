@@ -474,6 +474,12 @@ impl Transport {
 
     /// What happened, in order, until `None`.
     pub fn poll_event(&mut self) -> Option<TransportEvent> {
+        if self.events.is_empty()
+            && let Some(sctp) = &mut self.sctp
+            && sctp.read_on()
+        {
+            self.drain_sctp();
+        }
         self.events.pop_front()
     }
 
@@ -536,6 +542,19 @@ impl Transport {
     ) -> Result<(), TransportError> {
         let sctp = self.sctp.as_mut().ok_or(SctpError::NotOpen)?;
         Ok(sctp.send(channel, bytes)?)
+    }
+
+    /// Bytes that wait on a channel, sent and not acknowledged ones among them.
+    pub fn data_queued(&mut self, channel: DataChannel) -> usize {
+        self.sctp.as_mut().map_or(0, |sctp| sctp.queued(channel))
+    }
+
+    /// While held, what the client sends reliably stays in SCTP's receive buffer of 1 MiB; when that is full, the client
+    /// keeps it. Afterwards [`Self::poll_event`] reads it, message by message, until held again.
+    pub fn hold_data(&mut self, is_held: bool) {
+        if let Some(sctp) = &mut self.sctp {
+            sctp.hold(is_held);
+        }
     }
 
     /// Ends the transport; a last [`Self::poll_transmit`] takes the DTLS alert that tells the client.

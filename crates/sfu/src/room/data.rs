@@ -101,6 +101,9 @@ impl super::Room {
             .collect();
         for other in keys {
             self.send_data(context, other, channel, &encoded);
+            if channel == DataChannel::Reliable {
+                self.note_backlog(context, key, other);
+            }
         }
         Ok(())
     }
@@ -160,6 +163,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::event::{Event, SessionEvent};
+    use crate::peer::sctp::RELIABLE_QUEUE;
     use crate::peer::transport::Shared;
     use crate::room::{Context, Room};
 
@@ -196,11 +200,13 @@ mod tests {
                     if leave.action() == livekit::leave_request::Action::Reconnect)
             })
         };
-        for _ in 0..4 {
+        for _ in 0..RELIABLE_QUEUE / 61_000 {
             room.handle_data(&mut context, anna, DataChannel::Reliable, &packet);
         }
         assert!(!leaves(context.events), "so much is kept");
-        room.handle_data(&mut context, anna, DataChannel::Reliable, &packet);
+        for _ in 0..10 {
+            room.handle_data(&mut context, anna, DataChannel::Reliable, &packet);
+        }
         assert!(leaves(context.events));
         assert!(room.has_participant(anna));
         let counted = |event: &Event| matches!(event, Event::Rejected(rejection) if rejection.code == "early-queue-full");

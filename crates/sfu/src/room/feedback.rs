@@ -200,8 +200,7 @@ impl super::Room {
             let is_audio = track.is_some_and(UpTrack::is_audio);
             let layer = track.and_then(|track| track.layers.get(origin.layer));
             let Some(layer) = layer.filter(|layer| layer.generation == origin.generation) else { continue };
-            let Some(stored) =
-                layer.store.get(context.now, origin.sequence).filter(|stored| !stored.payload.is_empty())
+            let Some(stored) = layer.store.get(origin.sequence).filter(|stored| !stored.payload.is_empty())
             else {
                 continue; // lost before it came here, or too old
             };

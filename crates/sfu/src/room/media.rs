@@ -128,7 +128,7 @@ impl super::Room {
     fn forward(&mut self, context: &mut Context<'_>, track: usize, layer: usize, sequence: u64) {
         let Some(up_track) = self.tracks.get(track).filter(|track| !track.is_silenced) else { return };
         let Some(up_layer) = up_track.layers.get(layer) else { return };
-        let Some(stored) = up_layer.store.get(context.now, sequence) else { return };
+        let Some(stored) = up_layer.store.get(sequence) else { return };
         let incoming = Incoming {
             layer,
             generation: up_layer.generation,

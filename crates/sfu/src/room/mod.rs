@@ -3,6 +3,7 @@
 
 mod administration;
 mod allocation;
+mod backpressure;
 mod calls;
 mod data;
 mod data_track_table;
@@ -255,6 +256,7 @@ impl Room {
             self.select_layers(context);
             self.update_demands(context);
             self.update_quality(context);
+            self.relieve_data(context);
         }
         self.update_speakers(context);
     }

@@ -191,7 +191,7 @@ impl Participant {
         let Some(layer) = layer.filter(|layer| layer.generation == outgoing.generation) else {
             return Ok(());
         };
-        let Some(stored) = layer.store.get(now, outgoing.sequence) else { return Err(("rtp", "not-stored")) };
+        let Some(stored) = layer.store.get(outgoing.sequence) else { return Err(("rtp", "not-stored")) };
         let Some(payload) = down.payload(stored.header.payload_type) else {
             return Err(("rtp", "codec-not-shared"));
         };
@@ -258,7 +258,7 @@ impl Participant {
             let track = down.and_then(|down| tracks.get(down.track));
             let layer = track.and_then(|track| track.layers.get(outgoing.layer));
             let layer = layer.filter(|layer| layer.generation == outgoing.generation);
-            let stored = layer.and_then(|layer| layer.store.get(now, outgoing.sequence));
+            let stored = layer.and_then(|layer| layer.store.get(outgoing.sequence));
             down.zip(stored).is_some_and(|(down, stored)| {
                 stored.payload.len() >= bytes / 2 && down.has_rtx(stored.header.payload_type)
             })

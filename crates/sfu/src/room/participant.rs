@@ -8,20 +8,18 @@ use protocol::ids::{Identity, ParticipantSid, SessionId, TrackSid};
 use protocol::livekit;
 use slab::Slab;
 
+use super::backpressure::Congestion;
 use super::links::Links;
 use super::negotiation::Negotiation;
 use super::pacing::Pacing;
 use super::quality::Quality;
 use super::receiver::Receiver;
 use crate::bandwidth::estimator::Settings;
+use crate::peer::sctp::RELIABLE_QUEUE;
 use crate::track::budget::RetransmissionBudget;
 use crate::track::down_track::DownTrack;
 use crate::track::sender_report::NtpBase;
 use crate::track::wish::Wish;
-
-/// Bytes of reliable data kept for a participant whose channel is not open yet: somebody who joins must not
-/// miss what is said while its connection comes up.
-const MAX_EARLY_DATA: usize = 256 << 10;
 
 /// A track announced by `AddTrack` whose media section has not been offered yet.
 #[derive(Debug)]
@@ -101,6 +99,10 @@ pub(crate) struct Participant {
     pub(crate) early_data: Vec<Vec<u8>>,
     early_bytes: usize,
     pub(crate) reliable_open: bool,
+    /// Set while more reliable data waits for it than its senders may add to.
+    pub(super) congestion: Option<Congestion>,
+    /// Its reliable data is not read for now: somebody it sends to has fallen behind.
+    pub(super) is_data_held: bool,
     pub(crate) is_dirty: bool,
     pub(crate) scheduled: Option<Instant>,
 }
@@ -152,6 +154,8 @@ impl Participant {
             early_data: Vec::new(),
             early_bytes: 0,
             reliable_open: false,
+            congestion: None,
+            is_data_held: false,
             is_dirty: false,
             scheduled: None,
         }
@@ -169,14 +173,20 @@ impl Participant {
         self.feedback_due = Some(self.feedback_due.map_or(at, |due| due.min(at)));
     }
 
-    /// Keeps reliable data until the channel opens; false if there is too much.
+    /// Keeps reliable data until the channel opens, since somebody who joins must not miss what is said while its
+    /// connection comes up; false if there is too much.
     pub(crate) fn keep_early(&mut self, data: &[u8]) -> bool {
-        if self.early_bytes + data.len() > MAX_EARLY_DATA {
+        if self.early_bytes + data.len() > RELIABLE_QUEUE {
             return false;
         }
         self.early_bytes += data.len();
         self.early_data.push(data.to_vec());
         true
+    }
+
+    /// Bytes that were kept.
+    pub(super) fn early_bytes(&self) -> usize {
+        self.early_bytes
     }
 
     /// Takes what was kept.

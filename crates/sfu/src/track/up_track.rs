@@ -329,7 +329,7 @@ impl UpLayer {
         let keyframe_start = !original.payload.is_empty()
             && is_keyframe_start(codec.kind, original.payload, descriptor.as_ref())
             && (codec.kind != CodecKind::H264
-                || self.begins_picture(now, sequence, packet.timestamp(), original.payload));
+                || self.begins_picture(sequence, packet.timestamp(), original.payload));
         let vp8 =
             (codec.kind == CodecKind::Vp8).then(|| vp8::Descriptor::parse(original.payload).ok()).flatten();
         let header = PacketHeader {
@@ -367,8 +367,8 @@ impl UpLayer {
 
     /// Whether an H264 packet of a key frame is the picture's first: it brings the parameter sets, or the packet
     /// before it is of another picture. A slice whose parameter sets were lost or overtaken decodes to nothing.
-    fn begins_picture(&self, now: Instant, sequence: u64, timestamp: u32, payload: &[u8]) -> bool {
-        let before = sequence.checked_sub(1).and_then(|before| self.store.get(now, before));
+    fn begins_picture(&self, sequence: u64, timestamp: u32, payload: &[u8]) -> bool {
+        let before = sequence.checked_sub(1).and_then(|before| self.store.get(before));
         h264::has_parameter_set(payload) || before.is_some_and(|before| before.header.timestamp != timestamp)
     }
 
