@@ -21,7 +21,7 @@ export default defineConfig({
   reporter: [['list']],
   globalSetup: './src/setup.ts',
   projects: [
-    { name: 'browsers', testIgnore: ['**/loss.spec.ts', '**/screens.spec.ts'] },
+    { name: 'browsers', testIgnore: ['**/loss.spec.ts', '**/outage.spec.ts', '**/screens.spec.ts'] },
     // The gallery of every screen: scripted, so what it shows is the same each time.
     {
       name: 'screens',
@@ -32,8 +32,8 @@ export default defineConfig({
     },
     // Makes docs/img; `make screenshots`.
     { name: 'screenshots', testMatch: '**/screenshots.ts', retries: 0, use: GALLERY },
-    // Drops packets by nftables, so it runs inside a network namespace of its own: scripts/alone.
-    { name: 'loss', testMatch: '**/loss.spec.ts', timeout: 180_000 },
+    // Drops packets and cuts lines, so it runs inside a network namespace of its own: scripts/alone.
+    { name: 'loss', testMatch: ['**/loss.spec.ts', '**/outage.spec.ts'], timeout: 240_000 },
     // Measures instead of judging; `make bench`.
     { name: 'bench', testMatch: '**/*.bench.ts', retries: 0, timeout: 300_000 },
   ],

@@ -187,7 +187,7 @@ pub struct Patience {
     pub head: Duration,
     /// For the core's answer to a join; clients give up after 5 seconds.
     pub join: Duration,
-    /// For the next word of a joined client: its ping timeout, and one ping that came late.
+    /// For the next word of a joined client, which pings every 2 s: pages in the background are slower.
     pub silence: Duration,
     /// For one frame to be written, before the client counts as not reading.
     pub write: Duration,

@@ -21,7 +21,7 @@ async fn a_join_response_has_what_clients_need() {
     let own = first.participant.expect("oneself");
     assert!(own.sid.starts_with("PA_") && own.identity == "ada");
     assert!(first.room.is_some_and(|room| room.sid.starts_with("RM_") && room.name == "r"));
-    assert_eq!((first.ping_interval, first.ping_timeout, first.subscriber_primary), (5, 15, false));
+    assert_eq!((first.ping_interval, first.ping_timeout, first.subscriber_primary), (2, 6, false));
     assert!(first.ice_servers.is_empty());
     assert!(first.enabled_publish_codecs.iter().any(|codec| codec.mime.eq_ignore_ascii_case("audio/opus")));
     assert!(first.server_info.is_some_and(|info| !info.version.is_empty()));

@@ -12,6 +12,7 @@ export class Network {
   private constructor(
     private readonly listener: Listener,
     private readonly server: Server,
+    private readonly address: string,
   ) {
     listener.on('connection', (socket) => {
       this.keep(socket);
@@ -20,15 +21,16 @@ export class Network {
     });
   }
 
-  static async to(server: Server): Promise<Network> {
-    const listener = createServer({ pauseOnConnect: true }).listen(0, 'localhost');
+  /** `address` is the one at which the browser finds it. */
+  static async to(server: Server, address = 'localhost'): Promise<Network> {
+    const listener = createServer({ pauseOnConnect: true }).listen(0, address);
     await once(listener, 'listening');
-    return new Network(listener, server);
+    return new Network(listener, server, address);
   }
 
   /** Address of the page by this way, without a slash at its end. */
   get origin(): string {
-    return `http://localhost:${(this.listener.address() as AddressInfo).port}`;
+    return `http://${this.address}:${(this.listener.address() as AddressInfo).port}`;
   }
 
   cut(): void {

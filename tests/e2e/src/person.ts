@@ -193,6 +193,14 @@ export class Person<W extends Window = Window> {
   }
 }
 
+/** What the browser and the library complain about while there is no way to the server: that is what such a test is about. */
+export function forgetLost(person: Person): void {
+  const { errors } = person.window.log;
+  const expected =
+    /ERR_(CONNECTION_(REFUSED|RESET|TIMED_OUT)|INTERNET_DISCONNECTED|ADDRESS_UNREACHABLE|NETWORK_CHANGED|TIMED_OUT)|data channel .* closed|reading from signal stream|leave request while trying to/;
+  errors.splice(0, errors.length, ...errors.filter((error) => !expected.test(error)));
+}
+
 /** The palette's name for a colour that came through a codec; null when it is far from all of them. */
 export function nearest(rgb: readonly number[]): Colour | null {
   const distance = (to: readonly number[]) => Math.hypot(...to.map((value, index) => value - rgb[index]!));

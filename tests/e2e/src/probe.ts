@@ -47,6 +47,8 @@ export interface Probe {
   /** Begins to note flashes and beeps under a name; sound null is one's own microphone. */
   watch(name: string, video: string, audio: string | null): Promise<void>;
   onsets(name: string): Onsets;
+  /** Longest time in ms without a new frame since the last call for this picture, which begins to watch. */
+  longestFreeze(video: string): number;
   violations: string[];
   connections: RTCPeerConnection[];
   captured: MediaStream[];
@@ -265,6 +267,28 @@ export function installProbe(): void {
     }, 25);
   };
 
+  const freezes = new Map<string, { frames: number; since: number; longest: number }>();
+
+  const longestFreeze = (selector: string): number => {
+    const known = freezes.get(selector);
+    const freeze = known ?? { frames: -1, since: performance.now(), longest: 0 };
+    const { longest } = freeze;
+    freeze.longest = 0;
+    if (known) return longest;
+    freezes.set(selector, freeze);
+    // The element may be another one after a reconnection: it is looked for each time.
+    setInterval(() => {
+      const video = document.querySelector<HTMLVideoElement>(selector);
+      const frames = video?.getVideoPlaybackQuality().totalVideoFrames ?? freeze.frames;
+      const now = performance.now();
+      freeze.longest = Math.max(freeze.longest, now - freeze.since);
+      if (frames === freeze.frames) return;
+      freeze.frames = frames;
+      freeze.since = now;
+    }, 50);
+    return longest;
+  };
+
   window.probe = {
     picture,
     tone,
@@ -272,6 +296,7 @@ export function installProbe(): void {
     videoPackets,
     playoutSkew,
     watch,
+    longestFreeze,
     onsets: (name) => watched.get(name) ?? { flashes: [], beeps: [] },
     violations,
     connections,

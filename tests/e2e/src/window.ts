@@ -46,6 +46,10 @@ export interface WindowOptions {
   devices?: 'granted' | 'refused' | 'none';
   /** Share the page's own tab for real instead of the synthetic screen of the fake devices. */
   shareTab?: boolean;
+  /** What starts Chromium, if not the machine does: a script that puts it behind a line of its own. */
+  executable?: string;
+  /** An address whose page may use camera and microphone although it is neither `localhost` nor HTTPS. */
+  trusted?: string;
 }
 
 /** Whoever asks for a device gets it. */
@@ -69,8 +73,9 @@ export async function openChromium(options: WindowOptions = {}): Promise<Chromiu
     args.push(`--use-file-for-fake-video-capture=${options.media.video}`);
     args.push(`--use-file-for-fake-audio-capture=${options.media.audio}`);
   }
+  if (options.trusted) args.push(`--unsafely-treat-insecure-origin-as-secure=${options.trusted}`);
   const context: BrowserContext = await chromium.launchPersistentContext(profile, {
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    executablePath: options.executable ?? process.env.CHROMIUM ?? '/usr/bin/chromium',
     chromiumSandbox: false,
     locale: options.language ?? 'en',
     viewport: { width: 1280, height: 720 },

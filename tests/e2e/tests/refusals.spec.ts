@@ -1,7 +1,7 @@
 /** What the browser or the network refuses: it is said in words, and nothing is lost. */
 import { expect, test } from '../src/meeting.ts';
 import { Network } from '../src/network.ts';
-import { testId, type Person } from '../src/person.ts';
+import { forgetLost, testId, type Person } from '../src/person.ts';
 import type { ChromiumWindow } from '../src/window.ts';
 
 type Somebody = Person<ChromiumWindow>;
@@ -27,14 +27,6 @@ async function hasLostNothing(person: Somebody, others: Person[]): Promise<void>
   await person.sees('tile', { local: 'true' });
   await person.sees('chat-message', { own: 'true' });
   await expect(person.window.page.locator(testId('chat-input'))).toHaveValue(DRAFT);
-}
-
-/** What the browser and the library complain about while there is no server: that is what such a test is about. */
-function forgetLost(person: Person): void {
-  const { errors } = person.window.log;
-  const expected =
-    /ERR_CONNECTION_(REFUSED|RESET)|data channel .* closed|reading from signal stream|leave request while trying to/;
-  errors.splice(0, errors.length, ...errors.filter((error) => !expected.test(error)));
 }
 
 test('a browser that stores nothing', async ({ people }) => {

@@ -147,7 +147,7 @@ mod tests {
         let Some(Message::Join(join)) = response.and_then(|response| response.message) else {
             panic!("it is a join response")
         };
-        assert_eq!((join.ping_interval, join.ping_timeout), (5, 15));
+        assert_eq!((join.ping_interval, join.ping_timeout), (2, 6));
         assert!(!join.subscriber_primary && join.ice_servers.is_empty());
         assert!(!join.server_info.expect("clients refuse without").version.is_empty());
         let configuration = join.client_configuration.expect("it says how to come back");
