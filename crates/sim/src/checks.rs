@@ -138,8 +138,8 @@ impl World {
             let politely = self.rng().bool();
             match self.clients[client].state {
                 State::Gone => {}
-                State::Joining | State::Joined if politely => self.leave(client),
-                State::Joining | State::Joined => self.vanish(client),
+                State::Joining | State::Resuming | State::Joined if politely => self.leave(client),
+                State::Joining | State::Resuming | State::Joined => self.vanish(client),
                 State::Disconnected => self.clients[client].state = State::Gone,
             }
         }

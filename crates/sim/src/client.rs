@@ -105,6 +105,8 @@ pub enum State {
     Joined,
     /// Signalling is lost, media goes on.
     Disconnected,
+    /// As before, and the request to resume is on its way.
+    Resuming,
     /// Out.
     Gone,
 }
@@ -284,6 +286,15 @@ impl Client {
         self.offer_if_due();
     }
 
+    /// Goes on by another signalling connection. The answer to an offer may have been lost with the older one, so it
+    /// offers anew.
+    pub fn resume(&mut self, session: SessionId) {
+        self.session = session;
+        self.state = State::Resuming;
+        self.awaited = None;
+        self.offer_due = true;
+    }
+
     /// Says something.
     pub fn say(&mut self, command: SessionCommand) {
         self.said.push(Said { command, carries: Vec::new() });
@@ -306,6 +317,12 @@ impl Client {
                 for info in joined.others {
                     self.learn(info)?;
                 }
+            }
+            SessionEvent::Reconnected(_) => {
+                if self.state != State::Resuming {
+                    return Err("resumed without having asked for it".to_owned());
+                }
+                self.state = State::Joined;
             }
             SessionEvent::Answer(answer) => self.answered(now, &answer)?,
             SessionEvent::MediaSectionsRequirement { audios, videos } => {

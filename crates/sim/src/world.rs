@@ -11,7 +11,7 @@ use protocol::ids::{Identity, RoomName, SessionId, TrackSid};
 use protocol::livekit;
 use sfu::Sfu;
 use sfu::batch::SendBatch;
-use sfu::command::{Command, Join, Keyed, SessionCommand};
+use sfu::command::{Command, Join, Keyed, Resume, SessionCommand};
 use sfu::config::{Config, Limits};
 use sfu::event::{Event, Rejection, SessionEvent};
 use sfu::io::{Datagram, Input, Output, Random};
@@ -34,6 +34,8 @@ const STEP: Duration = Duration::from_micros(250);
 const SIGNALLING: u64 = 25_000;
 /// A core that asks to be woken this often at one moment will never let time go on.
 const MAX_WAKES: u32 = 200;
+/// Ids of sessions that resume others: apart from those of the clients' first sessions.
+const RESUMED: u64 = 1 << 32;
 /// Unix time at the beginning.
 const EPOCH_MS: i64 = 1_700_000_000_000;
 
@@ -54,11 +56,11 @@ const EXPECTED_REFUSALS: [(&str, &str); 13] = [
     ("room", "unknown-track"), // a wish for what was just unpublished, or of another room
 ];
 
-#[derive(Debug)]
 enum Happening {
     Join(usize),
-    Said(usize, Said),
-    Heard(usize, Box<SessionEvent>),
+    Resume(usize, Box<Resume>),
+    Said(usize, SessionId, Said),
+    Heard(usize, SessionId, Box<SessionEvent>),
     ToCore(usize, Vec<u8>),
     ToClient(usize, Vec<u8>),
     Tick(usize),
@@ -81,6 +83,8 @@ pub struct World {
     taps: Vec<Tap>,
     options: Vec<JoinOptions>,
     signalling: Vec<(Duration, Duration)>,
+    /// Sessions that were resumed by others, and whose they were.
+    former: BTreeMap<SessionId, usize>,
     /// Who may get what.
     pub rules: Rules,
     /// What went wrong, with its time; empty in a correct world.
@@ -134,6 +138,7 @@ impl World {
             taps: Vec::new(),
             options: Vec::new(),
             signalling: Vec::new(),
+            former: BTreeMap::new(),
             rules: Rules::default(),
             violations: Vec::new(),
             refusals: BTreeMap::new(),
@@ -229,6 +234,54 @@ impl World {
         self.clients[client].say(SessionCommand::Disconnected);
         self.collect(client);
         self.clients[client].state = State::Disconnected;
+    }
+
+    /// The signalling connection is dead, and the server has not heard of it.
+    pub fn lose_signalling(&mut self, client: usize) {
+        self.clients[client].state = State::Disconnected;
+    }
+
+    /// A client that lost its signalling connection goes on by another one.
+    pub fn resume(&mut self, client: usize) {
+        let older = self.clients[client].session;
+        let session = SessionId(RESUMED | self.former.len() as u64);
+        self.former.insert(older, client);
+        let member = &self.rules.members[client];
+        let Some(participant_sid) = member.sid.clone() else { return };
+        let sids = |tracks: &mut dyn Iterator<Item = u32>| -> Vec<String> {
+            tracks.filter_map(|track| self.rules.tracks.get(track as usize)?.sid.clone()).collect()
+        };
+        // What differs from its rule, as clients name it.
+        let exceptions = member.wants.iter().filter(|(_, wanted)| **wanted != member.auto_subscribe);
+        let known =
+            self.clients[client].publications.iter().filter_map(|publication| publication.sid.clone());
+        let sync_state = livekit::SyncState {
+            subscription: Some(livekit::UpdateSubscription {
+                track_sids: sids(&mut exceptions.map(|(track, _)| *track)),
+                subscribe: !member.auto_subscribe,
+                ..Default::default()
+            }),
+            track_sids_disabled: sids(&mut member.paused.iter().copied()),
+            publish_tracks: known
+                .map(|sid| livekit::TrackPublishedResponse {
+                    track: Some(livekit::TrackInfo { sid, ..Default::default() }),
+                    ..Default::default()
+                })
+                .collect(),
+            ..Default::default()
+        };
+        let resume = Resume {
+            session,
+            room: RoomName::new(member.room.as_str()),
+            identity: Identity::new(member.identity.as_str()),
+            participant_sid,
+            sync_state: Some(sync_state),
+            offer: None,
+        };
+        self.clients[client].resume(session);
+        let at = (self.now + self.signalling_delay()).max(self.signalling[client].0);
+        self.signalling[client].0 = at;
+        self.plan(at, Happening::Resume(client, Box::new(resume)));
     }
 
     /// Everything of a client stops without a word but the broken connection.
@@ -396,17 +449,24 @@ impl World {
                 self.enter(client);
                 self.poll();
             }
-            Happening::Said(client, said) => {
+            Happening::Resume(client, resume) => {
+                self.note(|| format!("client {client} resumes"));
+                self.poll();
+                self.rules.members[client].disconnected = None;
+                self.core.handle(self.base + self.now, Input::Command(Command::Resume(resume)));
+                self.poll();
+            }
+            Happening::Said(client, session, said) => {
                 self.note(|| format!("client {client} says {}", told(&said)));
                 self.poll(); // what was received before is sent by the rules of before
                 self.rules.hear(self.now, client, &said.command, &said.carries);
-                let session = self.clients[client].session;
                 let command = Command::Session(session, said.command);
                 self.core.handle(self.base + self.now, Input::Command(command));
                 self.poll();
             }
-            Happening::Heard(client, event) => {
-                if !matches!(self.clients[client].state, State::Gone | State::Disconnected) {
+            Happening::Heard(client, session, event) => {
+                let is_dead = matches!(self.clients[client].state, State::Gone | State::Disconnected);
+                if !is_dead && session == self.clients[client].session {
                     let heard = self.clients[client].hear(self.now, *event);
                     self.judge(client, heard);
                     self.collect(client);
@@ -548,7 +608,8 @@ impl World {
     }
 
     fn session_event(&mut self, session: SessionId, event: SessionEvent) {
-        let Some(client) = self.clients.iter().position(|client| client.session == session) else {
+        let current = self.clients.iter().position(|client| client.session == session);
+        let Some(client) = current.or_else(|| self.former.get(&session).copied()) else {
             return self.violation("an event for nobody");
         };
         match &event {
@@ -582,7 +643,7 @@ impl World {
         self.note(|| format!("client {client} is told {}", event.name()));
         let at = (self.now + self.signalling_delay()).max(self.signalling[client].1);
         self.signalling[client].1 = at;
-        self.plan(at, Happening::Heard(client, Box::new(event)));
+        self.plan(at, Happening::Heard(client, session, Box::new(event)));
     }
 
     /// Sends on what a client wants to say and send.
@@ -590,7 +651,8 @@ impl World {
         for said in std::mem::take(&mut self.clients[client].said) {
             let at = (self.now + self.signalling_delay()).max(self.signalling[client].0);
             self.signalling[client].0 = at;
-            self.plan(at, Happening::Said(client, said));
+            let session = self.clients[client].session;
+            self.plan(at, Happening::Said(client, session, said));
         }
         for datagram in std::mem::take(&mut self.clients[client].datagrams) {
             for at in self.clients[client].up.send(self.now, datagram.len()).into_iter().flatten() {

@@ -33,6 +33,10 @@ const MAX_STREAMS: usize = 64;
 /// Retransmission timeouts, as libwebrtc has them; the RFC's second would be felt in chat.
 const RTO_INITIAL_MS: u64 = 500;
 const RTO_MIN_MS: u64 = 220;
+/// What the timeout grows to while the path is dead: so long at most may data wait once it is back. The RFC's minute
+/// would be felt as a loss; where the round trip takes longer than this nobody talks any more. What a client could not
+/// be reached with meanwhile waits here, in the association, which outlives a resume: nothing is sent again by us.
+const RTO_MAX_MS: u64 = 2000;
 /// The association knows no addresses: it runs inside DTLS.
 const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 5000);
 
@@ -191,7 +195,8 @@ impl SctpSettings {
             .with_max_send_message_size(MAX_MESSAGE)
             .with_max_receive_message_size(MAX_MESSAGE)
             .with_rto_initial_ms(RTO_INITIAL_MS)
-            .with_rto_min_ms(RTO_MIN_MS);
+            .with_rto_min_ms(RTO_MIN_MS)
+            .with_rto_max_ms(RTO_MAX_MS);
         let mut server = ServerConfig::new();
         server.transport = Arc::new(transport);
         Self { endpoint: Arc::new(endpoint), server: Arc::new(server) }

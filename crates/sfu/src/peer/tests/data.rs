@@ -44,6 +44,29 @@ fn lossy_messages_are_not_repeated_and_reliable_ones_are() {
 }
 
 #[test]
+fn what_is_sent_while_the_path_is_dead_arrives_once_and_in_order_soon_after_it_is_back() {
+    let mut world = World::connected();
+    for number in 0..10u8 {
+        world.server.send_data(world.now, DataChannel::Reliable, &[number]).unwrap();
+    }
+    world.run_until("the first ten", Duration::from_secs(2), |world| world.client_data().len() == 10);
+    let (up, down) = (
+        std::mem::replace(&mut world.up, Box::new(|_| false)),
+        std::mem::replace(&mut world.down, Box::new(|_| false)),
+    );
+    for number in 10..25u8 {
+        world.server.send_data(world.now, DataChannel::Reliable, &[number]).unwrap();
+        world.run_for(Duration::from_secs(1));
+    }
+    assert_eq!(world.client_data().len(), 10);
+    (world.up, world.down) = (up, down);
+    world.run_until("what waited", Duration::from_secs(3), |world| world.client_data().len() == 25);
+    world.run_for(Duration::from_secs(3));
+    let received: Vec<u8> = world.client_data().iter().map(|(_, data)| data[0]).collect();
+    assert_eq!(received, (0..25).collect::<Vec<u8>>());
+}
+
+#[test]
 fn the_largest_message_arrives_and_a_larger_one_is_refused() {
     let mut world = World::connected();
     world.server.send_data(world.now, DataChannel::Reliable, &vec![8; 262_144]).unwrap();
