@@ -35,9 +35,9 @@ pub(crate) const MAX_FRAME_BYTES: usize = 1 << 20;
 const PING_INTERVAL: Duration = Duration::from_secs(2);
 
 /// After how long without a pong clients give a connection up and resume by another one. Of a network change nobody
-/// tells a browser's WebSocket, and its ICE agent had not given up after 20 s: with 6 s pictures freeze for 6 to 9 s
-/// (measured in Chromium 156, `tests/e2e/tests/outage.spec.ts`). Less would take a TCP retransmission or two on a bad line for its end; a resume that was not needed costs no
-/// more than an ICE restart.
+/// tells a browser's WebSocket, and its ICE agent had not given up after 20 s: with 6 s pictures froze for 6 to 13 s
+/// (measured in Chromium 156, `tests/e2e/tests/outage.spec.ts`). Less would take a TCP retransmission or two on a bad
+/// line for its end; a resume that was not needed costs no more than an ICE restart.
 const PING_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// How long tokens are valid.
