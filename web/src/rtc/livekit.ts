@@ -4,6 +4,7 @@
  */
 
 import {
+  AudioPresets,
   ConnectionError,
   ConnectionErrorReason,
   ConnectionQuality,
@@ -115,9 +116,10 @@ async function ofDevice<T>(kind: DeviceKind, work: Promise<T>): Promise<T> {
 
 /**
  * Each frame of a microphone is sent twice (RED), also where its driver has two channels: the library takes those for
- * music. Shared sound may be music, and is left to the library.
+ * music. At 24 kbit/s both copies take what one does at the library's usual 48: with that the sound alone filled a line
+ * of 150 kbit/s, and the picture stood still for 12 s. Shared sound may be music, and is left to the library.
  */
-const SPEECH = { red: true };
+const SPEECH = { red: true, audioPreset: AudioPresets.speech };
 
 class LiveKitConnection implements RtcConnection {
   #listeners: { [E in keyof RtcEvents]?: Set<RtcEvents[E]> } = {};

@@ -363,6 +363,25 @@ mod tests {
         assert_eq!(patience.waits_until(now), Some(now + SETTLING), "a rise that held was none");
     }
 
+    #[test]
+    fn after_three_rises_the_line_is_no_longer_believed_to_be_another() {
+        let start = crate::test_start();
+        let (low, high) = (Some(LayerTarget::LOWEST), Some(LayerTarget::BEST));
+        let mut patience = Patience::default();
+        let mut now = start;
+        for round in 0..MOST_RISES {
+            assert!(patience.may_rise(now, 1900), "rise {round}");
+            patience.changed(now, low, high, 1000);
+            patience.changed(now, high, low, 500);
+            now += Duration::from_millis(100);
+        }
+        assert!(!patience.may_rise(now, 1900) && !patience.may_begin(now, 1900));
+        let later = start + RISES_WITHIN;
+        assert!(patience.may_rise(later, 1900) && patience.may_begin(later, 1900));
+        patience.renew();
+        assert!(patience.may_rise(now, 1000), "it wants more now");
+    }
+
     fn any_request() -> impl Strategy<Value = Request> {
         let importance = prop_oneof![
             (1u32..4).prop_map(Importance::Explicit),
