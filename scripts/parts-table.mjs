@@ -1,5 +1,7 @@
 // parts-table.mjs PARTS_FILE LOG_FOLDER: prints what each part took and how many tests it ran, then one plain line
 // "N passed, N failed" over all of them. A part that failed without a counted failure counts as one failure.
+// Between them stands what failed or had to be tried again, by name and with its first error, so that the end of the
+// output is enough to begin with.
 // Exit code 1 when anything failed or nothing ran.
 import { readFileSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -21,14 +23,52 @@ const REPORTS = [
   // pytest
   { pattern: /^(?:=+ )?(\d+) failed\b.* in [\d.]+s/gm, failed: 1 },
   { pattern: /^(?:=+ )?(?:\d+ failed, )?(\d+) passed\b.* in [\d.]+s/gm, passed: 1 },
+  { pattern: /^(\d+) tried again$/gm, retried: 1 },
   // scripts/fuzz
   { pattern: /^fuzz \S+: (?:(ok)|(failed))$/gm, passed: 1, failed: 2 },
 ];
 
+/** How each of them names a test that failed, with the first line of why where the tool gives one beside it. */
+const FAILURES = [
+  // cargo test
+  /^test (?:\S+) \.\.\. FAILED$/gm,
+  /^thread '.*' (?:\(\d+\) )?panicked at .*\n.*$/gm,
+  // node --test
+  /^(?:not ok|✖) .*$/gm,
+  // vitest
+  /^ *FAIL +.*$/gm,
+  // playwright: every attempt's title, and its errors
+  /^ {2}\d+\) .*$/gm,
+  /^ {4}Retry #\d.*$/gm,
+  /^ {4}(?:\w*Error: .*|Test timeout .*)(?:\n\n? {4}(?!Retry #)\S.*){0,4}$/gm,
+  // pytest
+  /^(?:FAILED|ERROR|TRIED AGAIN) .*$/gm,
+  // scripts/fuzz
+  /^fuzz \S+: failed$/gm,
+  // rustc, clippy
+  /^error(?:\[\w+\])?: .*$/gm,
+];
+
+/** Lines of names and reasons that one part may add to the end of the output. */
+const FAILURE_LINES = 24;
+
+// eslint-disable-next-line no-control-regex
+const uncoloured = (log) => log.replace(/\x1b\[[0-9;]*m/g, '');
+
+/** What failed in one log, in its order: names and first errors, at most `FAILURE_LINES` lines. */
+export function failures(log) {
+  const plain = uncoloured(log);
+  return FAILURES.flatMap((pattern) => [...plain.matchAll(pattern)])
+    .sort((a, b) => a.index - b.index)
+    .flatMap((match) => match[0].split('\n'))
+    .map((line) => line.replace(/[─ ]+$/, ''))
+    .filter(Boolean)
+    .slice(0, FAILURE_LINES);
+}
+
 /** Totals reported anywhere in one log. */
 export function count(log) {
-  // eslint-disable-next-line no-control-regex
-  const plain = log.replace(/\x1b\[[0-9;]*m/g, '');
+  const plain = uncoloured(log);
   let passed = 0;
   let failed = 0;
   let retried = 0;
@@ -84,7 +124,11 @@ function main([partsFile, logFolder]) {
     line(row.name, row.ok ? 'ok' : 'FAILED', time(row.seconds), String(row.passed), String(row.failed));
   }
   line('all', failed === 0 ? 'ok' : 'FAILED', time(seconds), String(passed), String(failed));
-  if (retried > 0) console.log(`\n${retried} passed only when tried again: the log says which`);
+  for (const row of rows.filter((row) => !row.ok || row.retried > 0)) {
+    console.log(`\n${row.name}: ${row.ok ? 'tried again' : 'failed'}`);
+    for (const text of failures(logOf(row.name))) console.log(`  ${text.slice(0, 160)}`);
+  }
+  if (retried > 0) console.log(`\n${retried} passed only when tried again`);
   console.log(`\n${passed} passed, ${failed} failed`);
   process.exitCode = failed === 0 && rows.length > 0 ? 0 : 1;
 }

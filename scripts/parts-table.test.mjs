@@ -1,6 +1,6 @@
 import test from 'node:test';
 import assert from 'node:assert/strict';
-import { count, summarise } from './parts-table.mjs';
+import { count, failures, summarise } from './parts-table.mjs';
 
 /** Without what was tried again. */
 function totals(log) {
@@ -61,4 +61,39 @@ test('a part that fails without a counted failure is one failure', () => {
 
 test('what passed only at its retry is counted apart as well', () => {
   assert.deepEqual(count('  1 flaky\n  15 passed (4.3m)\n'), { passed: 16, failed: 0, retried: 1 });
+  assert.deepEqual(count('2 tried again\n75 passed in 9.2s\n'), { passed: 75, failed: 0, retried: 2 });
+});
+
+test('what failed is named, with its first error', () => {
+  const playwright = [
+    '  ✘  1 [browsers] › tests/a.spec.ts:5:1 › a (1.0s)',
+    '  1) [browsers] › tests/a.spec.ts:5:1 › a ─────────────',
+    '',
+    '    Error: \x1b[2mexpect(\x1b[22mlocator) failed',
+    '',
+    '    Expected: visible',
+    '',
+    '    Retry #1 ───────────',
+    '',
+    '    Test timeout of 90000ms exceeded.',
+    '',
+    '  1 failed',
+  ].join('\n');
+  assert.deepEqual(failures(playwright), [
+    '  1) [browsers] › tests/a.spec.ts:5:1 › a',
+    '    Error: expect(locator) failed',
+    '    Expected: visible',
+    '    Retry #1',
+    '    Test timeout of 90000ms exceeded.',
+  ]);
+  const cargo = "test a::b ... ok\ntest a::c ... FAILED\nthread 'a::c' (12) panicked at src/a.rs:1:2:\nleft is 1\nmore\n";
+  assert.deepEqual(failures(cargo), [
+    'test a::c ... FAILED',
+    "thread 'a::c' (12) panicked at src/a.rs:1:2:",
+    'left is 1',
+  ]);
+  assert.deepEqual(failures('FAILED tests/a.py::test_b - assert 1 == 2\n'), [
+    'FAILED tests/a.py::test_b - assert 1 == 2',
+  ]);
+  assert.equal(failures('error: unused\n'.repeat(100)).length, 24);
 });

@@ -1,5 +1,7 @@
 //! A core with a meeting in it: publishers with one picture track each, subscribers that get every track.
-//! Packets are sealed beforehand; what is measured is what a worker does: hand in what arrived, poll.
+//! Packets are sealed beforehand; what is measured is what a worker does: hand in what arrived, poll. Subscribers
+//! report what arrives as browsers do (transport-wide feedback), so estimator, pacer and allocator work as in a call;
+//! the line is faster than what is sent.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,8 +10,11 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use protocol::ids::{Identity, RoomName, SessionId};
 use protocol::livekit;
+use rtp::extension::ExtensionKind;
+use rtp::twcc::ArrivalRecorder;
 use sfu::Sfu;
-use sfu::batch::SendBatch;
+use sfu::bandwidth::estimator::Settings;
+use sfu::batch::{SendBatch, Transmit};
 use sfu::command::{Command, Join, Keyed, SessionCommand};
 use sfu::config::Config;
 use sfu::event::{Event, SessionEvent};
@@ -19,7 +24,7 @@ use sfu::peer::srtp::{SrtpReceiver, SrtpSender};
 use sfu::peer::transport::{Shared, SrtpProfile};
 use sim::codec::Codec;
 use sim::description::{Dialect, Medium, Published, Purpose, Section, read_answer, write_offer};
-use sim::wire::{Block, RtpHeader, write_receiver_reports};
+use sim::wire::{Block, Rtp, RtpHeader, write_receiver_reports};
 
 /// What browsers get from us, so what is measured.
 const PROFILE: SrtpProfile = SrtpProfile::AeadAes256Gcm;
@@ -27,6 +32,10 @@ const PROFILE: SrtpProfile = SrtpProfile::AeadAes256Gcm;
 pub(crate) const BURST: usize = 4;
 /// Time between two pictures of one publisher.
 const PICTURE: Duration = Duration::from_millis(33);
+/// Time between two reports of what arrived: what one round lasts at most.
+const REPORT: Duration = Duration::from_millis(100);
+/// What the line takes, in bit/s: fifty pictures and more.
+const LINE: u64 = 1_000_000_000;
 
 struct Publisher {
     address: SocketAddr,
@@ -46,6 +55,18 @@ struct Subscriber {
     sender: SrtpSender,
     receiver: SrtpReceiver,
     sources: Vec<u32>,
+    arrivals: ArrivalRecorder,
+    /// Transport-wide number of the newest packet that arrived.
+    newest: Option<u16>,
+}
+
+/// Packets that left for a subscriber together, so with consecutive transport-wide numbers.
+struct Left {
+    address: SocketAddr,
+    at: Instant,
+    /// The beginning of the first.
+    head: [u8; 64],
+    count: u16,
 }
 
 /// See the module's description.
@@ -59,6 +80,10 @@ pub(crate) struct Meeting {
     rng: Rng,
     /// Datagrams of the next round, in order of arrival: publisher and bytes.
     arriving: Vec<(usize, Vec<u8>)>,
+    /// Subscribers' reports of the last round, which arrive before.
+    reports: Vec<(SocketAddr, Vec<u8>)>,
+    /// What left in the last round.
+    left: Vec<Left>,
     refused: u64,
     /// Kept between rounds, as a worker keeps its own.
     batch: SendBatch,
@@ -76,6 +101,7 @@ impl Meeting {
         let tracks = publishers.len();
         let mut config = Config::default();
         config.limits.participants = publishers.len() + subscribers.len();
+        config.bandwidth = Settings { start: LINE, max: LINE, ..Settings::default() };
         let shared = Shared::new(&config).map_err(|error| error.to_string())?;
         let mut rng = Rng::with_seed(7);
         let mut randomness = rng.fork();
@@ -90,6 +116,8 @@ impl Meeting {
             pause: PICTURE / u32::try_from(tracks).unwrap_or(1),
             rng,
             arriving: Vec::new(),
+            reports: Vec::new(),
+            left: Vec::new(),
             refused: 0,
             batch: SendBatch::new(),
             turn: 0,
@@ -141,7 +169,7 @@ impl Meeting {
             now_unix_ms: 0,
             room_settings: None,
             two_connections: false,
-            keyed: Some(Box::new(Keyed { remote, profile: PROFILE, keys: keys.clone() })),
+            keyed: Some(Box::new(Keyed { remote, profile: PROFILE, keys: keys.clone(), publisher: None })),
         };
         self.core.handle(self.now, Input::Command(Command::Join(Box::new(join))));
         keys.mirrored()
@@ -170,8 +198,8 @@ impl Meeting {
             ssrc,
             padding: false,
             extensions: vec![
-                (id(rtp::extension::ExtensionKind::TransportCc), vec![0, 0]),
-                (id(rtp::extension::ExtensionKind::AbsSendTime), vec![1, 2, 3]),
+                (id(ExtensionKind::TransportCc), vec![0, 0]),
+                (id(ExtensionKind::AbsSendTime), vec![1, 2, 3]),
             ],
         };
         // VP8's descriptor with picture id and TL0PICIDX, a key frame's first byte, then anything.
@@ -199,6 +227,8 @@ impl Meeting {
             sender: SrtpSender::new(PROFILE, &keys.local).map_err(|error| error.to_string())?,
             receiver: SrtpReceiver::new(PROFILE, &keys.remote).map_err(|error| error.to_string())?,
             sources: Vec::new(),
+            arrivals: ArrivalRecorder::new(),
+            newest: None,
         });
         Ok(())
     }
@@ -208,32 +238,33 @@ impl Meeting {
     fn settle(&mut self) -> Result<(), String> {
         let mut batch = SendBatch::new();
         self.poll(&mut batch)?;
-        self.prepare(self.publishers.len());
+        self.prepare(self.publishers.len())?;
         let forwarded = self.run(|_| {});
         let expected = BURST * self.publishers.len() * self.subscribers.len();
         if forwarded != expected {
             return Err(format!("{forwarded} of {expected} packets forwarded, {} refused", self.refused));
         }
-        let mut reports = Vec::new();
+        self.reports.clear();
         for subscriber in &mut self.subscribers {
-            for sources in subscriber.sources.chunks(31) {
+            for sources in subscriber.sources.clone().chunks(31) {
                 let blocks: Vec<Block> =
                     sources.iter().map(|ssrc| Block { ssrc: *ssrc, ..Block::default() }).collect();
                 let mut plain = Vec::new();
                 write_receiver_reports(&mut plain, 1, &blocks);
-                let mut sealed = vec![0; 1500];
-                let length =
-                    subscriber.sender.seal_rtcp(&mut sealed, &plain).map_err(|error| error.to_string())?;
-                sealed.truncate(length);
-                reports.push((subscriber.address, sealed));
+                self.reports.push((subscriber.address, subscriber.seal(&plain)?));
             }
         }
-        for (source, mut payload) in reports {
+        self.hand_reports();
+        self.poll(&mut batch)
+    }
+
+    /// Hands in what subscribers report. What is handed in is freed later: a worker receives into memory of its own.
+    fn hand_reports(&mut self) {
+        for (source, payload) in &mut self.reports {
             let destination = std::net::Ipv4Addr::LOCALHOST.into();
-            let datagram = Datagram { source, destination, payload: &mut payload };
+            let datagram = Datagram { source: *source, destination, payload };
             self.core.handle(self.now, Input::Datagram(datagram));
         }
-        self.poll(&mut batch)
     }
 
     fn poll(&mut self, batch: &mut SendBatch) -> Result<(), String> {
@@ -275,9 +306,15 @@ impl Meeting {
         Ok(())
     }
 
-    /// Seals the pictures of the next round, one publisher after the other.
-    pub(crate) fn prepare(&mut self, pictures: usize) {
+    /// Pictures of the longest round, after which subscribers report.
+    pub(crate) fn longest_round(&self) -> usize {
+        (REPORT.as_nanos() / self.pause.as_nanos().max(1)) as usize
+    }
+
+    /// Seals the pictures of the next round, one publisher after the other, and what subscribers report of the last.
+    pub(crate) fn prepare(&mut self, pictures: usize) -> Result<(), String> {
         self.arriving.clear();
+        self.reports.clear();
         for _ in 0..pictures {
             let number = self.turn;
             self.turn = (number + 1) % self.publishers.len();
@@ -286,6 +323,31 @@ impl Meeting {
                 self.arriving.push((number, datagram));
             }
         }
+        for left in self.left.drain(..) {
+            let Some(subscriber) = self.subscribers.iter_mut().find(|known| known.address == left.address)
+            else {
+                continue;
+            };
+            let id = subscriber.dialect.id(ExtensionKind::TransportCc).unwrap_or_default();
+            let first = left.number(id).ok_or("a packet without a transport-wide number")?;
+            for number in (0..left.count).map(|offset| first.wrapping_add(offset)) {
+                if subscriber.newest.is_some_and(|newest| newest.wrapping_add(1) != number) {
+                    return Err(format!("packet {number} follows {:?}", subscriber.newest));
+                }
+                subscriber.newest = Some(number);
+                subscriber.arrivals.record(number, left.at);
+            }
+        }
+        for subscriber in &mut self.subscribers {
+            while subscriber.arrivals.next_deadline().is_some_and(|due| due <= self.now) {
+                let mut plain = Vec::new();
+                if !subscriber.arrivals.write_feedback(self.now, 1, 1, &mut plain) {
+                    break;
+                }
+                self.reports.push((subscriber.address, subscriber.seal(&plain)?));
+            }
+        }
+        Ok(())
     }
 
     /// Packets that the prepared round forwards.
@@ -299,6 +361,7 @@ impl Meeting {
         let mut batch = std::mem::take(&mut self.batch);
         let mut forwarded = 0;
         let mut arriving = std::mem::take(&mut self.arriving);
+        self.hand_reports();
         for picture in arriving.chunks_mut(BURST) {
             self.now += self.pause;
             while self.due.is_some_and(|due| due <= self.now) {
@@ -312,9 +375,12 @@ impl Meeting {
             }
             self.refused += u64::from(self.poll(&mut batch).is_err());
             leave(&batch);
-            let media = |transmit: &&sfu::batch::Transmit| transmit.segment_size > 1000;
-            forwarded +=
-                batch.transmits().iter().filter(media).map(sfu::batch::Transmit::segments).sum::<usize>();
+            for transmit in batch.transmits() {
+                if transmit.segment_size > 1000 {
+                    forwarded += transmit.segments();
+                }
+                self.left.extend(Left::new(&batch, transmit, self.now));
+            }
             batch.clear();
         }
         self.arriving = arriving;
@@ -325,7 +391,7 @@ impl Meeting {
     /// Opens what left for a subscriber: it must be the payload that was published.
     pub(crate) fn verify(&mut self) -> Result<(), String> {
         self.turn = 0;
-        self.prepare(1);
+        self.prepare(1)?;
         let expected = self.publishers[0].payload.clone();
         let mut sealed = Vec::new();
         let address = self.subscribers[0].address;
@@ -341,6 +407,33 @@ impl Meeting {
             .filter(|is_right| *is_right)
             .count();
         (count == BURST).then_some(()).ok_or(format!("{count} of {BURST} packets are right"))
+    }
+}
+
+impl Subscriber {
+    fn seal(&mut self, plain: &[u8]) -> Result<Vec<u8>, String> {
+        let mut sealed = vec![0; 1500];
+        let length = self.sender.seal_rtcp(&mut sealed, plain).map_err(|error| error.to_string())?;
+        sealed.truncate(length);
+        Ok(sealed)
+    }
+}
+
+impl Left {
+    /// The packets of a transmit, unless they are RTCP (RFC 5761 §4) or not protected at all. Reads no more than that:
+    /// it is part of what is measured.
+    fn new(batch: &SendBatch, transmit: &Transmit, at: Instant) -> Option<Self> {
+        let head = *batch.bytes(transmit).first_chunk()?;
+        let is_media = matches!(head[0], 128..=191) && !matches!(head[1], 192..=223);
+        let count = u16::try_from(transmit.segments()).ok()?;
+        is_media.then_some(Self { address: transmit.destination, at, head, count })
+    }
+
+    /// Transport-wide number of the first.
+    fn number(&self, id: u8) -> Option<u16> {
+        let mut head = self.head;
+        head[0] &= !0x20; // padding cannot be seen before the packet is opened
+        Some(u16::from_be_bytes(Rtp::read(&head)?.extension(id)?.try_into().ok()?))
     }
 }
 

@@ -4,7 +4,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use rtp::codec::{CodecKind, av1, dependency_descriptor as dd, h264, is_keyframe_start, red, vp8, vp9};
+use rtp::codec::{
+    CodecKind, PayloadDescriptor, av1, dependency_descriptor as dd, h264, is_keyframe_start, red, vp8, vp9,
+};
 
 fuzz_target!(|data: &[u8]| {
     let Some((&choice, input)) = data.split_first() else { return };
@@ -13,11 +15,17 @@ fuzz_target!(|data: &[u8]| {
         1 => vp9(input),
         2 => assert!(h264::nal_types(input).count() <= input.len()),
         3 => drop(av1::AggregationHeader::parse(input)),
-        255 => drop(red::Redundant::parse(input).map(|red| assert!(red.primary.len() < input.len()))),
+        255 => {
+            let copied: usize = red::blocks(input).map(|block| block.payload.len()).sum();
+            assert!(copied <= input.len());
+            if let Ok(red) = red::Redundant::parse(input) {
+                assert!(red.primary.len() + copied < input.len());
+            }
+        }
         _ => dependency_descriptors(input),
     }
     for codec in CodecKind::ALL {
-        is_keyframe_start(codec, input, None);
+        is_keyframe_start(codec, input, PayloadDescriptor::parse(codec, input).as_ref(), None);
     }
 });
 
@@ -51,7 +59,7 @@ fn dependency_descriptors(mut input: &[u8]) {
         let Ok(descriptor) = dd::Descriptor::parse(value, structure.as_deref()) else { continue };
         assert!(descriptor.spatial_id <= 3 && descriptor.temporal_id <= 7);
         assert!(descriptor.dependencies.frame_diffs().len() <= dd::MAX_FRAME_DIFFS);
-        is_keyframe_start(CodecKind::Av1, value, Some(&descriptor));
+        is_keyframe_start(CodecKind::Av1, value, None, Some(&descriptor));
         if let Some(brought) = descriptor.structure {
             assert!((1..=64).contains(&brought.templates().len()));
             assert!(brought.chain_count() <= brought.decode_target_count());

@@ -108,7 +108,12 @@ fn join(core: &mut Sfu, now: Instant, number: u16, rng: &mut Rng) -> Member {
         now_unix_ms: 0,
         room_settings: None,
         two_connections: false,
-        keyed: Some(Box::new(Keyed { remote: address, profile: PROFILE, keys: keys.clone() })),
+        keyed: Some(Box::new(Keyed {
+            remote: address,
+            profile: PROFILE,
+            keys: keys.clone(),
+            publisher: None,
+        })),
     };
     core.handle(now, Input::Command(Command::Join(Box::new(join))));
     let sender = SrtpSender::new(PROFILE, &keys.mirrored().local).expect("keys of the right length");

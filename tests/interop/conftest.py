@@ -19,6 +19,8 @@ from contextlib import contextmanager
 import pytest
 from participant import Participant
 
+pytest_plugins = ["another_try"]
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = pathlib.Path(os.environ.get("KONKLAVE_BINARY", ROOT / "target/debug/konklave"))
 
@@ -79,11 +81,13 @@ def listening(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
 
 
 @contextmanager
-def serving(hook: str, folder: pathlib.Path, log_name: str, **environment: str) -> Iterator[str]:
-    """A server that sends its webhooks there; its WebSocket address."""
-    port = free_port()
+def serving(
+    hook: str | None, folder: pathlib.Path, log_name: str, port: int | None = None, **environment: str
+) -> Iterator[str]:
+    """A server that sends its webhooks there, if anywhere; its WebSocket address."""
+    port = port or free_port()
     config = folder / "konklave.toml"
-    config.write_text(f'[webhook]\nurls = ["{hook}"]\napi_key = "devkey"\n')
+    config.write_text(f'[webhook]\nurls = ["{hook}"]\napi_key = "devkey"\n' if hook else "")
     logs = ROOT / "target/ci/logs"
     logs.mkdir(parents=True, exist_ok=True)
     with (logs / f"{log_name}.log").open("wb") as log:
@@ -135,5 +139,6 @@ def connections(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture
 def room(request: pytest.FixtureRequest) -> str:
-    """A room name of the test's own."""
-    return request.node.name.replace("_", "-").replace("[", "-").rstrip("]").lower()[:64]
+    """A room name of the test's own, another one at each try."""
+    name = f"{request.node.name}-{request.node.attempt}"
+    return name.replace("_", "-").replace("[", "-").replace("]", "").lower()[-64:].lstrip("-")

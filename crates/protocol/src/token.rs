@@ -120,6 +120,9 @@ pub struct VideoGrants {
     /// May change its own name, metadata and attributes; absent is no.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub can_update_own_metadata: Option<bool>,
+    /// Gets the metrics that others' clients send; absent is no.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub can_subscribe_metrics: Option<bool>,
     /// Not shown to others.
     #[serde(skip_serializing_if = "is_false")]
     pub hidden: bool,
@@ -356,9 +359,14 @@ impl Claims {
         grants.can_subscribe = Some(permission.can_subscribe);
         grants.can_publish = Some(permission.can_publish);
         grants.can_publish_data = Some(permission.can_publish_data);
-        grants.can_publish_sources =
-            permission.can_publish_sources().map(|source| source_name(source).to_owned()).collect();
+        // A source that is not known is not left out: an empty list allows all.
+        let name = |source: &i32| {
+            let source = livekit::TrackSource::try_from(*source).unwrap_or(livekit::TrackSource::Unknown);
+            source_name(source).to_owned()
+        };
+        grants.can_publish_sources = permission.can_publish_sources.iter().map(name).collect();
         grants.can_update_own_metadata = Some(permission.can_update_metadata);
+        grants.can_subscribe_metrics = Some(permission.can_subscribe_metrics);
         (grants.hidden, grants.recorder) = (permission.hidden, permission.recorder);
     }
 
@@ -375,6 +383,7 @@ impl Claims {
             hidden: grants.hidden,
             recorder: grants.recorder,
             can_update_metadata: grants.can_update_own_metadata.unwrap_or(false),
+            can_subscribe_metrics: grants.can_subscribe_metrics.unwrap_or(false),
             ..Default::default()
         }
     }
@@ -474,6 +483,7 @@ mod tests {
                 livekit::TrackSource::ScreenShareAudio.into(),
             ],
             hidden: true,
+            can_subscribe_metrics: true,
             ..Default::default()
         };
         let mut claims = claims();
@@ -576,6 +586,10 @@ mod tests {
         let mut claims = claims();
         claims.video.can_publish_sources = vec!["hologram".into()];
         assert_eq!(claims.permission().can_publish_sources, [i32::from(livekit::TrackSource::Unknown)]);
+        let permission =
+            livekit::ParticipantPermission { can_publish_sources: vec![99], ..Default::default() };
+        claims.set_permission(&permission);
+        assert_eq!(claims.video.can_publish_sources, ["unknown"]);
     }
 
     #[test]

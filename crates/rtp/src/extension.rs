@@ -1,10 +1,6 @@
 //! RTP header extensions by name: the URIs of SDP (`a=extmap`), the ids of one session, and the values that
 //! the server itself reads or writes.
 
-use std::time::Duration;
-
-use crate::ntp::NtpTime;
-
 /// A header extension that this project knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -181,83 +177,8 @@ pub fn encode_transport_cc(sequence: u16) -> [u8; 2] {
     sequence.to_be_bytes()
 }
 
-/// Reads an absolute send time: the time since an unknown epoch modulo 64 s, in steps of 3.8 µs (24 bits, 6 of
-/// them seconds). `None` unless the value has 3 bytes.
-#[inline]
-pub fn decode_abs_send_time(value: &[u8]) -> Option<Duration> {
-    let &[a, b, c] = value else { return None };
-    let units = u64::from(u32::from_be_bytes([0, a, b, c]));
-    Some(Duration::from_nanos((units * 1_000_000_000) >> 18))
-}
-
-/// Writes an absolute send time from a time since any epoch; only its value modulo 64 s is kept.
-#[inline]
-pub fn encode_abs_send_time(since_epoch: Duration) -> [u8; 3] {
-    let units = (NtpTime::from_duration(since_epoch).0 >> 14) as u32;
-    let [_, a, b, c] = units.to_be_bytes();
-    [a, b, c]
-}
-
-/// When a frame was captured (WebRTC, `abs-capture-time`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AbsCaptureTime {
-    /// The capturer's clock.
-    pub timestamp: NtpTime,
-    /// What the sender adds to its own clock to get the capturer's, in units of 2⁻³² s.
-    pub clock_offset: Option<i64>,
-}
-
-impl AbsCaptureTime {
-    /// Reads a value of 8 or 16 bytes; `None` for any other length.
-    pub fn decode(value: &[u8]) -> Option<Self> {
-        let (timestamp, rest) = value.split_first_chunk::<8>()?;
-        let clock_offset = match rest.len() {
-            0 => None,
-            8 => rest.first_chunk().map(|bytes| i64::from_be_bytes(*bytes)),
-            _ => return None,
-        };
-        Some(Self { timestamp: NtpTime(u64::from_be_bytes(*timestamp)), clock_offset })
-    }
-
-    /// The value in `scratch`: 8 bytes without offset, 16 with.
-    pub fn encode(self, scratch: &mut [u8; 16]) -> &[u8] {
-        scratch[..8].copy_from_slice(&self.timestamp.0.to_be_bytes());
-        match self.clock_offset {
-            None => &scratch[..8],
-            Some(offset) => {
-                scratch[8..].copy_from_slice(&offset.to_be_bytes());
-                scratch
-            }
-        }
-    }
-}
-
 /// Longest mid or rid that is accepted. Browsers use 1 to 3 bytes; a one-byte extension header holds 16.
 pub const MAX_STREAM_NAME: usize = 32;
-
-/// Reads a mid: 1 to [`MAX_STREAM_NAME`] characters of an SDP token (RFC 9143 §4, RFC 8866 §9).
-pub fn decode_mid(value: &[u8]) -> Option<&str> {
-    stream_name(value, is_token)
-}
-
-/// Reads a rid or repaired rid: 1 to [`MAX_STREAM_NAME`] letters, digits, `-` or `_` (RFC 8851 §10, with the
-/// two signs that browsers take too).
-pub fn decode_rid(value: &[u8]) -> Option<&str> {
-    stream_name(value, |byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-}
-
-fn stream_name(value: &[u8], allowed: impl Fn(u8) -> bool) -> Option<&str> {
-    let fits = (1..=MAX_STREAM_NAME).contains(&value.len());
-    if !fits || !value.iter().all(|&byte| allowed(byte)) {
-        return None;
-    }
-    std::str::from_utf8(value).ok()
-}
-
-/// `token-char` of RFC 8866 §9.
-fn is_token(byte: u8) -> bool {
-    matches!(byte, 0x21 | 0x23..=0x27 | 0x2A..=0x2B | 0x2D..=0x2E | 0x30..=0x39 | 0x41..=0x5A | 0x5E..=0x7E)
-}
 
 #[cfg(test)]
 mod tests {
@@ -301,39 +222,6 @@ mod tests {
             "quieter than silence is silence"
         );
         assert_eq!(AudioLevel::decode(&[]), None);
-    }
-
-    #[test]
-    fn absolute_send_time_counts_modulo_64_seconds() {
-        assert_eq!(encode_abs_send_time(Duration::from_millis(1500)), [0x06, 0, 0]);
-        assert_eq!(encode_abs_send_time(Duration::from_millis(64_000 + 1500)), [0x06, 0, 0]);
-        assert_eq!(decode_abs_send_time(&[0x06, 0, 0]), Some(Duration::from_millis(1500)));
-        assert_eq!(encode_abs_send_time(Duration::from_nanos(63_999_999_999)), [0xFF, 0xFF, 0xFF]);
-        assert_eq!((decode_abs_send_time(&[1, 2]), decode_abs_send_time(&[1, 2, 3, 4])), (None, None));
-    }
-
-    #[test]
-    fn absolute_capture_time_has_two_lengths() {
-        let mut scratch = [0; 16];
-        for clock_offset in [None, Some(-5), Some(i64::MAX)] {
-            let time = AbsCaptureTime { timestamp: NtpTime(0x0102_0304_0506_0708), clock_offset };
-            let bytes = time.encode(&mut scratch);
-            assert_eq!(bytes.len(), if clock_offset.is_some() { 16 } else { 8 });
-            assert_eq!(AbsCaptureTime::decode(bytes), Some(time));
-        }
-        for wrong in [0, 7, 9, 15, 17] {
-            assert_eq!(AbsCaptureTime::decode(&[0; 17][..wrong]), None, "{wrong}");
-        }
-    }
-
-    #[test]
-    fn names_of_streams_are_bounded_text() {
-        assert_eq!(decode_mid(b"0"), Some("0"));
-        assert_eq!(decode_mid(b"audio/1"), None, "no token");
-        assert_eq!(decode_rid(b"q"), Some("q"));
-        for wrong in [&b""[..], b"a b", b"a;b", b"\xFF", b"\0", &[b'x'; MAX_STREAM_NAME + 1]] {
-            assert_eq!((decode_rid(wrong), decode_mid(wrong)), (None, None), "{wrong:?}");
-        }
     }
 
     #[test]

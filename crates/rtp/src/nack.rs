@@ -36,6 +36,8 @@ pub struct NackGenerator {
     missing: VecDeque<Missing>,
     /// Not later than the earliest `due` of what is missing: asked for with every packet, so it is not searched for.
     due: Option<Instant>,
+    /// Where the newest key frame began: what is missing before it is not worth another one.
+    keyframe: u64,
     too_far_behind: bool,
 }
 
@@ -69,17 +71,24 @@ impl NackGenerator {
         }
     }
 
+    /// The packet with this number, which has arrived, begins a key frame: decoders can go on from there. What is missing
+    /// before is still asked for, since they may not have to.
+    pub fn keyframe(&mut self, sequence: u64) {
+        self.keyframe = self.keyframe.max(sequence);
+    }
+
     /// Appends to `out` the sequence numbers to ask for now, ascending. `rtt` is the round-trip time to the
     /// sender; what is asked for here is asked for again after it at the earliest.
     pub fn poll(&mut self, now: Instant, rtt: Duration, out: &mut Vec<u16>) {
         if self.next_deadline().is_none_or(|due| due > now) {
             return;
         }
-        let before = self.missing.len();
         self.missing.retain(|missing| {
-            missing.requests < MAX_REQUESTS && now.saturating_duration_since(missing.since) < MAX_AGE
+            let is_kept =
+                missing.requests < MAX_REQUESTS && now.saturating_duration_since(missing.since) < MAX_AGE;
+            self.too_far_behind |= !is_kept && missing.sequence >= self.keyframe;
+            is_kept
         });
-        self.too_far_behind |= self.missing.len() < before;
         let pause = rtt.clamp(MIN_PAUSE, MAX_AGE);
         for missing in self.missing.iter_mut().filter(|missing| missing.due <= now) {
             out.push(missing.sequence as u16);
@@ -97,7 +106,8 @@ impl NackGenerator {
         self.due.filter(|_| !self.missing.is_empty())
     }
 
-    /// Whether packets were given up since this was last asked: a gap too wide, or requests without an answer.
+    /// Whether packets were given up since this was last asked: a gap too wide, or requests without an answer for what came
+    /// after the newest key frame.
     /// A video stream then needs a key frame.
     pub fn too_far_behind(&mut self) -> bool {
         std::mem::take(&mut self.too_far_behind)
@@ -223,6 +233,23 @@ mod tests {
         assert_eq!(nack.missing(), 0, "older than a second");
         assert!(nack.too_far_behind(), "the caller asks for a key frame");
         assert!(!nack.too_far_behind(), "and is told once");
+    }
+
+    #[test]
+    fn what_was_lost_before_a_key_frame_needs_no_other_one() {
+        let t = start();
+        let give_up = |nack: &mut NackGenerator| {
+            while let Some(due) = nack.next_deadline() {
+                poll(nack, due);
+            }
+            nack.too_far_behind()
+        };
+        let mut nack = with_gap(t);
+        nack.keyframe(106);
+        assert_eq!(poll(&mut nack, t + REORDER_TIME), [104, 105], "it may still come in time");
+        assert!(!give_up(&mut nack));
+        nack.received(t + ms(2000), 108);
+        assert!(give_up(&mut nack), "107 is part of it");
     }
 
     #[test]

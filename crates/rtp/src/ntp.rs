@@ -52,7 +52,10 @@ pub fn duration_to_compact(duration: Duration) -> u32 {
 
 /// A duration in ticks of an RTP clock, modulo 2³².
 pub fn duration_to_ticks(duration: Duration, clock_rate: u32) -> u32 {
-    ((duration.as_nanos() * u128::from(clock_rate)) / 1_000_000_000) as u32
+    // Seconds and their rest apart: asked for with every packet, and a division of 128 bits is a call.
+    let seconds = duration.as_secs().wrapping_mul(u64::from(clock_rate));
+    let rest = u64::from(duration.subsec_nanos()) * u64::from(clock_rate) / 1_000_000_000;
+    seconds.wrapping_add(rest) as u32
 }
 
 /// The RTP timestamp of the moment `at`, when a sender report says that `reference` is `reference_timestamp`
@@ -64,6 +67,8 @@ pub fn rtp_timestamp_at(at: NtpTime, reference: NtpTime, reference_timestamp: u3
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -104,6 +109,17 @@ mod tests {
         let after = before.wrapping_add(Duration::from_secs(1));
         assert_eq!(after.signed_units_since(before), 1 << 32);
         assert_eq!(rtp_timestamp_at(after, before, 0, 90_000), 90_000);
+    }
+
+    proptest! {
+        /// The short divisions give what one of 128 bits does.
+        #[test]
+        fn ticks_are_exact(seconds in 0..u64::MAX, nanos in 0..1_000_000_000_u32, clock_rate: u32) {
+            let duration = Duration::new(seconds, nanos);
+            let exact = duration.as_nanos().wrapping_mul(u128::from(clock_rate)) / 1_000_000_000;
+            prop_assume!(duration.as_nanos().checked_mul(u128::from(clock_rate)).is_some());
+            prop_assert_eq!(duration_to_ticks(duration, clock_rate), exact as u32);
+        }
     }
 
     #[test]

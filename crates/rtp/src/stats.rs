@@ -15,6 +15,7 @@ pub struct ReceptionStats {
     first: Option<First>,
     highest: u64,
     received: u64,
+    repaired: u64,
     expected_before: u64,
     received_before: u64,
     /// Transit time of the last packet in timestamp units, modulo 2³².
@@ -39,6 +40,7 @@ impl ReceptionStats {
             first: None,
             highest: 0,
             received: 0,
+            repaired: 0,
             expected_before: 0,
             received_before: 0,
             transit: 0,
@@ -67,9 +69,10 @@ impl ReceptionStats {
         self.transit = transit;
     }
 
-    /// A packet that was lost arrived as a retransmission: it is no longer lost, and says nothing of jitter.
+    /// A packet that was lost arrived as a retransmission. Reports still call it lost, as libwebrtc's do
+    /// (`RtpVideoStreamReceiver2::OnRtpPacket` leaves recovered packets out): they tell the sender of the line.
     pub fn repaired(&mut self) {
-        self.received += 1;
+        self.repaired += 1;
     }
 
     /// A sender report of the stream arrived, with this NTP time.
@@ -83,13 +86,18 @@ impl ReceptionStats {
         Duration::from_nanos(nanos.unwrap_or(0))
     }
 
-    /// Packets that arrived, duplicates included.
+    /// Packets that arrived, duplicates and retransmissions included.
     pub fn packets(&self) -> u64 {
-        self.received
+        self.received + self.repaired
     }
 
-    /// Packets lost in all; negative with duplicates.
-    pub fn cumulative_lost(&self) -> i64 {
+    /// Packets that are missing in all, after repair; negative with duplicates.
+    pub fn missing(&self) -> i64 {
+        self.lost().saturating_sub(self.repaired.cast_signed())
+    }
+
+    /// Packets lost in all, repaired or not; negative with duplicates.
+    fn lost(&self) -> i64 {
         self.expected().cast_signed().saturating_sub(self.received.cast_signed())
     }
 
@@ -110,7 +118,7 @@ impl ReceptionStats {
         Some(ReportBlock {
             ssrc: self.ssrc,
             fraction_lost: fraction as u8,
-            cumulative_lost: self.cumulative_lost().clamp(-0x80_0000, 0x7F_FFFF) as i32,
+            cumulative_lost: self.lost().clamp(-0x80_0000, 0x7F_FFFF) as i32,
             // The unwrapper begins one cycle up; a report counts cycles from the first packet.
             highest_sequence: self.highest.saturating_sub(SequenceUnwrapper::OFFSET) as u32,
             jitter: self.jitter_16 >> 4,
@@ -199,7 +207,8 @@ mod tests {
         stats.received(t, FIRST - 2, 0);
         assert_eq!(stats.report_block(t).unwrap().cumulative_lost, 1);
         stats.repaired();
-        assert_eq!(stats.report_block(t).unwrap().cumulative_lost, 0);
+        assert_eq!(stats.report_block(t).unwrap().cumulative_lost, 1, "what the line lost");
+        assert_eq!((stats.missing(), stats.packets()), (0, 3), "what is missing in the end");
     }
 
     #[test]

@@ -15,6 +15,8 @@ const MAX_PENDING: usize = 2048;
 const MAX_FEEDBACK_LEN: usize = 1000;
 /// Delta ticks per reference tick.
 const TICKS_PER_REFERENCE: i64 = (REFERENCE_TICK.as_micros() / DELTA_TICK.as_micros()) as i64;
+/// Delta ticks per second.
+const TICKS_PER_SECOND: u64 = 1_000_000_000 / DELTA_TICK.subsec_nanos() as u64;
 
 #[derive(Clone, Copy, Debug)]
 struct Pending {
@@ -49,7 +51,7 @@ impl ArrivalRecorder {
     pub fn record(&mut self, sequence: u16, at: Instant) {
         let epoch = *self.epoch.get_or_insert(at);
         let sequence = self.unwrapper.extend(sequence);
-        let tick = (at.saturating_duration_since(epoch).as_micros() / DELTA_TICK.as_micros()) as i64;
+        let tick = ticks(at.saturating_duration_since(epoch));
         if self.due.is_none() {
             let paced = self.last_written.map(|last| last + FEEDBACK_INTERVAL);
             self.due = Some(paced.map_or(at + FEEDBACK_INTERVAL, |due| due.max(at)));
@@ -141,6 +143,12 @@ impl ArrivalRecorder {
     }
 }
 
+/// A duration in [`DELTA_TICK`], rounded down, by divisions of 32 bits: it is asked for with every packet.
+fn ticks(duration: Duration) -> i64 {
+    (duration.as_secs() * TICKS_PER_SECOND + u64::from(duration.subsec_nanos() / DELTA_TICK.subsec_nanos()))
+        as i64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,6 +209,15 @@ mod tests {
         recorder.record(3, t + ms(90));
         let (_, found) = drain(&mut recorder, t + ms(120));
         assert_eq!(found, [(2, None), (3, Some(90))], "goes on where the last one ended");
+    }
+
+    #[test]
+    fn arrivals_are_counted_in_whole_ticks() {
+        for micros in [0, 249, 250, 999_999, 1_000_000, 3_600_000_249, 3_600_000_250] {
+            let duration = Duration::from_micros(micros);
+            let exact = duration.as_micros() / DELTA_TICK.as_micros();
+            assert_eq!(u128::try_from(ticks(duration)), Ok(exact), "{micros} us");
+        }
     }
 
     #[test]

@@ -187,7 +187,11 @@ pub struct Patience {
     pub head: Duration,
     /// For the core's answer to a join; clients give up after 5 seconds.
     pub join: Duration,
-    /// For the next word of a joined client, which pings every 2 s: pages in the background are slower.
+    /// Between two WebSocket pings. Every client answers them (RFC 6455 §5.5.2), also those that were not told how often
+    /// to ping by themselves, and pages in the background, whose timers are slow.
+    pub ping: Duration,
+    /// For the next word of a joined client, be it a pong: two pings and 2 s. Less would take some retransmissions of
+    /// TCP for an end; the longer, the longer somebody whose line is cut is shown to the others.
     pub silence: Duration,
     /// For one frame to be written, before the client counts as not reading.
     pub write: Duration,
@@ -200,7 +204,8 @@ impl Default for Patience {
         Self {
             head: Duration::from_secs(10),
             join: Duration::from_secs(5),
-            silence: Duration::from_secs(20),
+            ping: Duration::from_secs(4),
+            silence: Duration::from_secs(10),
             write: Duration::from_secs(10),
             refresh: Duration::from_secs(5 * 60),
         }

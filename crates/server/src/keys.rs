@@ -23,7 +23,8 @@ pub(crate) fn add_admission_key(keys: &mut ApiKeys) {
     keys.insert(ADMISSION_KEY, secret);
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -49,6 +49,9 @@ async fn a_broken_connection_is_taken_up_by_the_next_one_and_nobody_notices() {
         assert!(!reconnect.server_info.expect("clients want it").version.is_empty());
         let present = ada.update().await;
         assert!(present.iter().any(|info| info.identity == "ben"), "{present:?}");
+        // The next resume has the whole of its time. Not before it is known what Ada may do now.
+        let is_token = |message| matches!(message, Response::RefreshToken(token) if !token.is_empty());
+        ada.until(|message| is_token(message).then_some(())).await;
         ada.send(Request::SyncState(SyncState::default())).await;
         assert_eq!(ada.ping().await.last_ping_timestamp, 1, "and it goes on as any other");
     }

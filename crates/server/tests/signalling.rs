@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use futures_util::SinkExt as _;
+use futures_util::{SinkExt as _, StreamExt as _};
 use protocol::livekit;
 use protocol::livekit::signal_request::Message as Request;
 use protocol::livekit::signal_response::Message as Response;
@@ -167,13 +167,20 @@ async fn metadata_that_no_token_can_carry_is_refused() {
         participant_attributes: [("k".into(), "v".into())].into(),
         ..Default::default()
     };
+    // Around each of these the message to everybody else has more bytes than they have themselves.
+    let many = (0..2500).map(|number| (number.to_string(), String::new())).collect();
+    let too_many = JoinRequest { participant_attributes: many, ..Default::default() };
     let malformed = JoinRequest { metadata: "\u{1}".into(), ..Default::default() };
-    for (request, code) in [(too_large, "metadata-too-large"), (malformed, "metadata-malformed")] {
+    for (request, code, times) in [
+        (too_large, "metadata-too-large", 1.0),
+        (too_many, "metadata-too-large", 2.0),
+        (malformed, "metadata-malformed", 1.0),
+    ] {
         let parameter = join_request::encode(&request, true);
         let (status, body) =
             server.connect(&token, &format!("&join_request={parameter}")).await.err().expect("refused");
         assert!(status == 400 && body.contains(code), "{status} {body}");
-        assert_eq!(server.rejected("rtc", code).await, 1.0);
+        assert_eq!(server.rejected("rtc", code).await, times);
     }
     let mut ada = server.connect(&token, "").await.expect("the token is good");
     ada.until(|message| matches!(message, Response::Join(_)).then_some(())).await;
@@ -204,11 +211,14 @@ async fn the_largest_claims_fit_a_refreshed_token() {
     let mut claims = claims(&"\u{1}".repeat(256), &"\u{2}".repeat(256));
     claims.name = "\"".repeat(256);
     claims.video.can_update_own_metadata = Some(true);
-    // Short attributes cost most: six characters of JSON around each.
+    // Short attributes cost most: six characters of JSON around each. So many of three bytes each and the rest as metadata
+    // are as much as may be told of somebody.
+    const ATTRIBUTES: usize = 1300;
     let limit = sfu::config::Limits::default().metadata_bytes;
+    claims.metadata = "\"".repeat(limit - 3 * ATTRIBUTES);
     let letters = || (b' '..=b'~').map(char::from);
     let mut keys = letters().flat_map(|one| letters().map(move |two| format!("{one}{two}")));
-    let attributes = (0..limit / 3).filter_map(|_| Some((keys.next()?, "\"".to_owned()))).collect();
+    let attributes = (0..ATTRIBUTES).filter_map(|_| Some((keys.next()?, "\"".to_owned()))).collect();
     let request = JoinRequest { participant_attributes: attributes, ..Default::default() };
     let parameter = format!("&join_request={}", join_request::encode(&request, true));
     let mut ada = server.connect(&sign(&claims), &parameter).await.expect("it is within the bounds");
@@ -282,20 +292,29 @@ async fn garbage_of_every_kind_leaves_the_session_alive_or_closes_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_silent_connection_is_closed_and_a_talking_one_is_not() {
+async fn a_connection_that_answers_no_ping_is_closed_and_one_that_only_listens_is_not() {
     let mut settings = settings();
     settings.patience.silence = Duration::from_secs(3);
+    settings.patience.ping = Duration::from_millis(300);
     let server = TestServer::start_with(settings).await;
-    let (mut silent, _) = server.joined("r", "silent").await;
-    let (mut talking, _) = server.joined("r", "talking").await;
-    let closed = tokio::spawn(async move { silent.closed().await });
-    while !closed.is_finished() {
-        talking.ping().await;
-        tokio::time::sleep(Duration::from_millis(50)).await;
+    // Nothing reads it, so nothing answers: as if its line were cut.
+    let (deaf, join) = server.joined("r", "deaf").await;
+    let (mut listening, _) = server.joined("r", "listening").await;
+    // The library answers pings while somebody reads; twelve of them are longer than any silence allowed.
+    let mut pings = 0;
+    while pings < 12 {
+        match tokio::time::timeout(support::PATIENCE, listening.socket.next()).await {
+            Ok(Some(Ok(message))) => pings += usize::from(message.is_ping()),
+            other => panic!("not kept after {pings} pings: {other:?}"),
+        }
     }
-    assert_eq!(closed.await.expect("no panic").0, 1008);
-    assert_eq!(server.rejected("signal", "half-open").await, 1.0);
-    talking.ping().await;
+    eventually("the cut line is found", async || server.rejected("signal", "half-open").await >= 1.0).await;
+    // Its participant waits for the next connection meanwhile.
+    let sid = join.participant.expect("a participant").sid;
+    let wish = format!("&reconnect=1&sid={sid}");
+    let mut back = server.connect(&token("r", "deaf"), &wish).await.expect("the token is good");
+    assert!(matches!(back.next().await, Ok(Response::Reconnect(_))));
+    drop(deaf);
 }
 
 #[tokio::test(flavor = "multi_thread")]

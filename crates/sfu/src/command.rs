@@ -55,7 +55,7 @@ pub struct Join {
     /// Unix time in milliseconds, for `joined_at` and the room's creation time.
     pub now_unix_ms: i64,
     /// Whether the client has a peer connection for each direction, of which we offer the one that it receives
-    /// on: LiveKit's protocol before `/rtc/v1`. Such a client has no `keyed`.
+    /// on: LiveKit's protocol before `/rtc/v1`. If it is `keyed`, it has keys for both.
     pub two_connections: bool,
     /// Keys given instead of negotiated: simulations and benchmarks have neither ICE nor DTLS. `None` in
     /// a server.
@@ -86,6 +86,8 @@ pub struct Keyed {
     pub profile: SrtpProfile,
     /// Master keys and salts of both directions.
     pub keys: SrtpKeys,
+    /// With two connections: the one that the client publishes on. This one is then what it receives on.
+    pub publisher: Option<Box<Keyed>>,
 }
 
 /// What a joined session may say. Every variant comes from one LiveKit signal request.

@@ -3,6 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use prost::Message;
+use protocol::livekit::ParticipantInfo;
+
 /// Settings of one core; the same for all workers except [`Config::worker`].
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -27,6 +30,18 @@ pub struct Config {
     pub bandwidth: crate::bandwidth::estimator::Settings,
 }
 
+/// Bytes in which somebody who joins, or comes back, is told of everybody. With the room's metadata and a thousand who left
+/// lately (330 KB) they fit the 4 MiB that may wait for a signalling connection; more would shut a room to newcomers, less
+/// would leave each participant fewer words.
+pub const EVERYBODY_BYTES: usize = 13 << 18;
+
+/// Bytes of what is told of one participant at most, in small rooms too: 32 simulcast cameras, or ten and all the metadata
+/// it may have. With more, few could fill others' lines by changing.
+const MAX_ANNOUNCED: usize = 17_000;
+
+/// Bytes that the server adds to what is told of everybody: id, times, state, version.
+const GIVEN: usize = 100;
+
 /// Upper bounds; each protects memory or other participants.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -42,10 +57,24 @@ pub struct Limits {
     pub sdp_bytes: usize,
     /// Bytes of a data packet.
     pub data_bytes: usize,
-    /// Bytes of a participant's metadata and all its attributes together. They are told to everybody in
+    /// Bytes of a participant's metadata and all its attributes together; see also [`Limits::announced_bytes`]. They are told to everybody in
     /// the room, and must fit a token (48 KiB) as JSON; signalling refuses control characters, which JSON
     /// writes with six each.
     pub metadata_bytes: usize,
+}
+
+impl Limits {
+    /// Whether somebody who joins so described has no more to tell than everybody can be told; the ids and times that the
+    /// server gives are not yet there.
+    pub fn admits(&self, newcomer: &ParticipantInfo) -> bool {
+        newcomer.encoded_len() + GIVEN <= self.announced_bytes()
+    }
+
+    /// Bytes of all that is told of one participant ([`ParticipantInfo`]): names, metadata, attributes,
+    /// tracks, data tracks. As many participants as may be in a room share [`EVERYBODY_BYTES`].
+    pub fn announced_bytes(&self) -> usize {
+        (EVERYBODY_BYTES / self.participants.max(1)).min(MAX_ANNOUNCED)
+    }
 }
 
 impl Default for Limits {

@@ -11,7 +11,7 @@ use crate::command::administration::{Answer, RequestId};
 pub enum Event {
     /// For one signalling session.
     Session(SessionId, SessionEvent),
-    /// A room started with its first participant.
+    /// A room started: with its first participant, or at the server API's wish.
     RoomStarted {
         /// Its name.
         room: RoomName,

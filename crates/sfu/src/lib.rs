@@ -13,6 +13,7 @@ pub mod io;
 pub mod peer;
 mod room;
 mod sfu;
+pub mod token_bucket;
 pub mod track;
 
 pub use sfu::Sfu;
@@ -31,7 +32,7 @@ fn test_join(session: u64, room: &str, identity: &str) -> command::Join {
     use peer::keying::{SrtpKeys, SrtpProfile};
     let remote = ([192, 0, 2, 1], 1000 + session as u16).into();
     let keys = SrtpKeys::generate(&mut |bytes: &mut [u8]| bytes.fill(session as u8));
-    let keyed = command::Keyed { remote, profile: SrtpProfile::AeadAes128Gcm, keys };
+    let keyed = command::Keyed { remote, profile: SrtpProfile::AeadAes128Gcm, keys, publisher: None };
     command::Join {
         session: protocol::ids::SessionId(session),
         room: protocol::ids::RoomName::new(room),

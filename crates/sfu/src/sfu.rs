@@ -2,6 +2,7 @@
 //! happens when a room fails.
 
 mod administration;
+mod dismissed;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
@@ -15,10 +16,11 @@ use protocol::ids::{RoomName, SessionId};
 use protocol::livekit;
 use slab::Slab;
 
+use self::dismissed::Dismissed;
 use crate::batch::SendBatch;
 use crate::command::{Command, Join, Resume, SessionCommand};
 use crate::config::Config;
-use crate::event::{Event, Rejection, SessionEvent};
+use crate::event::{Event, Reconnected, Rejection, SessionEvent};
 use crate::io::{Datagram, Input, Output, Random};
 use crate::peer::transport::{Shared, Transport, is_stun, stun_local_ufrag};
 use crate::room::{Context, Room, RouteChange, Target};
@@ -46,6 +48,7 @@ pub struct Sfu {
     dirty: Vec<usize>,
     events: VecDeque<Event>,
     routes: Vec<RouteChange>,
+    dismissed: Dismissed,
     /// Transports of rooms that are gone, until their farewell is sealed.
     closing: Vec<Transport>,
 }
@@ -69,6 +72,7 @@ impl Sfu {
             dirty: Vec::new(),
             events: VecDeque::new(),
             routes: Vec::new(),
+            dismissed: Dismissed::default(),
             closing: Vec::new(),
         }
     }
@@ -155,7 +159,7 @@ impl Sfu {
     }
 
     fn resume(&mut self, now: Instant, resume: Resume) {
-        let session = resume.session;
+        let (session, sid) = (resume.session, resume.participant_sid.clone());
         let room = self.by_name.get(&resume.room).copied();
         let address = room.and_then(|room| {
             let participant = self.with_room(now, room, |room, context| room.resume(context, resume));
@@ -166,17 +170,32 @@ impl Sfu {
                 self.by_session.insert(session, (room, participant));
             }
             Some(_) => {} // it left again with what it said, and was told
-            None => {
-                self.events.push_back(Event::Rejected(Rejection { layer: "room", code: "resume-unknown" }));
-                let leave = livekit::LeaveRequest {
-                    can_reconnect: true,
-                    reason: livekit::DisconnectReason::StateMismatch.into(),
-                    action: livekit::leave_request::Action::Reconnect.into(),
-                    regions: None,
-                };
-                self.events.push_back(Event::Session(session, SessionEvent::Leave(leave)));
-            }
+            None => self.refuse_resume(now, session, &sid),
         }
+    }
+
+    /// Asks a client to join again, unless it is not to.
+    fn refuse_resume(&mut self, now: Instant, session: SessionId, sid: &str) {
+        use livekit::leave_request::Action;
+        let dismissed = self.dismissed.reason(now, sid);
+        let code = if dismissed.is_some() { "resume-dismissed" } else { "resume-unknown" };
+        self.events.push_back(Event::Rejected(Rejection { layer: "room", code }));
+        let (reason, action) = match dismissed {
+            Some(reason) => {
+                // livekit-client heeds the action of a `Leave` only after this; as first word any makes it join again.
+                let reconnected = Reconnected { last_message_seq: 0 };
+                self.events.push_back(Event::Session(session, SessionEvent::Reconnected(reconnected)));
+                (reason, Action::Disconnect)
+            }
+            None => (livekit::DisconnectReason::StateMismatch, Action::Reconnect),
+        };
+        let leave = livekit::LeaveRequest {
+            can_reconnect: action == Action::Reconnect,
+            reason: reason.into(),
+            action: action.into(),
+            regions: None,
+        };
+        self.events.push_back(Event::Session(session, SessionEvent::Leave(leave)));
     }
 
     /// A join whose offer was refused has left the room again.
@@ -229,7 +248,9 @@ impl Sfu {
             epoch: self.epoch,
         };
         let result = catch_unwind(AssertUnwindSafe(|| run(room, &mut context)));
-        self.apply_routes(key);
+        if !self.routes.is_empty() {
+            self.apply_routes(now, key);
+        }
         match result {
             Ok(value) => {
                 self.after_turn(key);
@@ -250,15 +271,14 @@ impl Sfu {
         if room.is_dirty() && !self.dirty.contains(&key) {
             self.dirty.push(key);
         }
-        if let Some(next) = room.next_timeout(self.config.room_grace)
-            && room.scheduled.is_none_or(|scheduled| next < scheduled)
-        {
+        let next = room.next_timeout(self.config.room_grace);
+        if room.scheduled.is_none_or(|scheduled| next < scheduled) {
             room.scheduled = Some(next);
             self.timers.push(Reverse((next, key)));
         }
     }
 
-    fn apply_routes(&mut self, room: usize) {
+    fn apply_routes(&mut self, now: Instant, room: usize) {
         for change in self.routes.drain(..) {
             match change {
                 RouteChange::AddUfrag(ufrag, route) => {
@@ -281,6 +301,7 @@ impl Sfu {
                 RouteChange::RemoveSession(session) => {
                     self.by_session.remove(&session);
                 }
+                RouteChange::Dismiss(sid, reason) => self.dismissed.push(now, sid, reason),
             }
         }
     }
@@ -299,11 +320,19 @@ impl Sfu {
     }
 
     fn drop_room(&mut self, key: usize) -> Option<Room> {
+        let info = self.rooms.get(key)?.room_info();
+        self.forget_room(key, info)
+    }
+
+    /// `info` is what programs outside are told of the room.
+    fn forget_room(&mut self, key: usize, info: livekit::Room) -> Option<Room> {
         let room = self.rooms.try_remove(key)?;
         self.by_name.remove(room.name());
         self.dirty.retain(|dirty| *dirty != key);
         if self.config.notices {
-            self.events.push_back(Event::Notice(Box::new(room.notice("room_finished"))));
+            let event = "room_finished".to_owned();
+            let notice = livekit::WebhookEvent { event, room: Some(info), ..Default::default() };
+            self.events.push_back(Event::Notice(Box::new(notice)));
         }
         self.events.push_back(Event::RoomEnded { room: room.name().clone(), sid: room.sid().clone() });
         Some(room)
@@ -313,6 +342,11 @@ impl Sfu {
     fn abandon_room(&mut self, key: usize) {
         let Some(room) = self.rooms.get(key) else { return };
         let name = room.name().clone();
+        let info = livekit::Room {
+            name: name.expose().to_owned(),
+            sid: room.sid().to_string(),
+            ..Default::default()
+        };
         let members: Vec<_> = room.members().map(|(session, identity)| (session, identity.clone())).collect();
         for (session, identity) in members {
             if let Some(session) = session {
@@ -338,7 +372,7 @@ impl Sfu {
             self.by_address.remove(&address);
             self.events.push_back(Event::Unroute(address));
         }
-        self.drop_room(key);
+        self.forget_room(key, info);
     }
 }
 
@@ -366,7 +400,7 @@ mod tests {
     #[test]
     fn a_panic_ends_its_room_and_no_other() {
         let now = crate::test_start();
-        let config = Config::default();
+        let config = Config { notices: true, ..Config::default() };
         let shared = Arc::new(Shared::new(&config).unwrap());
         let broken = Arc::new(AtomicBool::new(false));
         let (is_broken, mut counter) = (Arc::clone(&broken), 0);
@@ -396,6 +430,13 @@ mod tests {
         let counted = |event: &Event| matches!(event, Event::Rejected(rejection) if (rejection.layer, rejection.code) == ("room", "panic"));
         assert_eq!(told.iter().filter(|event| counted(event)).count(), 1);
         assert_eq!(core.room_count(), 1);
+        let notices = told.iter().filter_map(|event| match event {
+            Event::Notice(notice) => notice.room.clone(),
+            _ => None,
+        });
+        let [finished] = &notices.collect::<Vec<_>>()[..] else { panic!("one room is finished") };
+        let known = livekit::Room { name: "blue".into(), sid: finished.sid.clone(), ..Default::default() };
+        assert_eq!(finished, &known, "nothing is told from a state in doubt");
 
         join(&mut core, now, 4, "blue");
         let joined = |event: &Event| matches!(event, Event::Session(SessionId(4), SessionEvent::Joined(_)));

@@ -80,7 +80,10 @@ impl World {
         }
         let publication = self.clients[publisher].publications.iter().find(|known| known.number == track);
         let running = publication.and_then(|known| known.layers.iter().rposition(|layer| layer.running));
-        let within = usize::from(self.rules.tracks[track as usize].recipe.codec.spatial_layers()) - 1;
+        let within = {
+            let recipe = &self.rules.tracks[track as usize].recipe;
+            usize::from(recipe.codec.spatial_layers(recipe.structure)) - 1
+        };
         let best = running.map(|encoding| encoding.max(within));
         // Where much is lost the line is asked whether it carries less without; a layer that this cost comes back later.
         let is_lower = down.loss >= 0.02 && reception.layer() < best;

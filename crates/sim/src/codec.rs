@@ -1,6 +1,7 @@
 //! Payloads as encoders make them: descriptor and the first clear bytes of each codec, the rest is stamp.
 //! Written from the payload formats alone and without the core's parsers, so that both can be compared.
 
+use crate::scalability::{self, Structure};
 use crate::stamp::Stamp;
 
 /// A codec of a simulated publication.
@@ -54,23 +55,32 @@ impl Codec {
         }
     }
 
-    /// Spatial layers in one stream.
-    pub fn spatial_layers(self) -> u16 {
-        if self == Self::Vp9 { SPATIAL_LAYERS } else { 1 }
+    /// Spatial layers in one stream of this structure.
+    pub fn spatial_layers(self, structure: Structure) -> u16 {
+        match (structure, self) {
+            (Structure::Plain, Self::Vp9) => SPATIAL_LAYERS,
+            _ => structure.spatial_layers().into(),
+        }
     }
 
     /// The spatial layer that a packet belongs to, and whether it is the last of it in its frame.
     pub fn spatial_layer(self, stamp: &Stamp) -> (u16, bool) {
-        let layer = |index| spatial(index, stamp.count, self.spatial_layers());
+        if stamp.place.structure != Structure::Plain {
+            return (stamp.place.spatial.into(), stamp.place.ends);
+        }
+        let layer = |index| spatial(index, stamp.count, self.spatial_layers(Structure::Plain));
         let own = layer(stamp.index);
         (own, stamp.index + 1 >= stamp.count || layer(stamp.index + 1) != own)
     }
 
     /// What stands in front of pattern and stamp in this packet.
     pub fn descriptor(self, stamp: &Stamp) -> Vec<u8> {
+        let is_plain = stamp.place.structure == Structure::Plain;
         match self {
             // TOC byte: SILK, 20 ms.
             Self::Opus => vec![0x08],
+            Self::Vp8 if !is_plain => scalability::vp8(stamp),
+            Self::Vp9 if !is_plain => scalability::vp9(stamp),
             Self::Vp8 => vp8(stamp),
             Self::Vp9 => vp9(stamp),
             Self::H264 => h264(stamp),
@@ -80,7 +90,10 @@ impl Codec {
 
     /// The dependency descriptor of this packet, for codecs that have one.
     pub fn dependency_descriptor(self, stamp: &Stamp) -> Option<Vec<u8>> {
-        (self == Self::Av1).then(|| dependency_descriptor(stamp))
+        (self == Self::Av1).then(|| match stamp.place.structure {
+            Structure::Plain => dependency_descriptor(stamp),
+            Structure::L1T3 | Structure::L3T3Key => scalability::dependency_descriptor(stamp),
+        })
     }
 }
 
@@ -119,6 +132,19 @@ fn vp9(stamp: &Stamp) -> Vec<u8> {
     let layer = spatial(stamp.index);
     let begins = stamp.index == 0 || spatial(stamp.index - 1) != layer;
     let ends = stamp.index + 1 == stamp.count || spatial(stamp.index + 1) != layer;
+    let indices = ((layer as u8) << 1) | u8::from(layer > 0);
+    vp9_descriptor(stamp, (begins, ends), false, indices, 1)
+}
+
+/// The parts that all streams have in common: whether the packet begins and ends a layer, whether no layer above needs it
+/// (Z), the octet of layer indices, and how many pictures before this one that is which it is predicted from.
+pub(crate) fn vp9_descriptor(
+    stamp: &Stamp,
+    (begins, ends): (bool, bool),
+    is_not_needed: bool,
+    indices: u8,
+    reference: u8,
+) -> Vec<u8> {
     let with_structure = stamp.key && stamp.index == 0;
     let picture = (stamp.picture | 0x8000).to_be_bytes();
     let flags = 0x80 // I
@@ -127,10 +153,11 @@ fn vp9(stamp: &Stamp) -> Vec<u8> {
         | 0x10 // F
         | (u8::from(begins) << 3)
         | (u8::from(ends) << 2)
-        | (u8::from(with_structure) << 1);
-    let mut descriptor = vec![flags, picture[0], picture[1], ((layer as u8) << 1) | u8::from(layer > 0)];
+        | (u8::from(with_structure) << 1)
+        | u8::from(is_not_needed);
+    let mut descriptor = vec![flags, picture[0], picture[1], indices];
     if !stamp.key {
-        descriptor.push(1 << 1); // P_DIFF 1, and no further one
+        descriptor.push(reference << 1); // P_DIFF, and no further one
     }
     if with_structure {
         descriptor.push(((SPATIAL_LAYERS as u8) - 1) << 5);
@@ -191,14 +218,15 @@ fn dependency_descriptor(stamp: &Stamp) -> Vec<u8> {
     bits.bytes
 }
 
+/// Writes numbers of any width, high bits first.
 #[derive(Default)]
-struct BitWriter {
-    bytes: Vec<u8>,
+pub(crate) struct BitWriter {
+    pub(crate) bytes: Vec<u8>,
     used: usize,
 }
 
 impl BitWriter {
-    fn put(&mut self, value: u32, bits: usize) {
+    pub(crate) fn put(&mut self, value: u32, bits: usize) {
         for bit in (0..bits).rev() {
             if self.used.is_multiple_of(8) {
                 self.bytes.push(0);
@@ -215,7 +243,7 @@ impl BitWriter {
 mod tests {
     use std::time::Duration;
 
-    use rtp::codec::{CodecKind, dependency_descriptor::Descriptor, is_keyframe_start};
+    use rtp::codec::{CodecKind, PayloadDescriptor, dependency_descriptor::Descriptor, is_keyframe_start};
 
     use super::*;
 
@@ -235,6 +263,7 @@ mod tests {
             tl0: 3,
             filler: 10,
             captured: Duration::ZERO,
+            place: Default::default(),
         }
     }
 
@@ -262,7 +291,8 @@ mod tests {
                     }
                     parsed
                 });
-                let seen = is_keyframe_start(kind, &payload, descriptor.as_ref());
+                let read = PayloadDescriptor::parse(kind, &payload);
+                let seen = is_keyframe_start(kind, &payload, read.as_ref(), descriptor.as_ref());
                 // H.264's slice behind its parameter sets begins a key frame too.
                 let slice = codec == Codec::H264 && key && index == 1;
                 assert_eq!(seen, (key && index == 0) || slice, "{codec:?} {stamp:?}");

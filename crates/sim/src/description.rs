@@ -31,6 +31,9 @@ const VIDEO_EXTENSIONS: [ExtensionKind; 9] = [
     ExtensionKind::AbsCaptureTime,
 ];
 
+/// Stands for a payload type that is not known yet; none has this number.
+const UNKNOWN: u8 = u8::MAX;
+
 /// A payload type and that of its retransmissions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PayloadType {
@@ -98,6 +101,46 @@ impl Dialect {
         self.payload_types.push(PayloadType { codec: Codec::Opus, media: red::OPUS, rtx: None });
         self.has_red = true;
         self
+    }
+
+    /// How a server names what it offers, for a client with these codecs; nothing is known before [`Self::learn`].
+    pub fn of_server(codecs: &[Codec], red: bool) -> Self {
+        let unknown = |codec: &Codec| PayloadType { codec: *codec, media: UNKNOWN, rtx: None };
+        Self {
+            ids: Vec::new(),
+            payload_types: codecs.iter().map(unknown).collect(),
+            has_red: red,
+            allow_mixed: true,
+        }
+    }
+
+    /// Reads the names that an offer uses, of the codecs that the client has; one without media says nothing new.
+    pub fn learn(&mut self, offer: &str) {
+        let numbered = |name: &'static str| {
+            let lines = offer.lines().filter_map(move |line| line.strip_prefix(name)?.split_once(' '));
+            lines.filter_map(|(number, value)| Some((number.parse::<u8>().ok()?, value)))
+        };
+        for (id, uri) in numbered("a=extmap:") {
+            if let Some(kind) = ExtensionKind::from_uri(uri)
+                && self.id(kind).is_none()
+            {
+                self.ids.push((kind, id));
+            }
+        }
+        let rtx = |media: u8| {
+            numbered("a=fmtp:").find(|(_, value)| *value == format!("apt={media}")).map(|(number, _)| number)
+        };
+        let mut learnt = Vec::new();
+        for (media, name) in numbered("a=rtpmap:") {
+            let known =
+                self.payload_types.iter().find(|known| known.codec.rtpmap().eq_ignore_ascii_case(name));
+            if let Some(codec) = known.map(|known| known.codec) {
+                learnt.push(PayloadType { codec, media, rtx: rtx(media) });
+            }
+        }
+        learnt.retain(|new| !self.payload_types.contains(new));
+        learnt.dedup();
+        self.payload_types.extend(learnt);
     }
 
     /// Whether this payload type is RED's.
@@ -312,6 +355,38 @@ impl Lines {
     }
 }
 
+/// Writes the answer of a client that takes all of an offer, in the codecs of its dialect.
+pub fn write_answer(dialect: &Dialect, offer: &str) -> String {
+    let mut lines = Lines(String::new());
+    let is_taken = |number: &str| number.parse().is_ok_and(|number| dialect.meaning(number).is_some());
+    let mut is_media = false;
+    for line in offer.lines() {
+        if let Some(rest) = line.strip_prefix("m=") {
+            let mut words: Vec<&str> = rest.split(' ').collect();
+            is_media = !rest.starts_with("application") && words.get(1) != Some(&"0");
+            if is_media {
+                let types = words.split_off(3.min(words.len()));
+                words.extend(types.into_iter().filter(|number| is_taken(number)));
+            }
+            lines.put(format_args!("m={}", words.join(" ")));
+            continue;
+        }
+        let (name, value) = line.split_once(':').unwrap_or((line, ""));
+        let number = value.split(' ').next().unwrap_or_default();
+        match name {
+            "a=ice-lite" | "a=candidate" | "a=end-of-candidates" | "a=msid" | "a=ssrc" | "a=ssrc-group" => {}
+            "a=rtpmap" | "a=fmtp" | "a=rtcp-fb" if is_media && !is_taken(number) => {}
+            "a=ice-ufrag" => lines.put("a=ice-ufrag:simu"),
+            "a=ice-pwd" => lines.put("a=ice-pwd:simulatedsimulatedsimulated"),
+            "a=fingerprint" => lines.put(format_args!("a=fingerprint:sha-256 {}", ["5A"; 32].join(":"))),
+            "a=setup" => lines.put("a=setup:active"),
+            "a=sendonly" => lines.put("a=recvonly"),
+            _ => lines.put(line),
+        }
+    }
+    lines.0
+}
+
 /// What an answer says of one section.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answered {
@@ -337,7 +412,7 @@ pub struct Answered {
     pub rids: Vec<String>,
 }
 
-/// Reads an answer; errors name what cannot be read.
+/// Reads an answer, or an offer of the server's; errors name what cannot be read.
 pub fn read_answer(sdp: &str) -> Result<Vec<Answered>, String> {
     let mut sections: Vec<Answered> = Vec::new();
     for line in sdp.lines() {

@@ -50,6 +50,14 @@ pub const CAMERA: [Encoding; 3] = [
     Encoding { width: 1280, height: 720, bitrate: 1_700_000, least: 600_000 },
 ];
 
+/// What a camera's scalable stream costs with each of its spatial layers and those below: an encoder needs less for a
+/// layer that is predicted from another.
+pub const SCALABLE: [Encoding; 3] = [
+    Encoding { width: 320, height: 180, bitrate: 150_000, least: 30_000 },
+    Encoding { width: 640, height: 360, bitrate: 450_000, least: 150_000 },
+    Encoding { width: 1280, height: 720, bitrate: 1_500_000, least: 600_000 },
+];
+
 /// A shared screen's single layer.
 pub const SLIDES: Encoding = Encoding { width: 1920, height: 1080, bitrate: 1_500_000, least: 100_000 };
 

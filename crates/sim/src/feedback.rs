@@ -35,6 +35,8 @@ pub struct Feedback {
     recorder: ArrivalRecorder,
     /// Source → the middle of the newest sender report's time, and when that came.
     sender_reports: BTreeMap<u32, (u32, Duration)>,
+    /// The newest transport-wide number that arrived.
+    newest: Option<u16>,
     /// What arrived so far.
     pub meter: Meter,
 }
@@ -45,6 +47,7 @@ impl Default for Feedback {
             base: Instant::now(), // any moment: only differences count
             recorder: ArrivalRecorder::new(),
             sender_reports: BTreeMap::new(),
+            newest: None,
             meter: Meter::default(),
         }
     }
@@ -54,6 +57,15 @@ impl Feedback {
     /// A packet with this transport-wide number arrived.
     pub fn arrived(&mut self, now: Duration, number: u16) {
         self.recorder.record(number, self.base + now);
+        let is_newer = |newest: u16| number.wrapping_sub(newest).cast_signed() > 0;
+        if self.newest.is_none_or(is_newer) {
+            self.newest = Some(number);
+        }
+    }
+
+    /// The newest transport-wide number that arrived.
+    pub fn newest(&self) -> Option<u16> {
+        self.newest
     }
 
     /// A sender report came, with this wallclock in units of 2⁻³² s.

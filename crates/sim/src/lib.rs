@@ -22,6 +22,7 @@ pub mod publication;
 pub mod reception;
 pub mod red;
 pub mod rules;
+pub mod scalability;
 pub mod script;
 pub mod search;
 pub mod stamp;

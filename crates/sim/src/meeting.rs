@@ -34,12 +34,18 @@ const TILES: [(u32, u32); 2] = [(320, 180), (640, 360)];
 pub struct Seen {
     /// The layer of the newest picture.
     pub layer: Option<usize>,
+    /// The highest temporal layer of late.
+    pub temporal: u8,
     /// The server said that it sends nothing.
     pub paused: bool,
     /// Since the newest picture, or since the track was declared.
     pub age: Duration,
     /// Packets of sound that came and that did not.
     pub sound: (u64, u64),
+    /// The most that did not come in a row.
+    pub silent_run: u64,
+    /// Whether a picture has come.
+    pub is_seen: bool,
 }
 
 /// One moment.
@@ -105,8 +111,8 @@ pub struct Outcome {
 }
 
 impl fmt::Display for Watcher {
-    /// A line per half second: the link's rate and the wait there, the estimate, what came, and of each track the layer,
-    /// `-` while paused, and the age of its newest picture beyond a second.
+    /// A line per half second: the link's rate and the wait there, the estimate, what came, and of each track the layer
+    /// and behind a point the temporal layer, `-` while paused, and the age of its newest picture beyond a second.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kbit = |rate: u64| rate / 1000;
         writeln!(f, "client {} joined at {:?}", self.client, self.joined)?;
@@ -126,6 +132,9 @@ impl fmt::Display for Watcher {
                 let layer = seen.layer.map_or("?".to_owned(), |layer| layer.to_string());
                 let layer = if seen.paused { "-".to_owned() } else { layer };
                 write!(f, " {number}:{layer}")?;
+                if seen.temporal > 0 {
+                    write!(f, ".{}", seen.temporal)?;
+                }
                 if seen.age > Duration::from_secs(1) && !seen.paused {
                     write!(f, "({:.1})", seen.age.as_secs_f64())?;
                 }
@@ -176,8 +185,8 @@ impl Meeting {
                 self.watch(watches_at);
             }
             self.pass(at);
-            let client = self.join(&format!("person{person}"));
-            self.publish(client, person == 0 && self.setting.slides);
+            let client = self.join_losing(&format!("person{person}"), self.setting.up_loss);
+            self.publish(client, person, person == 0 && self.setting.slides);
         }
         if !is_watched {
             self.watch(watches_at);
@@ -218,7 +227,7 @@ impl Meeting {
             member.up.lead_through(&uplink);
             member.down.lead_through(&downlink);
             self.watchers.push(Watcher::new(client, true, self.world.now(), Rc::clone(&downlink)));
-            self.publish(client, false);
+            self.publish(client, person, false);
         }
         let at = self.world.now();
         let outside = self.join("outside");
@@ -228,25 +237,42 @@ impl Meeting {
     }
 
     fn join(&mut self, name: &str) -> usize {
+        self.join_losing(name, 0.0)
+    }
+
+    /// Joins over a line that loses this share of what is sent to the server.
+    fn join_losing(&mut self, name: &str, loss: f64) -> usize {
         let good = Conditions {
             delay: MS * self.rng.u32(2..25),
             jitter: MS * self.rng.u32(0..3),
             rate: Some(ACCESS),
             ..Conditions::default()
         };
-        let options = JoinOptions { up: good, down: good, sections: (4, 4), ..JoinOptions::default() };
+        let red = self.setting.speech;
+        let up = Conditions { loss, ..good };
+        // An answer asks for redundancy where the track is known to be speech: it is announced before it is offered.
+        let offer_first = !red;
+        // A structure of many layers is longer than elements with one-byte headers can be.
+        let two_byte = !self.setting.scalable.is_empty();
+        let (down, sections) = (good, (4, 4));
+        let options =
+            JoinOptions { up, down, red, offer_first, two_byte, sections, ..JoinOptions::default() };
         self.world.join("meeting", name, options)
     }
 
-    fn publish(&mut self, client: usize, slides: bool) {
-        let mut recipes = vec![Recipe::voice(), Recipe::webcam()];
+    fn publish(&mut self, client: usize, person: usize, slides: bool) {
+        let camera = match self.setting.scalable.get(person % self.setting.scalable.len().max(1)) {
+            Some(codec) => Recipe::scalable(*codec),
+            None => Recipe::webcam(),
+        };
+        let mut recipes = vec![Recipe::voice(), camera];
         if slides {
             recipes.push(Recipe::slides(Codec::Vp8));
         }
         for recipe in recipes {
             let number = self.world.publish(client, recipe);
-            let size = if recipe.simulcast { TILES[self.rng.usize(..TILES.len())] } else { LARGE };
-            let speaks = self.rng.u8(..3) == 0;
+            let size = if recipe.has_sizes() { TILES[self.rng.usize(..TILES.len())] } else { LARGE };
+            let speaks = self.rng.u8(..3) == 0 || self.setting.speech;
             self.world.speak(number, speaks);
             self.tracks.push((client, Watched { number, recipe, size }));
         }
@@ -293,7 +319,7 @@ impl Watcher {
                 self.declared.insert(track.number, now);
                 let mut track = *track;
                 // The first picture of a person is shown large, as the one who speaks.
-                if track.recipe.simulcast && !self.tracks.iter().any(|known| known.size == LARGE) {
+                if track.recipe.has_sizes() && !self.tracks.iter().any(|known| known.size == LARGE) {
                     track.size = LARGE;
                 }
                 if track.recipe.codec.is_video() {
@@ -308,8 +334,11 @@ impl Watcher {
             let mut seen = Seen { age: now - declared, ..Seen::default() };
             if let Some(reception) = world.reception(self.client, track.number) {
                 seen.layer = reception.layer();
+                seen.temporal = reception.temporal(now);
                 seen.age = now - reception.last_frame.unwrap_or(declared);
                 seen.sound = (reception.counts.frames, reception.counts.lost);
+                seen.silent_run = reception.counts.longest_run;
+                seen.is_seen = reception.last_frame.is_some();
             }
             seen.paused = world.is_stream_paused(self.client, track.number);
             tracks.insert(track.number, seen);

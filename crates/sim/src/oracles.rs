@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use crate::encoder::Encoding;
-use crate::meeting::{EVERYBODY, Outcome, SAMPLE, Sample, Watched, Watcher};
+use crate::meeting::{EVERYBODY, Outcome, SAMPLE, Sample, Seen, Watched, Watcher};
 use crate::plan::Plan;
+use crate::scalability::{Structure, TEMPORAL_LAYERS};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// A link is steady when nothing changed for this long; then it has to be used.
@@ -42,6 +43,8 @@ impl Outcome {
                 self.gaps(watcher),
                 self.changes(watcher),
                 self.sound(watcher),
+                self.speech(watcher),
+                self.freezes(watcher),
             ];
             oracles.into_iter().flatten().for_each(&mut report);
         }
@@ -118,16 +121,39 @@ impl Outcome {
         })
     }
 
+    /// No camera stands still that has been seen: what is lost is repaired, or a key frame comes.
+    fn freezes(&self, watcher: &Watcher) -> Option<String> {
+        let allowed = self.setting.bounds.freeze?;
+        let (longest, track, at) = self.longest(watcher, |seen| seen.is_seen)?;
+        (longest > allowed)
+            .then(|| format!("track {track} stood still for {longest:?} at {:.1} s", at.as_secs_f64()))
+    }
+
     /// The longest gap: how long, of which track, until when.
     pub fn longest_gap(&self, watcher: &Watcher) -> Option<(Duration, u32, Duration)> {
-        let cameras: Vec<u32> =
-            watcher.tracks.iter().filter(|track| track.recipe.simulcast).map(|track| track.number).collect();
+        self.longest(watcher, |_| true)
+    }
+
+    fn longest(
+        &self,
+        watcher: &Watcher,
+        counts: impl Fn(&Seen) -> bool,
+    ) -> Option<(Duration, u32, Duration)> {
+        let cameras: Vec<u32> = watcher
+            .tracks
+            .iter()
+            .filter(|track| track.recipe.has_sizes())
+            .map(|track| track.number)
+            .collect();
         let longest = |camera: &u32| {
             let mut resumed = Duration::ZERO;
             let gaps = watcher.samples.iter().filter_map(|sample| {
                 let seen = sample.tracks.get(camera)?;
                 if seen.paused {
                     resumed = sample.at;
+                    return None;
+                }
+                if !counts(seen) {
                     return None;
                 }
                 Some((seen.age.min(sample.at - resumed), *camera, sample.at))
@@ -150,7 +176,11 @@ impl Outcome {
 
     /// Sound is never paused, and little more of it is missing than the network loses.
     fn sound(&self, watcher: &Watcher) -> Option<String> {
-        let allowed = if watcher.is_limited { self.setting.bounds.audio_loss } else { 0.01 };
+        let allowed = if watcher.is_limited {
+            self.setting.bounds.audio_loss
+        } else {
+            0.01 + self.setting.up_loss * 1.2
+        };
         for track in watcher.tracks.iter().filter(|track| !track.recipe.codec.is_video()) {
             if watcher
                 .samples
@@ -175,6 +205,27 @@ impl Outcome {
             }
         }
         None
+    }
+
+    /// Speech stays intelligible: few of its frames are missing after repair, and not many in a row.
+    fn speech(&self, watcher: &Watcher) -> Option<String> {
+        let allowed = self.setting.bounds.speech?;
+        watcher.tracks.iter().filter(|track| !track.recipe.codec.is_video()).find_map(|track| {
+            let last = watcher.samples.last()?.tracks.get(&track.number)?;
+            let (came, lost) = last.sound;
+            let frames = (came + lost).max(1) as f64;
+            // Chance is granted three deviations.
+            let chance = 3.0 * (allowed.missing * (1.0 - allowed.missing) / frames).sqrt();
+            let share = lost as f64 / frames;
+            (share > allowed.missing + chance || last.silent_run > allowed.run).then(|| {
+                let run = last.silent_run;
+                format!(
+                    "{:.1} % of the speech of track {} are missing, {run} frames in a row",
+                    share * 100.0,
+                    track.number
+                )
+            })
+        })
     }
 
     /// Whether others fill the queue, or the line is down, or either was until a moment ago.
@@ -213,20 +264,35 @@ pub fn wanted_layer(track: &Watched) -> usize {
     encodings.iter().position(covers).unwrap_or(encodings.len().saturating_sub(1))
 }
 
+/// The next better pair of spatial and temporal layer. Larger pictures with a quarter of their frames are worse than smaller
+/// ones with all of them, and no step.
+fn next_step(structure: Structure, current: Option<(usize, u8)>) -> (usize, u8) {
+    match current {
+        _ if structure == Structure::Plain => (current.map_or(0, |(layer, _)| layer + 1), 0),
+        None => (0, 0),
+        Some((layer, temporal)) if temporal + 1 < TEMPORAL_LAYERS => (layer, temporal + 1),
+        Some((layer, _)) => (layer + 1, TEMPORAL_LAYERS - 2),
+    }
+}
+
 /// What must be left of a link for the cheapest better layer of all that is wanted.
 fn cheapest_step(watcher: &Watcher, sample: &Sample) -> Option<f64> {
     let cost = |track: &Watched| {
         let seen = sample.tracks.get(&track.number)?;
         let encodings = track.recipe.encodings();
-        let current = if seen.paused { None } else { seen.layer };
-        let next = current.map_or(0, |layer| layer + 1);
-        if next > wanted_layer(track) {
+        let current = if seen.paused { None } else { seen.layer.map(|layer| (layer, seen.temporal)) };
+        let structure = track.recipe.structure;
+        let next = next_step(structure, current);
+        if next.0 > wanted_layer(track) {
             return None;
         }
-        let rate = |layer: usize| encodings.get(layer).map_or(0.0, |known| known.bitrate as f64 * OVERHEAD);
+        let rate = |(layer, temporal): (usize, u8)| {
+            let full = encodings.get(layer).map_or(0.0, |known| known.bitrate as f64 * OVERHEAD);
+            full * structure.share(temporal)
+        };
         Some(rate(next) * (1.0 + RISE_MARGIN) - current.map_or(0.0, rate))
     };
-    watcher.tracks.iter().filter(|track| track.recipe.simulcast).filter_map(cost).min_by(f64::total_cmp)
+    watcher.tracks.iter().filter(|track| track.recipe.has_sizes()).filter_map(cost).min_by(f64::total_cmp)
 }
 
 /// When the watched one's link was first used as the oracle of utilisation asks, counted from the moment it

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
+use crate::codec::Codec;
 use crate::competing::Competing;
 use crate::network::{Bursts, Conditions, Step};
 
@@ -45,6 +46,12 @@ pub enum Plan {
     Competing,
     /// Ten people with cameras behind one uplink and one downlink.
     Office,
+    /// Everybody speaks, with redundancy (RED), over a line that loses 20 %.
+    Speech20,
+    /// Cameras whose lines lose 10 % on the way to the server, watched over one that loses another 10 %.
+    Cameras10,
+    /// Cameras with temporal and spatial layers over a line of 1.5 Mbit/s that has 0.7 Mbit/s for a while.
+    Scalable,
 }
 
 /// What may be expected in a plan.
@@ -58,6 +65,19 @@ pub struct Bounds {
     pub changes: f64,
     /// Share of sound that may be missing.
     pub audio_loss: f64,
+    /// Longest time that a camera which has been seen may stand still, where nothing limits the line's rate.
+    pub freeze: Option<Duration>,
+    /// What may be missing of speech after repair, so that it stays intelligible.
+    pub speech: Option<Speech>,
+}
+
+/// Bounds of what is missing of speech. Concealment hides single frames of 20 ms; a phoneme takes 50 to 100 ms.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Speech {
+    /// Share of frames.
+    pub missing: f64,
+    /// Frames in a row.
+    pub run: u64,
 }
 
 /// What a seed made of a plan.
@@ -73,6 +93,12 @@ pub struct Setting {
     pub people: usize,
     /// One of them shares a screen.
     pub slides: bool,
+    /// Everybody speaks all the time, and sends and reads redundant sound.
+    pub speech: bool,
+    /// Codecs of those who publish in turn, with every layer that these can have; none for VP8 without temporal layers.
+    pub scalable: &'static [Codec],
+    /// Share of packets that are lost between those who publish and the server.
+    pub up_loss: f64,
     /// How long the meeting is.
     pub length: Duration,
     /// What may be expected.
@@ -81,7 +107,7 @@ pub struct Setting {
 
 impl Plan {
     /// Every plan.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::Steady300,
         Self::Steady500,
         Self::Steady1000,
@@ -97,6 +123,9 @@ impl Plan {
         Self::Outage,
         Self::Competing,
         Self::Office,
+        Self::Speech20,
+        Self::Cameras10,
+        Self::Scalable,
     ];
 
     /// Its name on the command line.
@@ -117,6 +146,9 @@ impl Plan {
             Self::Outage => "outage",
             Self::Competing => "competing",
             Self::Office => "office",
+            Self::Speech20 => "speech-20",
+            Self::Cameras10 => "cameras-10",
+            Self::Scalable => "scalable",
         }
     }
 
@@ -140,8 +172,18 @@ impl Plan {
             outage: None,
             people: rng.usize(2..5),
             slides: rng.u8(..4) == 0,
+            speech: false,
+            scalable: &[],
+            up_loss: 0.0,
             length: SECOND * 40,
-            bounds: Bounds { utilisation: 0.8, gap: MS * 2000, changes: 12.0, audio_loss: 0.03 },
+            bounds: Bounds {
+                utilisation: 0.8,
+                gap: MS * 2000,
+                changes: 12.0,
+                audio_loss: 0.03,
+                freeze: None,
+                speech: None,
+            },
         };
         let steady = |rate: u64| vec![(Duration::ZERO, at(rate))];
         match self {
@@ -173,6 +215,23 @@ impl Plan {
                 setting.length = SECOND * 30;
                 setting.bounds.gap = MS * 2500;
                 setting.bounds.changes = 24.0; // ten estimates compete for one line
+            }
+            Self::Speech20 => {
+                setting.lossy(good, 0.2, 0.0, MS * 4000);
+                setting.speech = true;
+                // One copy in the next packet: missing is what is lost twice in a row, 4 %.
+                setting.bounds.speech = Some(Speech { missing: 0.05, run: 10 });
+            }
+            Self::Cameras10 => {
+                setting.lossy(good, 0.1, 0.0, MS * 2500);
+                setting.up_loss = 0.1;
+                setting.bounds.audio_loss += setting.up_loss * 1.2;
+                setting.bounds.freeze = Some(SECOND);
+            }
+            Self::Scalable => {
+                setting.steps(rng, good, [1_500_000, 700_000, 1_500_000]);
+                setting.scalable = &[Codec::Vp8, Codec::Vp9, Codec::Av1];
+                (setting.people, setting.slides) = (3, false);
             }
         }
         if setting.slides {

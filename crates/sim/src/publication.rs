@@ -10,6 +10,7 @@ use rtp::extension::ExtensionKind;
 
 use crate::codec::Codec;
 use crate::encoder::{self, Encoder, Encoding, Scene};
+use crate::scalability::{Place, Structure};
 use crate::stamp::{self, Stamp};
 
 /// Names of simulcast layers, lowest first.
@@ -20,7 +21,7 @@ const RAMP_UP: [Duration; 3] = [Duration::ZERO, Duration::from_millis(300), Dura
 const KEYFRAME_INTERVAL: Duration = Duration::from_millis(300);
 /// How long sent packets can be repeated.
 const HISTORY: Duration = Duration::from_secs(2);
-/// Sender reports go out this often.
+/// Sender reports go out this often, from clients that mean well.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What to publish.
@@ -34,6 +35,8 @@ pub struct Recipe {
     pub simulcast: bool,
     /// Whether sources are declared in the offer (without simulcast); otherwise packets name them.
     pub declared: bool,
+    /// Layers within each stream.
+    pub structure: Structure,
     /// Frames have the sizes of real ones; without it they are small, which is cheaper.
     pub scene: Option<Scene>,
 }
@@ -46,18 +49,19 @@ impl Recipe {
             source: TrackSource::Microphone,
             simulcast: false,
             declared: true,
+            structure: Structure::Plain,
             scene: None,
         }
     }
 
     /// A camera with one stream.
     pub fn camera(codec: Codec) -> Self {
-        Self { codec, source: TrackSource::Camera, simulcast: false, declared: true, scene: None }
+        Self { codec, source: TrackSource::Camera, ..Self::microphone() }
     }
 
     /// A VP8 camera with three layers.
     pub fn simulcast() -> Self {
-        Self { codec: Codec::Vp8, source: TrackSource::Camera, simulcast: true, declared: false, scene: None }
+        Self { simulcast: true, declared: false, ..Self::camera(Codec::Vp8) }
     }
 
     /// A microphone of real size and with silence (DTX).
@@ -70,6 +74,17 @@ impl Recipe {
         Self { scene: Some(Scene::Camera), ..Self::simulcast() }
     }
 
+    /// A camera of real size with spatial and temporal layers: one stream, or encodings where the codec has no spatial
+    /// layers.
+    pub fn scalable(codec: Codec) -> Self {
+        let single =
+            Self { scene: Some(Scene::Camera), structure: Structure::L3T3Key, ..Self::camera(codec) };
+        match codec {
+            Codec::Vp9 | Codec::Av1 => single,
+            Codec::Vp8 | Codec::H264 | Codec::Opus => Self { structure: Structure::L1T3, ..Self::webcam() },
+        }
+    }
+
     /// Slides on a shared screen, of real size.
     pub fn slides(codec: Codec) -> Self {
         Self { scene: Some(Scene::Slides), ..Self::screen(codec) }
@@ -77,12 +92,21 @@ impl Recipe {
 
     /// What its layers are, lowest first, if it has real sizes.
     pub fn encodings(&self) -> &'static [Encoding] {
-        self.scene.map_or(&[], |scene| scene.encodings(self.simulcast))
+        match self.scene {
+            Some(_) if self.structure == Structure::L3T3Key => &encoder::SCALABLE,
+            Some(scene) => scene.encodings(self.simulcast),
+            None => &[],
+        }
+    }
+
+    /// Whether a viewer can get it in several sizes.
+    pub fn has_sizes(&self) -> bool {
+        self.simulcast || self.structure == Structure::L3T3Key
     }
 
     /// A shared screen.
     pub fn screen(codec: Codec) -> Self {
-        Self { codec, source: TrackSource::ScreenShare, simulcast: false, declared: false, scene: None }
+        Self { source: TrackSource::ScreenShare, declared: false, ..Self::camera(codec) }
     }
 }
 
@@ -136,8 +160,8 @@ pub struct Layer {
     pub rtx_confirmed: bool,
     /// When key frames were asked for.
     pub requests: Vec<Duration>,
-    /// Makes frames of real sizes.
-    pub encoder: Option<Encoder>,
+    /// Make frames of real sizes, one for each spatial layer in the stream; none without.
+    pub encoders: Vec<Encoder>,
     generation: u8,
     starts: Option<Duration>,
     sequence: u64,
@@ -145,6 +169,8 @@ pub struct Layer {
     timestamp_base: u32,
     picture: u16,
     tl0: u8,
+    /// Place in the pattern of temporal layers.
+    phase: u8,
     frame: u32,
     wants_key: bool,
     last_key: Option<Duration>,
@@ -177,6 +203,12 @@ pub struct Publication {
     pub speaking: bool,
     /// Encodings, lowest first.
     pub layers: Vec<Layer>,
+    /// A frame comes this often, instead of at the pace of its recipe, and its packets are full.
+    pub flood: Option<Duration>,
+    /// A packet of nothing but padding follows each frame, as from senders that fill probes without RTX.
+    pub pads: bool,
+    /// Its sources report this often.
+    pub report_interval: Duration,
     next_capture: Duration,
     rng: Rng,
 }
@@ -188,8 +220,8 @@ impl Publication {
         let mut layers: Vec<Layer> = (0..count)
             .map(|index| Layer::new(recipe.simulcast.then(|| RIDS[index]), recipe.codec, 0, &mut rng))
             .collect();
-        for (layer, encoding) in layers.iter_mut().zip(recipe.encodings()) {
-            layer.encoder = recipe.scene.map(|scene| Encoder::new(scene, encoding));
+        for (index, layer) in layers.iter_mut().enumerate() {
+            layer.encoders = encoders(&recipe, index);
         }
         Self {
             number,
@@ -203,6 +235,9 @@ impl Publication {
             speaking: false,
             layers,
             next_capture: Duration::ZERO,
+            flood: None,
+            pads: false,
+            report_interval: REPORT_INTERVAL,
             rng,
         }
     }
@@ -251,13 +286,13 @@ impl Publication {
         let codec = self.recipe.codec;
         if let Some(layer) = self.layers.get_mut(index) {
             let generation = layer.generation.wrapping_add(1);
-            let (running, wanted, starts, encoder) =
-                (layer.running, layer.wanted, layer.starts, layer.encoder);
+            let (running, wanted, starts, encoders) =
+                (layer.running, layer.wanted, layer.starts, std::mem::take(&mut layer.encoders));
             *layer = Layer {
                 running,
                 wanted,
                 starts,
-                encoder,
+                encoders,
                 ..Layer::new(layer.rid, codec, generation, &mut self.rng)
             };
         }
@@ -270,7 +305,7 @@ impl Publication {
             return packets;
         }
         let cheap = Duration::from_micros(if self.recipe.codec.is_video() { 66_667 } else { 20_000 });
-        let interval = self.recipe.scene.map_or(cheap, Scene::interval);
+        let interval = self.flood.unwrap_or_else(|| self.recipe.scene.map_or(cheap, Scene::interval));
         while self.next_capture <= now {
             let captured = self.next_capture;
             self.next_capture += interval;
@@ -287,6 +322,7 @@ impl Publication {
     fn encode(&mut self, index: usize, captured: Duration, now: Duration, packets: &mut Vec<MediaPacket>) {
         let (codec, number) = (self.recipe.codec, self.number);
         let (mid, sends_red) = (self.mid.clone(), self.sends_red);
+        let (is_flood, pads) = (self.flood.is_some(), self.pads);
         let level = if self.speaking { 18 } else { 100 } + self.rng.u8(0..8);
         let Some(layer) = self.layers.get_mut(index) else { return };
         if layer.starts.is_some_and(|starts| starts <= captured) {
@@ -301,13 +337,14 @@ impl Publication {
             && (layer.frame == 0
                 || (layer.wants_key
                     && layer.last_key.is_none_or(|last| captured.saturating_sub(last) >= KEYFRAME_INTERVAL)));
-        let bytes = match &mut layer.encoder {
-            Some(encoder) => match encoder.frame(captured, key, self.speaking, &mut self.rng) {
-                Some(bytes) => Some(bytes),
-                None => return,
-            },
-            None => None,
-        };
+        let structure = self.recipe.structure;
+        let phase = structure.next_phase(layer.phase, key);
+        let mut sizes = Vec::new();
+        for encoder in &mut layer.encoders {
+            let Some(bytes) = encoder.frame(captured, key, self.speaking, &mut self.rng) else { return };
+            let weight = if key { 1.0 } else { structure.weight(phase) };
+            sizes.push(encoder::packets((bytes as f64 * weight) as usize));
+        }
         if key {
             layer.last_key = Some(captured);
             layer.wants_key = false;
@@ -319,13 +356,19 @@ impl Publication {
             (_, false) => self.rng.u16(1..=1 + index as u16),
             (_, true) => self.rng.u16(2..=3 + index as u16),
         };
-        let (count, length) = match bytes.map(encoder::packets) {
-            Some((packets, length)) if codec == Codec::Vp9 => (packets.max(3), Some(length)),
-            Some((packets, length)) => (packets, Some(length)),
-            None => (count, None),
+        let least = if codec == Codec::Vp9 && structure == Structure::Plain { 3 } else { 1 };
+        let parts: Vec<(Place, Option<usize>)> = if sizes.is_empty() {
+            let counts = vec![count; structure.spatial_layers().into()];
+            Place::all(structure, phase, &counts).into_iter().map(|place| (place, None)).collect()
+        } else {
+            let counts: Vec<u16> = sizes.iter().map(|(packets, _)| (*packets).max(least)).collect();
+            let places = Place::all(structure, phase, &counts).into_iter();
+            let length = |place: Place| sizes.get(usize::from(place.spatial)).map(|(_, length)| *length);
+            places.map(|place| (place, length(place))).collect()
         };
+        let count = parts.len() as u16;
         let timestamp = layer.timestamp_at(captured, codec);
-        for part in 0..count {
+        for (part, (place, length)) in (0..).zip(parts) {
             let stamp = Stamp {
                 track: number,
                 layer: index as u8,
@@ -338,12 +381,15 @@ impl Publication {
                 sequence: layer.sequence as u32,
                 timestamp,
                 picture: layer.picture,
-                tl0: layer.tl0,
+                // It counts pictures of the lowest temporal layer; others name the one they belong to.
+                tl0: layer.tl0.wrapping_sub(u8::from(phase > 0)),
                 filler: match length {
+                    _ if is_flood => 1000,
                     Some(length) => length.saturating_sub(stamp::LEN + 8) as u16,
                     None => self.rng.u16(10..120),
                 },
                 captured,
+                place,
             };
             let mut packet = layer.packet(codec, &stamp, mid.as_deref());
             packet.is_red = sends_red;
@@ -352,9 +398,26 @@ impl Publication {
             layer.history.push_back(Sent { at: now, packet: packet.clone() });
             packets.push(packet);
         }
+        if pads {
+            let padding = MediaPacket {
+                ssrc: layer.ssrc,
+                sequence: layer.sequence,
+                timestamp,
+                marker: false,
+                codec,
+                is_rtx: false,
+                is_red: false,
+                extensions: layer.names(mid.as_deref(), ExtensionKind::Rid),
+                payload: Vec::new(),
+                padding: 100,
+            };
+            layer.sequence += 1;
+            packets.push(padding);
+        }
         layer.frame += 1;
         layer.picture = (layer.picture + 1) & 0x7fff;
-        layer.tl0 = layer.tl0.wrapping_add(1);
+        layer.tl0 = layer.tl0.wrapping_add(u8::from(phase == 0));
+        layer.phase = phase;
         while layer.history.front().is_some_and(|sent| now - sent.at > HISTORY) {
             layer.history.pop_front();
         }
@@ -389,12 +452,24 @@ impl Publication {
             }
             let next = *layer.next_report.get_or_insert(now + Duration::from_millis(self.rng.u64(50..600)));
             if next <= now {
-                layer.next_report = Some(now + REPORT_INTERVAL);
+                layer.next_report = Some(now + self.report_interval);
                 due.push((layer.ssrc, layer.timestamp_at(now, codec), layer.packets, layer.octets));
             }
         }
         due
     }
+}
+
+/// The encoders of one stream: of a scalable one each makes what its spatial layer costs more than those below.
+fn encoders(recipe: &Recipe, stream: usize) -> Vec<Encoder> {
+    let (Some(scene), encodings) = (recipe.scene, recipe.encodings()) else { return Vec::new() };
+    if recipe.structure != Structure::L3T3Key {
+        return encodings.get(stream).map(|encoding| Encoder::new(scene, encoding)).into_iter().collect();
+    }
+    let below = std::iter::once(0).chain(encodings.iter().map(|encoding| encoding.bitrate));
+    let own =
+        |(encoding, below): (&Encoding, u64)| Encoding { bitrate: encoding.bitrate - below, ..*encoding };
+    encodings.iter().zip(below).map(|pair| Encoder::new(scene, &own(pair))).collect()
 }
 
 impl Layer {
@@ -408,7 +483,7 @@ impl Layer {
             confirmed: false,
             rtx_confirmed: false,
             requests: Vec::new(),
-            encoder: None,
+            encoders: Vec::new(),
             generation,
             starts: None,
             // Browsers begin in the lower half; beginning near its end makes numbers wrap in most runs.
@@ -417,6 +492,7 @@ impl Layer {
             timestamp_base: rng.u32(..),
             picture: rng.u16(0x7f80..0x8000),
             tl0: rng.u8(..),
+            phase: 0,
             frame: 0,
             wants_key: false,
             last_key: None,

@@ -2,10 +2,11 @@
 //! order, puts frames together, and asks for a key frame when it cannot go on. What it sees there is judged:
 //! a gap that was not repaired, a frame that does not follow from the one before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::codec::Codec;
+use crate::scalability::TEMPORAL_LAYERS;
 use crate::stamp::Stamp;
 
 /// A missing packet is asked for after this time, since networks reorder.
@@ -16,6 +17,10 @@ const NACK_AGAIN: Duration = Duration::from_millis(110);
 const GIVE_UP_VIDEO: Duration = Duration::from_millis(1800);
 /// A missing packet of sound: nobody repeats it.
 const GIVE_UP_AUDIO: Duration = Duration::from_millis(150);
+/// Frames that a later one may be predicted from.
+const REFERENCES: usize = 4;
+/// A temporal layer that brought nothing for this long does not come.
+const TEMPORAL_SILENCE: Duration = Duration::from_millis(500);
 /// A key frame is asked for again after this time.
 const KEYFRAME_AGAIN: Duration = Duration::from_millis(700);
 
@@ -41,6 +46,8 @@ pub struct Counts {
     pub frames: u64,
     /// Packets that were given up.
     pub lost: u64,
+    /// The most packets of sound that were given up one after the other.
+    pub longest_run: u64,
     /// Gaps that were neither repaired nor superseded by a key frame.
     pub unrepaired: u64,
     /// Packets that came as retransmissions.
@@ -67,10 +74,16 @@ pub struct Reception {
     open: Option<Stamp>,
     /// The last frame that was complete and decodable.
     last: Option<Stamp>,
+    /// The newest frames since the last key frame, that one included.
+    decoded: VecDeque<Stamp>,
+    /// When each temporal layer last brought a frame.
+    temporal: [Option<Duration>; TEMPORAL_LAYERS as usize],
     needs_key: bool,
     asked_for_key: Option<Duration>,
     /// A gap that was given up and must have been superseded by what comes next.
     gap: Option<u64>,
+    /// Packets of sound given up since one came.
+    run: u64,
     /// What happened so far.
     pub counts: Counts,
     /// When the last frame was complete.
@@ -102,9 +115,12 @@ impl Reception {
             missing: BTreeMap::new(),
             open: None,
             last: None,
+            decoded: VecDeque::new(),
+            temporal: Default::default(),
             needs_key: codec.is_video(),
             asked_for_key: None,
             gap: None,
+            run: 0,
             counts: Counts::default(),
             last_frame: None,
             longest_pause: Duration::ZERO,
@@ -132,6 +148,12 @@ impl Reception {
     pub fn layer(&self) -> Option<usize> {
         let last = self.last?;
         Some(usize::from(last.layer).max(usize::from(self.codec.spatial_layer(&last).0)))
+    }
+
+    /// The highest temporal layer that came of late; the lowest of streams without.
+    pub fn temporal(&self, now: Duration) -> u8 {
+        let comes = |at: &Option<Duration>| at.is_some_and(|at| now.saturating_sub(at) < TEMPORAL_SILENCE);
+        self.temporal.iter().rposition(comes).unwrap_or(0) as u8
     }
 
     /// Pauses are measured from now on.
@@ -224,8 +246,15 @@ impl Reception {
         Ok(wants)
     }
 
-    /// Takes what is in order now.
+    /// Takes what is in order now. A whole key frame does not wait for what is missing before it.
     fn advance(&mut self, now: Duration) -> Result<(), String> {
+        if let Some(start) = self.whole_keyframe() {
+            self.missing = self.missing.split_off(&start);
+            self.held = self.held.split_off(&start);
+            self.gap.get_or_insert(self.next);
+            self.open = None;
+            self.next = start;
+        }
         while self.highest.is_some_and(|highest| self.next <= highest) {
             match self.held.remove(&self.next) {
                 Some(Some(held)) => self.take(now, held)?,
@@ -234,6 +263,10 @@ impl Reception {
                 None => {
                     self.gap.get_or_insert(self.next);
                     self.open = None;
+                    self.run += 1;
+                    if !self.codec.is_video() {
+                        self.counts.longest_run = self.counts.longest_run.max(self.run);
+                    }
                 }
             }
             self.next += 1;
@@ -241,10 +274,28 @@ impl Reception {
         Ok(())
     }
 
+    /// The newest whole key frame behind a packet that is missing.
+    fn whole_keyframe(&self) -> Option<u64> {
+        if !self.codec.is_video() || !self.missing.contains_key(&self.next) {
+            return None;
+        }
+        let is_start = |held: &Option<Held>| held.is_some_and(|held| held.stamp.key && held.stamp.index == 0);
+        let is_whole = |start: u64| {
+            let packets = (start..).map_while(|sequence| self.held.get(&sequence));
+            packets.flatten().any(|held| held.marker)
+        };
+        self.held
+            .iter()
+            .rev()
+            .find(|(start, held)| is_start(held) && is_whole(**start))
+            .map(|(start, _)| *start)
+    }
+
     fn take(&mut self, now: Duration, held: Held) -> Result<(), String> {
         let Held { stamp, marker } = held;
         if !self.codec.is_video() {
             self.gap = None;
+            self.run = 0;
             if let Some(last) = self.last.replace(stamp)
                 && last.captured >= stamp.captured
             {
@@ -265,7 +316,7 @@ impl Reception {
         };
         if stamp.index == 0 {
             let is_cut = stamp.key || gap.is_some() || self.needs_key;
-            if self.codec.spatial_layers() > 1 && self.open.is_some() && !is_cut {
+            if self.codec.spatial_layers(stamp.place.structure) > 1 && self.open.is_some() && !is_cut {
                 return Err(format!("a frame without an end: {:?} then {stamp:?}", self.open));
             }
         } else if !self.open.is_some_and(is_next) {
@@ -285,20 +336,32 @@ impl Reception {
         if !marker {
             return Ok(());
         }
-        let follows = self.last.is_some_and(|last| {
-            encoder(&last) == encoder(&stamp) && last.frame + 1 == stamp.frame && last.track == stamp.track
-        });
-        if !stamp.key && !follows && !self.needs_key {
-            return Err(format!("a frame without the one before: {:?} then {stamp:?}", self.last));
+        let is_reference = |known: &&Stamp| {
+            let distance = u32::from(stamp.place.reference());
+            encoder(known) == encoder(&stamp)
+                && known.frame + distance == stamp.frame
+                && known.track == stamp.track
+        };
+        let reference = self.decoded.iter().find(is_reference).copied();
+        if !stamp.key && reference.is_none() && !self.needs_key {
+            return Err(format!("a frame without its reference: {:?} then {stamp:?}", self.last));
         }
         if self.needs_key && !stamp.key {
             return Ok(()); // nothing to begin with
         }
-        if !stamp.key && self.last.is_some_and(|last| self.codec.spatial_layer(&last).0 < layer) {
+        if !stamp.key && reference.is_some_and(|known| self.codec.spatial_layer(&known).0 < layer) {
             return Err(format!("a layer without its references: {:?} then {stamp:?}", self.last));
         }
         self.needs_key = false;
         self.last = Some(stamp);
+        if stamp.key {
+            self.decoded.clear();
+        }
+        self.decoded.truncate(REFERENCES - 1);
+        self.decoded.push_front(stamp);
+        if let Some(at) = self.temporal.get_mut(usize::from(stamp.place.temporal())) {
+            *at = Some(now);
+        }
         self.counts.keyframes += u64::from(stamp.key);
         self.complete(now, &stamp);
         Ok(())
@@ -334,6 +397,7 @@ mod tests {
             tl0: 0,
             filler: 0,
             captured: MS * frame,
+            place: Default::default(),
         }
     }
 
@@ -367,12 +431,36 @@ mod tests {
     }
 
     #[test]
+    fn a_whole_key_frame_does_not_wait() {
+        let mut reception = Reception::new(Codec::H264);
+        for (sequence, frame) in [(10, 0), (11, 0), (13, 1)] {
+            feed(&mut reception, MS, sequence, frame).expect("nothing is wrong yet");
+        }
+        reception.receive(MS * 2, 14, stamp(7, 0, true), false, false).expect("half of it");
+        assert_eq!(reception.counts.frames, 1);
+        reception.receive(MS * 2, 15, stamp(7, 1, true), true, false).expect("all of it");
+        assert_eq!((reception.counts.frames, reception.counts.unrepaired), (2, 0));
+        assert_eq!(reception.tick(MS * 30), Ok(Wants::default()));
+    }
+
+    #[test]
     fn a_frame_that_does_not_follow_is_a_violation() {
         let mut reception = Reception::new(Codec::H264);
         for (sequence, frame) in [(10, 0), (11, 0), (12, 2)] {
             feed(&mut reception, MS, sequence, frame).expect("nothing is wrong yet");
         }
         assert!(feed(&mut reception, MS, 13, 2).is_err());
+    }
+
+    #[test]
+    fn sound_that_is_missing_is_counted_and_its_longest_run_too() {
+        let mut reception = Reception::new(Codec::Opus);
+        for sequence in [10, 12, 13, 17, 18] {
+            feed(&mut reception, MS * u32::from(sequence), sequence, u32::from(sequence)).expect("in order");
+        }
+        reception.tick(MS * 1000).expect("a loss is no violation by itself");
+        let Counts { frames, lost, longest_run, .. } = reception.counts;
+        assert_eq!((frames, lost, longest_run), (5, 4, 3));
     }
 
     #[test]

@@ -47,6 +47,8 @@ pub struct Track {
     pub sid: Option<String>,
     /// Whether it was announced and the newest offer carries it.
     pub carried: bool,
+    /// Whether it may come with redundancy (RED).
+    pub is_repeated: bool,
 }
 
 /// Everything that decides.

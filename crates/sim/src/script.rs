@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use fastrand::Rng;
 use protocol::livekit::{self, TrackSource};
 use sfu::peer::transport::SrtpProfile;
 
@@ -25,7 +26,16 @@ const WATCH: Duration = Duration::from_millis(2000);
 
 /// Runs the meeting of this seed; the world says what was violated.
 pub fn run(seed: u64) -> World {
-    let mut script = Script { world: World::new(seed), network: seed % 4 };
+    meet(seed, None)
+}
+
+/// The same with about half of the clients of the sort that has two peer connections.
+pub fn run_with_older(seed: u64) -> World {
+    meet(seed, Some(Rng::with_seed(!seed)))
+}
+
+fn meet(seed: u64, older: Option<Rng>) -> World {
+    let mut script = Script { world: World::new(seed), network: seed % 4, older };
     for _ in 0..2 {
         script.phase();
         script.world.run(SETTLE);
@@ -39,6 +49,8 @@ struct Script {
     world: World,
     /// Which kind of network everybody has.
     network: u64,
+    /// Who has two peer connections, by a randomness of its own: so that without such people a seed's meeting is what it was.
+    older: Option<Rng>,
 }
 
 impl Script {
@@ -95,6 +107,7 @@ impl Script {
 
     fn options(&mut self) -> JoinOptions {
         let network = self.network;
+        let two_connections = self.older.as_mut().is_some_and(Rng::bool);
         let rng = self.world.rng();
         let (up, down) = match network {
             0 => (Conditions::default(), Conditions::default()),
@@ -128,6 +141,7 @@ impl Script {
             offer_first: rng.u8(..4) > 0,
             profile: SrtpProfile::ALL[rng.usize(..SrtpProfile::ALL.len())],
             address: None,
+            two_connections,
             red: rng.bool(),
         }
     }

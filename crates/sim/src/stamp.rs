@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use crate::scalability::Place;
+
 /// Bytes of a stamp.
 pub const LEN: usize = 48;
 
@@ -40,6 +42,8 @@ pub struct Stamp {
     pub filler: u16,
     /// When the frame was captured, on the world's clock.
     pub captured: Duration,
+    /// Where it is in a scalable stream.
+    pub place: Place,
 }
 
 impl Stamp {
@@ -60,7 +64,7 @@ impl Stamp {
         payload.extend(self.picture.to_be_bytes());
         payload.extend(self.filler.to_be_bytes());
         payload.extend((self.captured.as_micros() as u64).to_be_bytes());
-        payload.extend([0; 4]);
+        payload.extend(self.place.bytes());
         let sum = checksum(&payload[start..]);
         payload.extend(sum.to_be_bytes());
         payload
@@ -93,6 +97,7 @@ impl Stamp {
             picture: u16_at(28),
             filler: u16_at(30),
             captured: Duration::from_micros((u64::from(u32_at(32)) << 32) | u64::from(u32_at(36))),
+            place: Place::read(u32_at(40).to_be_bytes()),
         };
         let descriptor_len =
             rest.len().checked_sub(usize::from(read.filler)).ok_or("the pattern is cut off")?;
@@ -116,6 +121,7 @@ fn checksum(bytes: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scalability::Structure;
 
     fn stamp() -> Stamp {
         Stamp {
@@ -133,6 +139,7 @@ mod tests {
             tl0: 255,
             filler: 40,
             captured: Duration::from_micros(123_456_789_012),
+            place: Place { structure: Structure::L3T3Key, spatial: 1, phase: 3, begins: false, ends: true },
         }
     }
 

@@ -7,10 +7,12 @@ use std::time::Duration;
 use rtp::extension::ExtensionKind;
 use sfu::peer::srtp::SrtpReceiver;
 
+use crate::client::Connection;
 use crate::codec::{Codec, vp8_numbers};
 use crate::description::{Answered, Dialect};
 use crate::red;
 use crate::rules::Rules;
+use crate::scalability::Structure;
 use crate::stamp::Stamp;
 use crate::wire::{Rtcp, Rtp, read_rtcp};
 
@@ -34,10 +36,15 @@ struct Source {
     sequence: u64,
     timestamp: u32,
     picture: (u16, u8),
+    /// Whether layers can be left out of it.
+    is_scalable: bool,
+    /// Whether descriptors number pictures along what is sent.
+    numbers_pictures: bool,
 }
 
 impl Source {
-    fn new(sequence: u64, rtp: &Rtp<'_>, stamp: &Stamp, picture: (u16, u8)) -> Self {
+    fn new(sequence: u64, rtp: &Rtp<'_>, stamp: &Stamp, codec: Codec, picture: (u16, u8)) -> Self {
+        let structure = stamp.place.structure;
         Self {
             layer: stamp.layer,
             generation: stamp.generation,
@@ -45,32 +52,41 @@ impl Source {
             sequence: sequence.wrapping_sub(u64::from(stamp.sequence)),
             timestamp: rtp.timestamp.wrapping_sub(stamp.timestamp),
             picture,
+            is_scalable: structure != Structure::Plain || codec.spatial_layers(structure) > 1,
+            numbers_pictures: codec == Codec::Vp8,
         }
     }
 
-    /// Whether a source goes on as another whose upper layers are left out: numbers stay behind the publisher's by as
-    /// many packets.
-    fn continues_thinned(&self, next: &Self, codec: Codec, newest: u64) -> bool {
-        let left_out = self.sequence.wrapping_sub(next.sequence).cast_signed();
-        codec.spatial_layers() > 1
-            && (self.layer, self.generation) == (next.layer, next.generation)
-            && (self.timestamp, self.picture) == (next.timestamp, next.picture)
-            && next.first > newest
-            && left_out > 0
+    /// Whether another source is this one, with layers left out in between: its numbers stay behind the publisher's by as
+    /// many packets and, where pictures are numbered (VP8), by those of which it had none.
+    fn goes_on_as(&self, next: &Self) -> bool {
+        let packets = self.left_out_until(next);
+        let pictures = i64::from(self.picture.0.wrapping_sub(next.picture.0) & 0x7fff);
+        let counts = !self.numbers_pictures || (pictures == 0) == (packets == 0);
+        self.is_of_stream(next) && packets >= 0 && pictures <= packets && counts
     }
 
-    /// Whether a late packet has numbers between those of the packets around it, of which upper layers are left out.
-    fn is_of_thinned(&self, sources: &[Self], codec: Codec) -> bool {
-        let is_same = |other: &&Self| {
-            (self.layer, self.generation, self.timestamp, self.picture)
-                == (other.layer, other.generation, other.timestamp, other.picture)
-        };
+    /// Packets left out between this and a later source.
+    fn left_out_until(&self, next: &Self) -> i64 {
+        self.sequence.wrapping_sub(next.sequence).cast_signed()
+    }
+
+    fn is_of_stream(&self, other: &Self) -> bool {
+        let numbers = |source: &Self| (source.layer, source.generation, source.timestamp, source.picture.1);
+        self.is_scalable && numbers(self) == numbers(other)
+    }
+
+    /// Whether a source goes on as another, some of whose layers are left out from there on.
+    fn continues_thinned(&self, next: &Self, newest: u64) -> bool {
+        self.goes_on_as(next) && self.left_out_until(next) > 0 && next.first > newest
+    }
+
+    /// Whether a late packet has numbers between those of the packets around it, of which layers are left out.
+    fn is_of_thinned(&self, sources: &[Self]) -> bool {
         let after = sources.iter().position(|source| source.first > self.first).unwrap_or(sources.len());
-        let behind = |other: &Self| other.sequence.wrapping_sub(self.sequence).cast_signed();
-        let before = after.checked_sub(1).and_then(|before| sources.get(before)).filter(is_same);
-        codec.spatial_layers() > 1
-            && before.is_some_and(|before| behind(before) >= 0)
-            && sources.get(after).filter(is_same).is_none_or(|after| behind(after) <= 0)
+        let before = after.checked_sub(1).and_then(|before| sources.get(before));
+        before.is_some_and(|before| before.goes_on_as(self))
+            && sources.get(after).is_none_or(|after| !self.is_of_stream(after) || self.goes_on_as(after))
     }
 
     fn is_numbered_alike(&self, other: &Self) -> bool {
@@ -107,6 +123,8 @@ pub struct Passed {
     pub packets: u64,
     /// Packets of sound with redundancy.
     pub red: u64,
+    /// Packets of sound that were lost before the server and made of copies.
+    pub recovered: u64,
     /// Retransmissions.
     pub repeated: u64,
     /// Packets of nothing but padding.
@@ -127,6 +145,10 @@ pub struct Passed {
 pub struct Tap {
     client: usize,
     receiver: SrtpReceiver,
+    /// The same of the connection that the client publishes on, if it has two.
+    publisher: Option<SrtpReceiver>,
+    /// The server's newest offer, if the client has two.
+    offered: Option<(u32, Vec<Answered>)>,
     streams: BTreeMap<u32, Stream>,
     /// Sealed retransmissions: source and number.
     repeated: BTreeSet<(u32, u16)>,
@@ -144,11 +166,13 @@ pub struct Tap {
 }
 
 impl Tap {
-    /// The oracle of a client, with a receiver of its keys.
-    pub fn new(client: usize, receiver: SrtpReceiver) -> Self {
+    /// The oracle of a client, with a receiver of its keys, and one for what it publishes on if that is another connection.
+    pub fn new(client: usize, receiver: SrtpReceiver, publisher: Option<SrtpReceiver>) -> Self {
         Self {
             client,
             receiver,
+            publisher,
+            offered: None,
             streams: BTreeMap::new(),
             repeated: BTreeSet::new(),
             declared: BTreeMap::new(),
@@ -158,6 +182,19 @@ impl Tap {
             transport_number: None,
             turn: 0,
             passed: Passed::default(),
+        }
+    }
+
+    /// An offer left the core.
+    pub fn offered(&mut self, id: u32, sections: Vec<Answered>) {
+        self.offered = Some((id, sections));
+    }
+
+    /// The answer to an offer comes to the core.
+    pub fn accepted(&mut self, id: u32) -> Result<(), String> {
+        match self.offered.take_if(|(offered, _)| *offered == id) {
+            Some((_, sections)) => self.answered(&sections),
+            None => Ok(()), // to one that was given up
         }
     }
 
@@ -199,15 +236,28 @@ impl Tap {
     pub fn datagram(
         &mut self,
         now: Duration,
+        connection: Connection,
         datagram: &[u8],
         rules: &Rules,
         dialect: &Dialect,
     ) -> Result<(), String> {
         let mut copy = datagram.to_vec();
+        let receiver = match (&mut self.publisher, connection) {
+            (Some(publisher), Connection::Publisher) => publisher,
+            _ => &mut self.receiver,
+        };
         if copy.get(1).is_some_and(|kind| (192..=223).contains(kind)) {
-            let opened = self.receiver.open_rtcp(&mut copy).map_err(|error| format!("RTCP: {error}"))?;
+            let opened = receiver.open_rtcp(&mut copy).map_err(|error| format!("RTCP: {error}"))?;
             let packets = read_rtcp(opened).ok_or("malformed RTCP")?;
+            if self.publisher.is_some()
+                && let Some(stray) = packets.iter().find(|packet| !packet.belongs_on(connection))
+            {
+                return Err(format!("{stray:?} on the {connection:?} connection"));
+            }
             return packets.into_iter().try_for_each(|packet| self.rtcp(now, packet, rules));
+        }
+        if connection == Connection::Publisher {
+            return Err("media on the connection that the client publishes on".to_owned());
         }
         let opened = self.receiver.open_rtp(&mut copy).map_err(|error| format!("RTP: {error}"))?;
         let rtp = Rtp::read(opened).ok_or("malformed RTP")?;
@@ -253,7 +303,13 @@ impl Tap {
             return Err(describe("wrong codec"));
         }
         let picture = picture_offset(codec, &stamp, descriptor).map_err(|what| describe(&what))?;
-        check_extensions(codec, &rtp, &stamp, dialect).map_err(|what| describe(&what))?;
+        let has_level = check_extensions(codec, &rtp, &stamp, dialect).map_err(|what| describe(&what))?;
+        if codec == Codec::Opus && !has_level {
+            if is_red || !published.is_repeated {
+                return Err(describe("loudness is missing"));
+            }
+            self.passed.recovered += 1;
+        }
         let mid = dialect.id(ExtensionKind::Mid).and_then(|id| rtp.extension(id)).map(<[u8]>::to_vec);
         if is_rtx {
             if mid.is_none() {
@@ -316,7 +372,7 @@ impl Tap {
             let stream = Stream {
                 track: stamp.track,
                 codec,
-                sources: vec![Source::new(sequence, rtp, stamp, picture)],
+                sources: vec![Source::new(sequence, rtp, stamp, codec, picture)],
                 newest,
                 sealed: [sequence].into(),
                 mid: None,
@@ -333,18 +389,23 @@ impl Tap {
         if !stream.sealed.insert(sequence) {
             return Err(format!("{sequence} sealed twice"));
         }
-        let source = Source::new(sequence, rtp, stamp, picture);
+        let source = Source::new(sequence, rtp, stamp, codec, picture);
         let current = *stream.sources.last().ok_or("no source")?;
-        if current.is_numbered_alike(&source) {
-            if sequence < current.first && !source.is_of_thinned(&stream.sources, codec) {
+        // Paused and continued within one picture: a new source that lost no number.
+        let is_new = codec.is_video()
+            && starts
+            && sequence > stream.newest.sequence
+            && current.timestamp != source.timestamp;
+        if current.is_numbered_alike(&source) && !is_new {
+            if sequence < current.first && !source.is_of_thinned(&stream.sources) {
                 return Err("from before its source's beginning".to_owned());
             }
             if (current.timestamp, current.picture) != (source.timestamp, source.picture) {
                 return Err(format!("numbers drift: {current:?} {source:?}"));
             }
-        } else if current.continues_thinned(&source, codec, stream.newest.sequence) {
+        } else if current.continues_thinned(&source, stream.newest.sequence) {
             stream.sources.push(source);
-        } else if sequence < stream.newest.sequence && source.is_of_thinned(&stream.sources, codec) {
+        } else if sequence < stream.newest.sequence && source.is_of_thinned(&stream.sources) {
             // It was overtaken, and has the numbers of its time.
         } else {
             let newest = stream.newest;
@@ -383,10 +444,10 @@ impl Tap {
         let sequence = extend(stream.newest.sequence, original.ok_or("no original number")?);
         let source = stream.sources.iter().rev().find(|source| source.first <= sequence);
         let source = source.ok_or("a retransmission of what was never sent")?;
-        let repeated = Source::new(sequence, rtp, stamp, picture);
+        let repeated = Source::new(sequence, rtp, stamp, stream.codec, picture);
         let is_it = source.is_numbered_alike(&repeated)
             && (source.timestamp, source.picture) == (repeated.timestamp, repeated.picture);
-        if !is_it && !repeated.is_of_thinned(&stream.sources, stream.codec) {
+        if !is_it && !repeated.is_of_thinned(&stream.sources) {
             return Err(format!("the retransmission is of another packet: {source:?} {repeated:?}"));
         }
         self.passed.repeated += 1;
@@ -511,7 +572,8 @@ fn check_continuity(
 }
 
 /// Extensions carry the client's ids and the publisher's values; the publisher's transport's are not carried over.
-fn check_extensions(codec: Codec, rtp: &Rtp<'_>, stamp: &Stamp, dialect: &Dialect) -> Result<(), String> {
+/// Whether the packet says how loud it is; an error if its extensions are not those it was published with.
+fn check_extensions(codec: Codec, rtp: &Rtp<'_>, stamp: &Stamp, dialect: &Dialect) -> Result<bool, String> {
     let descriptor = codec.dependency_descriptor(stamp);
     let (mut has_level, mut has_descriptor) = (false, false);
     for (id, value) in &rtp.extensions {
@@ -525,8 +587,9 @@ fn check_extensions(codec: Codec, rtp: &Rtp<'_>, stamp: &Stamp, dialect: &Dialec
             kind => return Err(format!("extension {id} ({kind:?}) is {value:02x?}")),
         }
     }
-    if has_level != (codec == Codec::Opus) || has_descriptor != descriptor.is_some() {
+    // What is made of a copy has no loudness: that was lost with the packet's header.
+    if has_level && codec != Codec::Opus || has_descriptor != descriptor.is_some() {
         return Err("extensions are missing".to_owned());
     }
-    Ok(())
+    Ok(has_level)
 }

@@ -1,6 +1,8 @@
 //! RTP and RTCP as the simulated clients read and write them: from the RFCs, without the core's code, so
 //! that an error in one is not hidden by the same error in the other.
 
+use crate::client::Connection;
+
 /// A received RTP packet, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rtp<'a> {
@@ -170,6 +172,19 @@ pub enum Rtcp {
     Other,
 }
 
+impl Rtcp {
+    /// Whether it is said on this connection of a client that has two: of media where those flow.
+    pub fn belongs_on(&self, connection: Connection) -> bool {
+        match self {
+            Self::SenderReport { .. } => connection == Connection::Main,
+            Self::Nack { .. } | Self::KeyframeRequest(_) | Self::TransportFeedback { .. } => {
+                connection == Connection::Publisher
+            }
+            Self::ReceiverReport { .. } | Self::Names(_) | Self::Other => true,
+        }
+    }
+}
+
 /// A report block (RFC 3550 §6.4.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Block {
@@ -334,6 +349,20 @@ pub fn write_fir(out: &mut Vec<u8>, sender: u32, media: u32, number: u8) {
     body.extend(media.to_be_bytes());
     body.extend([number, 0, 0, 0]);
     packet(out, 4, 206, &body);
+}
+
+/// Appends transport-wide feedback (draft-holmer-rmcat-transport-wide-cc-extensions-01 §3.1) that seven packets arrived,
+/// 250 µs after each other, from the one numbered `base` on; `count` numbers the feedback.
+pub fn write_arrivals(out: &mut Vec<u8>, sender: u32, media: u32, base: u16, count: u8) {
+    let mut body = sender.to_be_bytes().to_vec();
+    body.extend(media.to_be_bytes());
+    body.extend(base.to_be_bytes());
+    body.extend([0, 7]);
+    body.extend([0, 0, 1, count]); // a time of reference
+    body.extend([0x20, 7]); // a run of seven packets with small deltas
+    body.extend([1; 7]);
+    body.extend([0; 3]); // up to a whole word
+    packet(out, 15, 205, &body);
 }
 
 #[cfg(test)]

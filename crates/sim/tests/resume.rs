@@ -13,9 +13,11 @@ const SETTLE: Duration = Duration::from_millis(4500);
 /// How long everything is watched then.
 const WATCH: Duration = Duration::from_secs(2);
 
-fn join(world: &mut World, identity: &str) -> usize {
+/// Somebody joins; where older clients are, each second has two peer connections.
+fn join(world: &mut World, identity: &str, older: bool) -> usize {
     let conditions = Conditions::lossy(0.02);
-    let options = JoinOptions { up: conditions, down: conditions, ..JoinOptions::default() };
+    let two_connections = older && world.clients.len().is_multiple_of(2);
+    let options = JoinOptions { up: conditions, down: conditions, two_connections, ..JoinOptions::default() };
     world.join("r", identity, options)
 }
 
@@ -44,7 +46,7 @@ fn change_microphone(world: &mut World, client: usize) {
 }
 
 /// Something happens: mostly that a connection breaks or is resumed.
-fn happen(world: &mut World) {
+fn happen(world: &mut World, older: bool) {
     match world.rng().u8(..20) {
         0..=2 => {
             if let Some(client) = someone(world, State::Joined) {
@@ -72,7 +74,7 @@ fn happen(world: &mut World) {
                 let identity = world.clients[client].identity.clone();
                 world.leave(client);
                 world.run(Duration::from_millis(100));
-                join(world, &identity);
+                join(world, &identity, older);
             }
         }
     }
@@ -80,15 +82,24 @@ fn happen(world: &mut World) {
 
 #[test]
 fn connections_that_break_and_are_resumed_at_random_cost_nobody_anything() {
+    break_and_resume(false);
+}
+
+#[test]
+fn nor_those_of_clients_with_two_peer_connections() {
+    break_and_resume(true);
+}
+
+fn break_and_resume(older: bool) {
     for seed in 0..12 {
         let mut world = World::new(seed);
         for identity in ["anna", "ben", "cleo", "dan"] {
-            let client = join(&mut world, identity);
+            let client = join(&mut world, identity, older);
             world.publish(client, Recipe::simulcast());
         }
         world.run(Duration::from_secs(2));
         for _ in 0..40 {
-            happen(&mut world);
+            happen(&mut world, older);
             let pause = Duration::from_micros(world.rng().u64(1_000..400_000));
             world.run(pause);
         }

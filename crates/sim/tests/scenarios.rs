@@ -464,6 +464,26 @@ fn redundant_sound_is_passed_to_those_who_read_it_and_taken_apart_for_the_others
 }
 
 #[test]
+fn sound_that_a_speakers_line_loses_comes_from_its_copies_for_those_without_redundancy_too() {
+    let mut world = World::new(20);
+    let red = JoinOptions { red: true, ..JoinOptions::default() };
+    // Lost, overtaken and doubled; announced before it is offered, so that the answer asks for redundancy.
+    let up = Conditions::rough(0.2);
+    let anna = world.join("r", "anna", JoinOptions { up, offer_first: false, ..red.clone() });
+    let (ben, cleo) = (world.join("r", "ben", red), join(&mut world, "r", "cleo"));
+    let sound = world.publish(anna, Recipe::microphone());
+    world.run(SECOND * 40);
+    for client in [ben, cleo] {
+        let counts = world.reception(client, sound).map(|reception| reception.counts).unwrap_or_default();
+        let missing = counts.lost as f64 / (counts.frames + counts.lost) as f64;
+        assert!(counts.frames > 1800 && missing < 0.055, "client {client}: {missing} {counts:?}");
+        // That they have the lost packets' numbers and times is watched at every packet.
+        assert!(world.passed(client).recovered > 200, "{:?}", world.passed(client));
+    }
+    end(world);
+}
+
+#[test]
 fn at_twenty_percent_loss_redundant_sound_lacks_one_frame_in_twenty() {
     let missing = |red: bool| {
         let mut world = World::new(19);

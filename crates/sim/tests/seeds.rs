@@ -3,6 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use sim::script;
+use sim::world::World;
 
 /// Seeds that are always run: a few of each kind of network (the remainder by 4), and every one that ever
 /// found something.
@@ -14,10 +15,10 @@ const SEEDS: [u64; 26] = [
 ];
 
 /// Runs these seeds, all of them, and says for each that fails what went wrong and how to see it again.
-fn run(seeds: impl IntoIterator<Item = u64>) {
+fn run(seeds: impl IntoIterator<Item = u64>, meet: fn(u64) -> World) {
     let mut failed = Vec::new();
     for seed in seeds {
-        let world = script::run(seed);
+        let world = meet(seed);
         if !world.violations.is_empty() {
             let again = format!("SIM_SEED={seed} cargo test -p sim --test seeds");
             let shown: Vec<&str> = world.violations.iter().take(6).map(String::as_str).collect();
@@ -31,16 +32,26 @@ fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
-#[test]
-fn nobody_gets_too_much_or_too_little_in_random_meetings() {
+/// The seeds that are asked for, or the committed ones.
+fn look(meet: fn(u64) -> World) {
     if let Some(seed) = number("SIM_SEED") {
-        return run([seed]);
+        return run([seed], meet);
     }
     if let Some(count) = number("SIM_SEEDS") {
         let start = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_micros() as u64);
-        return run(start..start + count);
+        return run(start..start + count, meet);
     }
-    run(SEEDS);
+    run(SEEDS, meet);
+}
+
+#[test]
+fn nobody_gets_too_much_or_too_little_in_random_meetings() {
+    look(script::run);
+}
+
+#[test]
+fn nor_where_older_clients_with_two_peer_connections_are_among_them() {
+    look(script::run_with_older);
 }
 
 #[test]

@@ -197,7 +197,7 @@ export class Person<W extends Window = Window> {
 export function forgetLost(person: Person): void {
   const { errors } = person.window.log;
   const expected =
-    /ERR_(CONNECTION_(REFUSED|RESET|TIMED_OUT)|INTERNET_DISCONNECTED|ADDRESS_UNREACHABLE|NETWORK_CHANGED|TIMED_OUT)|data channel .* closed|reading from signal stream|leave request while trying to/;
+    /ERR_(CONNECTION_(REFUSED|RESET|TIMED_OUT)|INTERNET_DISCONNECTED|ADDRESS_UNREACHABLE|NETWORK_CHANGED|TIMED_OUT)|Failed to fetch|data channel .* closed|reading from signal stream|leave request while trying to/;
   errors.splice(0, errors.length, ...errors.filter((error) => !expected.test(error)));
 }
 

@@ -11,6 +11,8 @@ const root = resolve(import.meta.dirname, '../../..');
 /** One thing that the participant noticed. */
 export type Notice =
   | { event: 'joined'; identity: string }
+  /** A picture that goes on: at least ten frames. */
+  | { event: 'frames'; from: string }
   | { event: 'colour'; from: string; colour: string }
   | { event: 'tone'; from: string; hz: number }
   | { event: 'data'; from: string; topic: string; text: string };

@@ -9,7 +9,6 @@ import {
   ConnectionErrorReason,
   ConnectionQuality,
   ConnectionState,
-  DefaultReconnectPolicy,
   DeviceUnsupportedError,
   DisconnectReason,
   LivekitError,
@@ -21,10 +20,12 @@ import {
   Track,
   type LocalTrack,
   type Participant,
+  type ReconnectPolicy,
   type TrackPublication,
 } from 'livekit-client';
 import { AUDIO_CONSTRAINTS, BrowserTrack, problemOf, VIDEO_CONSTRAINTS } from './devices';
 import { publishOrStop } from './publishing';
+import { retryDelay } from './retries';
 import {
   ConnectError,
   DeviceError,
@@ -72,13 +73,13 @@ const SOURCES: Record<Input, Track.Source> = {
   camera: Track.Source.Camera,
 };
 
-/** Tells how many tries a reconnection took; the library itself does not. */
-class CountingReconnectPolicy extends DefaultReconnectPolicy {
+/** Also tells how many tries a reconnection took; the library itself does not. */
+class QuickReconnectPolicy implements ReconnectPolicy {
   onAttempt: (attempt: number) => void = () => undefined;
 
-  override nextRetryDelayInMs(context: { retryCount: number; elapsedMs: number }): number | null {
-    this.onAttempt(context.retryCount + 1);
-    return super.nextRetryDelayInMs(context);
+  nextRetryDelayInMs({ retryCount }: { retryCount: number }): number | null {
+    this.onAttempt(retryCount + 1);
+    return retryDelay(retryCount, Math.random);
   }
 }
 
@@ -140,7 +141,7 @@ class LiveKitConnection implements RtcConnection {
 
   constructor(
     readonly room: Room,
-    policy: CountingReconnectPolicy,
+    policy: QuickReconnectPolicy,
   ) {
     this.#sound.hidden = true;
     document.body.append(this.#sound);
@@ -411,7 +412,7 @@ export async function connect(
   token: string,
   options: { speaker: string | null },
 ): Promise<RtcConnection> {
-  const policy = new CountingReconnectPolicy();
+  const policy = new QuickReconnectPolicy();
   const room = new Room({
     // Only what is shown is sent, at the size at which it is shown, in pixels of the screen. The library tells the
     // server by `UpdateTrackSettings`: `width` and `height` 100 ms after a video element was attached or changed its

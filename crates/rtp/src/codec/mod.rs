@@ -65,21 +65,44 @@ impl CodecKind {
     }
 }
 
+/// What stands in front of a frame's bytes in a packet of VP8 or VP9; read once per packet for all who ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PayloadDescriptor {
+    /// RFC 7741 §4.2.
+    Vp8(vp8::Descriptor),
+    /// RFC 9628 §4.2.
+    Vp9(vp9::Descriptor),
+}
+
+impl PayloadDescriptor {
+    /// Reads a payload without padding; `None` if it is malformed, or of another codec.
+    pub fn parse(codec: CodecKind, payload: &[u8]) -> Option<Self> {
+        match codec {
+            CodecKind::Vp8 => vp8::Descriptor::parse(payload).ok().map(Self::Vp8),
+            CodecKind::Vp9 => vp9::Descriptor::parse(payload).ok().map(Self::Vp9),
+            CodecKind::Opus | CodecKind::Red | CodecKind::H264 | CodecKind::Av1 => None,
+        }
+    }
+}
+
 /// Whether a stream can be joined at this packet: it is the first of a key frame (for scalable streams of the
 /// lowest spatial layer's). Every audio packet is.
 ///
-/// `payload` is the payload without padding, `dd` the packet's dependency descriptor if it has one; only AV1
-/// uses it. For H264 a stream without parameter sets in band also begins at an IDR slice: a caller that must
+/// `payload` is the payload without padding, `descriptor` what [`PayloadDescriptor::parse`] made of it, `dd` the packet's
+/// dependency descriptor if it has one; only AV1 uses it. For H264 a stream without parameter sets in band also begins at an IDR slice: a caller that must
 /// not begin in the middle of a picture compares the timestamp with the packet before.
 pub fn is_keyframe_start(
     codec: CodecKind,
     payload: &[u8],
+    descriptor: Option<&PayloadDescriptor>,
     dd: Option<&dependency_descriptor::Descriptor>,
 ) -> bool {
     match codec {
         CodecKind::Opus | CodecKind::Red => true,
-        CodecKind::Vp8 => vp8::Descriptor::parse(payload).is_ok_and(|d| d.is_keyframe(payload)),
-        CodecKind::Vp9 => vp9::Descriptor::parse(payload).is_ok_and(|d| d.is_keyframe_start()),
+        CodecKind::Vp8 | CodecKind::Vp9 => descriptor.is_some_and(|descriptor| match descriptor {
+            PayloadDescriptor::Vp8(descriptor) => descriptor.is_keyframe(payload),
+            PayloadDescriptor::Vp9(descriptor) => descriptor.is_keyframe_start(),
+        }),
         CodecKind::H264 => h264::is_keyframe_start(payload),
         CodecKind::Av1 => match dd {
             Some(descriptor) => descriptor.is_keyframe_start(),
@@ -111,12 +134,15 @@ mod tests {
             (CodecKind::H264, &[0x67], &[0x41]),
             (CodecKind::Av1, &[0x08], &[0x00]),
         ];
+        let is_start = |codec, payload: &[u8]| {
+            is_keyframe_start(codec, payload, PayloadDescriptor::parse(codec, payload).as_ref(), None)
+        };
         for (codec, first, other) in cases {
-            assert!(is_keyframe_start(codec, first, None), "{codec:?}");
-            assert!(!is_keyframe_start(codec, other, None), "{codec:?}");
-            assert!(!is_keyframe_start(codec, &[], None), "{codec:?}");
+            assert!(is_start(codec, first), "{codec:?}");
+            assert!(!is_start(codec, other), "{codec:?}");
+            assert!(!is_start(codec, &[]), "{codec:?}");
         }
-        assert!(is_keyframe_start(CodecKind::Opus, &[], None));
+        assert!(is_start(CodecKind::Opus, &[]));
     }
 
     #[test]
@@ -124,9 +150,9 @@ mod tests {
         // One template, one decode target: a frame without dependencies that brings its structure.
         let bytes = [0xC0, 0, 1, 0x80, 0x00, 0xE0];
         let descriptor = dependency_descriptor::Descriptor::parse(&bytes, None).unwrap();
-        assert!(is_keyframe_start(CodecKind::Av1, &[0x00], Some(&descriptor)));
+        assert!(is_keyframe_start(CodecKind::Av1, &[0x00], None, Some(&descriptor)));
         let structure = descriptor.structure.as_deref();
         let later = dependency_descriptor::Descriptor::parse(&[0xC0, 0, 2], structure).unwrap();
-        assert!(!is_keyframe_start(CodecKind::Av1, &[0x08], Some(&later)));
+        assert!(!is_keyframe_start(CodecKind::Av1, &[0x08], None, Some(&later)));
     }
 }

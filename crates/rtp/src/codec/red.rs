@@ -44,6 +44,33 @@ impl<'a> Redundant<'a> {
     }
 }
 
+/// A copy of an earlier frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block<'a> {
+    /// Its payload type, in the sender's numbers.
+    pub payload_type: u8,
+    /// How many ticks earlier than its packet it was captured; less than 2¹⁴.
+    pub age: u32,
+    /// What its own packet carried.
+    pub payload: &'a [u8],
+}
+
+/// The copies in a payload that [`Redundant::parse`] takes, in the order they stand in (RFC 2198 §3); of another payload
+/// those that are whole.
+pub fn blocks(payload: &[u8]) -> impl Iterator<Item = Block<'_>> {
+    let follows = |header: &&[u8]| header.first().is_some_and(|first| first & FOLLOWS != 0);
+    let copies = payload.chunks(4).take_while(follows).take(MAX_REDUNDANT).count();
+    let mut bodies = payload.get(copies * 4 + 1..).unwrap_or_default();
+    payload.chunks_exact(4).take(copies).map_while(move |header| {
+        let &[first, high, middle, low] = header else { return None };
+        let length = usize::from(u16::from_be_bytes([middle & 0x03, low]));
+        let (payload, rest) = bodies.split_at_checked(length)?;
+        bodies = rest;
+        let age = (u32::from(high) << 6) | (u32::from(middle) >> 2);
+        Some(Block { payload_type: first & !FOLLOWS, age, payload })
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,6 +83,8 @@ mod tests {
             Redundant::parse(&payload),
             Ok(Redundant { payload_type: 111, primary: &[8, 9], copies: 1 })
         );
+        let copies: Vec<Block<'_>> = blocks(&payload).collect();
+        assert_eq!(copies, [Block { payload_type: 111, age: 960, payload: &[1, 2, 3] }]);
         // The first packet of a stream has nothing to repeat.
         assert_eq!(
             Redundant::parse(&[111, 7]),

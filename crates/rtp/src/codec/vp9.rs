@@ -1,5 +1,6 @@
 //! The VP9 payload descriptor (RFC 9628 §4.2): flexible mode (Chromium) and non-flexible mode (Firefox).
 
+use super::vp8::PictureId;
 use crate::RtpError;
 
 /// Most reference differences of one frame (RFC 9628 §4.2: P_DIFF occurs up to three times).
@@ -34,15 +35,6 @@ pub struct Descriptor {
     pub picture_id_offset: Option<usize>,
     /// Where TL0PICIDX stands in the payload.
     pub tl0_pic_idx_offset: Option<usize>,
-}
-
-/// A picture id and the width it was sent in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PictureId {
-    /// 0 to 127, or 0 to 32767 if `long`.
-    pub value: u16,
-    /// Sent in 15 bits.
-    pub long: bool,
 }
 
 /// Layer indices (RFC 9628 §4.2).

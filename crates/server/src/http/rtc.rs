@@ -12,6 +12,7 @@ use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{Query, State as FromState};
 use axum::http::{HeaderMap, Uri, header};
 use axum::response::{IntoResponse, Response};
+use protocol::livekit;
 use protocol::problem::{Code, Problem};
 
 use crate::http::listen::KeepSlot;
@@ -123,6 +124,17 @@ fn admit(state: &State, uri: &Uri, headers: &HeaderMap) -> Result<Admission, Cod
         claims.attributes.extend(std::mem::take(&mut request.participant_attributes));
     }
     claims.check_texts(state.limits.metadata_bytes).map_err(protocol::token::TextError::code)?;
+    let told = livekit::ParticipantInfo {
+        identity: claims.sub.clone(),
+        name: claims.name.clone(),
+        metadata: claims.metadata.clone(),
+        attributes: claims.attributes.clone(),
+        permission: Some(claims.permission()),
+        ..Default::default()
+    };
+    if !state.limits.admits(&told) {
+        return Err(Code::MetadataTooLarge);
+    }
     Ok(Admission { claims, room, identity, request, two_connections })
 }
 

@@ -104,7 +104,7 @@ pub(crate) async fn run(mut socket: WebSocket, admission: Admission, surrounding
         close(&mut socket, close_code::AWAY, "the server is stopping").await;
         return;
     }
-    let mut session = Session { id, socket, events, claims, surroundings, joined: false };
+    let mut session = Session { id, socket, events, claims, surroundings, joined: false, owes_token: false };
     let end = session.converse().await;
     session.finish(end).await;
 }
@@ -116,6 +116,8 @@ struct Session {
     claims: Claims,
     surroundings: Surroundings,
     joined: bool,
+    /// The client came back, and gets a token as soon as it is known what it may do now.
+    owes_token: bool,
 }
 
 impl Session {
@@ -126,6 +128,8 @@ impl Session {
         let patience = self.surroundings.patience;
         let mut refresh = tokio::time::interval_at(start + patience.refresh, patience.refresh);
         refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ping = tokio::time::interval_at(start + patience.ping, patience.ping);
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let wait = bucket.wait(Instant::now());
             let deadline = if self.joined { heard + patience.silence } else { start + patience.join };
@@ -139,18 +143,29 @@ impl Session {
                 }
                 message = self.socket.recv(), if wait.is_none() => {
                     heard = tokio::time::Instant::now();
-                    let bytes = message.as_ref().and_then(|message| message.as_ref().ok()).map_or(0, length);
-                    bucket.take(Instant::now(), bytes);
-                    if let Some(end) = self.hear_client(message).await {
+                    if let Some(end) = self.take(message, &mut bucket).await {
                         return end;
                     }
                 }
                 () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => {}
                 () = tokio::time::sleep_until(deadline) => {
-                    return if self.joined { End::Silent } else { End::NoJoin };
+                    // What came while a write was held up counts.
+                    let waiting = tokio::time::timeout(Duration::ZERO, self.socket.recv()).await;
+                    let Some(message) = waiting.ok().filter(|_| self.joined) else {
+                        return if self.joined { End::Silent } else { End::NoJoin };
+                    };
+                    heard = tokio::time::Instant::now();
+                    if let Some(end) = self.take(message, &mut bucket).await {
+                        return end;
+                    }
                 }
                 _ = refresh.tick() => {
                     if let Some(end) = self.refresh_token().await {
+                        return end;
+                    }
+                }
+                _ = ping.tick() => {
+                    if let Err(end) = self.send(Message::Ping(Bytes::new())).await {
                         return end;
                     }
                 }
@@ -158,11 +173,27 @@ impl Session {
         }
     }
 
-    async fn tell_client(&mut self, event: SessionEvent) -> Option<End> {
-        self.joined |= matches!(event, SessionEvent::Joined(_) | SessionEvent::Reconnected(_));
-        let (mut event, mut refresh) = (event, false);
+    async fn take(
+        &mut self,
+        message: Option<Result<Message, axum::Error>>,
+        bucket: &mut Bucket,
+    ) -> Option<End> {
+        let bytes = message.as_ref().and_then(|message| message.as_ref().ok()).map_or(0, length);
+        bucket.take(Instant::now(), bytes);
+        self.hear_client(message).await
+    }
+
+    async fn tell_client(&mut self, mut event: SessionEvent) -> Option<End> {
+        // A client whose connection breaks again and again would not see the interval out, and lives on its token. Who
+        // comes back gets one with the rights it has now, and who was sent away meanwhile gets none.
+        let mut refresh = matches!(event, SessionEvent::Joined(_));
+        self.owes_token |= matches!(event, SessionEvent::Reconnected(_));
+        self.joined |= refresh || self.owes_token;
         match &mut event {
-            SessionEvent::ParticipantUpdate(updates) => refresh = self.follow(updates),
+            SessionEvent::ParticipantUpdate(updates) => {
+                let is_own = updates.iter().any(|update| update.identity == self.claims.sub);
+                refresh = self.follow(updates) || is_own && std::mem::take(&mut self.owes_token);
+            }
             SessionEvent::Moved(moved) => {
                 self.claims.video.room =
                     moved.room.as_ref().map(|room| room.name.clone()).unwrap_or_default();
@@ -257,7 +288,15 @@ impl Session {
     }
 
     async fn write(&mut self, response: livekit::SignalResponse) -> Result<(), End> {
-        write(&mut self.socket, response, self.surroundings.patience.write).await
+        self.send(Message::Binary(Bytes::from(response.encode_to_vec()))).await
+    }
+
+    async fn send(&mut self, message: Message) -> Result<(), End> {
+        match timeout(self.surroundings.patience.write, self.socket.send(message)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(unwritten(error)),
+            Err(_) => Err(End::NotReading),
+        }
     }
 
     async fn finish(mut self, end: End) {
@@ -315,19 +354,6 @@ fn broken(error: axum::Error) -> End {
             reason: "this is not WebSocket as in RFC 6455",
         },
         _ => End::Client,
-    }
-}
-
-async fn write(
-    socket: &mut WebSocket,
-    response: livekit::SignalResponse,
-    patience: Duration,
-) -> Result<(), End> {
-    let message = Message::Binary(Bytes::from(response.encode_to_vec()));
-    match timeout(patience, socket.send(message)).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(unwritten(error)),
-        Err(_) => Err(End::NotReading),
     }
 }
 

@@ -15,6 +15,9 @@ const MAX_EVENTS: usize = 512;
 /// Bytes of events that wait, as they go over the wire: some updates about everybody in a large room.
 const MAX_BYTES: usize = 4 << 20;
 
+/// Being told of everybody fits, with room for the room's own description and who left lately.
+const _: () = assert!(sfu::config::EVERYBODY_BYTES + (512 << 10) <= MAX_BYTES);
+
 /// The worker's end. Dropping it ends the connection.
 #[derive(Clone, Debug)]
 pub(crate) struct EventSender {

@@ -71,7 +71,7 @@ impl From<Refusal> for Error {
         let kind = match refusal {
             Refusal::UnknownRoom | Refusal::UnknownParticipant | Refusal::UnknownTrack => Kind::NotFound,
             Refusal::TextTooLarge | Refusal::DataTooLarge | Refusal::TooMany => Kind::InvalidArgument,
-            Refusal::UnmuteNotAllowed => Kind::FailedPrecondition,
+            Refusal::UnmuteNotAllowed | Refusal::Away => Kind::FailedPrecondition,
             Refusal::TooManyRooms | Refusal::TooManyCalls => Kind::ResourceExhausted,
             Refusal::NoAnswer => Kind::DeadlineExceeded,
             Refusal::Gone | Refusal::Failed => Kind::Aborted,

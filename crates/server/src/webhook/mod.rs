@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 
 use self::post::{Outcome, Poster};
 use crate::config::WebhookConfig;
+use crate::keys::hex;
 use crate::metrics::Metrics;
 use crate::signal::unix_seconds;
 
@@ -111,10 +112,6 @@ async fn deliver(
             }
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

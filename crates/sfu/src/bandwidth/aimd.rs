@@ -24,6 +24,15 @@ const LIMITED_DECREASE: f64 = 0.7;
 const BEYOND_ACKNOWLEDGED: f64 = 1.5;
 const BEYOND_ACKNOWLEDGED_BITS: f64 = 10_000.0;
 
+/// Where the line was found full the rate stays below this multiple of that while less than this share of it is sent:
+/// sending less is no evidence of a wider line, and a layer begun on such a guess had to be taken back, often together
+/// with another. A wider line is found by probes, or by filling this one.
+const BEYOND_CAPACITY: f64 = 1.05;
+const FILLED: f64 = 0.9;
+
+/// A probe that finds this multiple of what the line was found full at is of another line.
+const ANOTHER_CAPACITY: f64 = 1.1;
+
 /// Smoothing of the capacity seen at overuse, and the deviations beyond which it is another line.
 const CAPACITY_SMOOTHING: f64 = 0.05;
 const CAPACITY_DEVIATIONS: f64 = 3.0;
@@ -90,10 +99,18 @@ impl RateControl {
         self.last_decrease
     }
 
-    /// Sets the rate: a probe found it, or the line is another one now.
+    /// Sets the rate: the line is another one now.
     pub fn set(&mut self, now: Instant, rate: u64) {
         self.rate = (rate as f64).clamp(self.min, self.max);
         self.last_update = Some(now);
+    }
+
+    /// Sets the rate to what a probe found.
+    pub fn found(&mut self, now: Instant, rate: u64) {
+        if self.capacity.is_some_and(|(mean, _)| rate as f64 > mean * ANOTHER_CAPACITY) {
+            self.capacity = None;
+        }
+        self.set(now, rate);
     }
 
     /// Forgets where the line was full.
@@ -168,6 +185,10 @@ impl RateControl {
         };
         let acknowledged = seen.acknowledged.unwrap_or(0) as f64;
         let limit = BEYOND_ACKNOWLEDGED * acknowledged + BEYOND_ACKNOWLEDGED_BITS;
+        let limit = match self.capacity {
+            Some((mean, _)) if acknowledged < mean * FILLED => limit.min(mean * BEYOND_CAPACITY),
+            _ => limit,
+        };
         self.rate = grown.min(limit.max(self.rate)).clamp(self.min, self.max);
     }
 
@@ -203,6 +224,24 @@ mod tests {
             is_short: false,
             rtt: Duration::from_millis(50),
         }
+    }
+
+    #[test]
+    fn a_line_that_was_full_is_not_thought_wider_because_less_is_sent() {
+        let start = crate::test_start();
+        let mut control = RateControl::new(600_000, 30_000, 10_000_000);
+        control.update(start, &seen(Usage::Over, 500_000));
+        let later = |control: &mut RateControl, ticks: std::ops::Range<u32>, acknowledged| {
+            for tick in ticks {
+                control.update(start + Duration::from_millis(50) * tick, &seen(Usage::Normal, acknowledged));
+            }
+            control.rate()
+        };
+        assert_eq!(later(&mut control, 1..1000, 400_000), 525_000);
+        control.found(start + Duration::from_secs(50), 540_000);
+        assert_eq!(later(&mut control, 1000..1200, 400_000), 540_000, "a little more is the same line");
+        control.found(start + Duration::from_secs(60), 560_000);
+        assert_eq!(later(&mut control, 1200..2000, 400_000), 610_000, "a probe found another");
     }
 
     #[test]

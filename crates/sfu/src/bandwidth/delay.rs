@@ -32,8 +32,9 @@ const FIRST_THRESHOLD: f64 = 12.5;
 const MIN_THRESHOLD: f64 = 6.0;
 const MAX_THRESHOLD: f64 = 600.0;
 
-/// How quickly the threshold follows what lies above and below it, per millisecond (§5.4: K_u, K_d). The threshold
-/// rises under a competing flow that fills the queue, and would starve us otherwise.
+/// How quickly the threshold follows what lies above and below it, per millisecond: libwebrtc's values, whose
+/// `TrendlineEstimator` measures the slope as here (§5.4 has 0.01 and 0.00018 for its filter). The threshold rises under a
+/// competing flow that fills the queue, and would starve us otherwise.
 const FOLLOW_UP: f64 = 0.0087;
 const FOLLOW_DOWN: f64 = 0.039;
 

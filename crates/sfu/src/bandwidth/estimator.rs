@@ -2,21 +2,24 @@
 
 use std::time::{Duration, Instant};
 
-use rtp::rtcp::{DELTA_TICK, REFERENCE_TICK};
+use rtp::rtcp::DELTA_TICK;
 
 use super::acknowledged::{BusyMeter, RateMeter};
 use super::aimd::{Observation, RateControl};
 use super::delay::{DelayDetector, Usage};
 use super::fallback::Fallback;
-use super::history::{ClusterId, History, PacketKind, Reported, SentPacket};
+use super::history::{ClusterId, History, Reported, SentPacket};
 use super::loss::LossControl;
 use super::probe::{Probe, Prober, Situation};
 use super::queue::QueueMeter;
+use super::receiver_clock::ReceiverClock;
+use crate::token_bucket::TokenBucket;
 
-/// Estimate at the start, in bit/s: pictures in the smallest layer at once for whoever joins late, while the first two
-/// probes (3 and 6 times this) find most lines within two round trips. With 1 Mbit/s and its probes a line of
-/// 300 kbit/s would begin with a queue of more than half a second.
-pub const START_RATE: u64 = 600_000;
+/// Estimate at the start, in bit/s: two or three pictures in the smallest layer at once for whoever joins late, while the
+/// first two probes find most lines within two round trips and bring the others. With 600 kbit/s a line of 300 kbit/s
+/// began with a queue above a quarter of a second for more than two seconds in every eighth simulated meeting, with
+/// this in none of 60, and the first pictures of faster lines came no later.
+pub const START_RATE: u64 = 300_000;
 
 /// Bounds of the estimate by default, in bit/s: sound and little else; more than a large meeting in one window.
 pub const MIN_RATE: u64 = 30_000;
@@ -29,6 +32,10 @@ const SILENCE: Duration = Duration::from_millis(500);
 
 /// Nor is it silence before so many packets were sent: a few may all be lost, and then there is nothing to report.
 const SILENT_PACKETS: u32 = 10;
+
+/// While feedback is missing something is sent this often, so that there is something to report when the line is back.
+/// Longer finds that later, shorter costs a line that is merely bad; with packets of 1200 bytes it is 24 kbit/s.
+const SOUNDING: Duration = Duration::from_millis(400);
 
 /// Round trip assumed before one was measured, and the longest believed.
 const ASSUMED_RTT: Duration = Duration::from_millis(100);
@@ -66,9 +73,10 @@ const EAGER: f64 = 1.5;
 /// A change of the estimate by this share is worth telling.
 const MEANINGFUL: f64 = 0.05;
 
-/// Feedback packets taken in one go and per second; browsers send up to 20/s, several at a time when much is sent.
+/// Feedback packets taken at once, and how soon one more: browsers send up to 20 a second, several at a time when much is
+/// sent. Fewer would refuse what was held up on a bad line and comes all together; more only costs time.
 const FEEDBACK_BURST: u32 = 200;
-const FEEDBACK_PER_SECOND: u32 = 200;
+const FEEDBACK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Bounds and start of an estimate, in bit/s.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,16 +148,18 @@ pub struct Estimator {
     unanswered: Option<Instant>,
     /// How many were sent since then.
     unanswered_packets: u32,
+    /// When a packet left last, or was to be sent for there to be one.
+    last_sent: Instant,
+    /// When the first packet could go over the network of now.
+    network_since: Instant,
     rtt: Option<Duration>,
-    /// Reference time of the newest feedback, without wrapping, in its ticks.
-    reference: Option<i64>,
+    clock: ReceiverClock,
     demand: u64,
     drain: Option<Instant>,
     last_drain: Option<Instant>,
     estimate: u64,
     told: u64,
-    feedback_tokens: u32,
-    feedback_filled: Instant,
+    reports: TokenBucket,
     /// Arrivals of one feedback, kept for its memory.
     scratch: Vec<(i64, SentPacket)>,
 }
@@ -177,13 +187,14 @@ impl Estimator {
             line: Line::Unreported,
             unanswered: None,
             unanswered_packets: 0,
+            last_sent: now,
+            network_since: now,
             rtt: None,
-            reference: None,
+            clock: ReceiverClock::default(),
             demand: 0,
             drain: None,
             last_drain: None,
-            feedback_tokens: FEEDBACK_BURST,
-            feedback_filled: now,
+            reports: TokenBucket::new(FEEDBACK_BURST, FEEDBACK_INTERVAL),
             scratch: Vec::new(),
         }
     }
@@ -194,8 +205,9 @@ impl Estimator {
     }
 
     /// A packet of `bytes` (UDP payload) left under [`Self::next_sequence`].
-    pub fn sent(&mut self, now: Instant, bytes: u32, kind: PacketKind, cluster: Option<ClusterId>) {
-        self.history.push(SentPacket { at: now, bytes, kind, cluster });
+    pub fn sent(&mut self, now: Instant, bytes: u32, cluster: Option<ClusterId>) {
+        self.history.push(SentPacket { at: now, bytes, cluster });
+        self.last_sent = now;
         self.unanswered.get_or_insert(now);
         self.unanswered_packets = self.unanswered_packets.saturating_add(1);
         if let Some(cluster) = cluster {
@@ -220,9 +232,10 @@ impl Estimator {
         reference_time: i32,
         arrivals: impl Iterator<Item = (u16, Option<i16>)>,
     ) -> Result<(), FeedbackError> {
-        self.take_token(now)?;
-        let mut arrival =
-            self.unwrap_reference(reference_time).saturating_mul(REFERENCE_TICK.as_micros() as i64);
+        if !self.reports.take(now, 1) {
+            return Err(FeedbackError::Rate);
+        }
+        let mut arrival = self.clock.micros(reference_time);
         let mut received = std::mem::take(&mut self.scratch);
         received.clear();
         let mut is_unknown = false;
@@ -241,13 +254,17 @@ impl Estimator {
                     received.push((arrival, packet));
                 }
                 Reported::ReceivedLate(packet) => {
-                    if packet.cluster.is_none() {
-                        self.loss.late();
+                    match packet.cluster {
+                        Some(cluster) => self.prober.not_lost(cluster, packet.bytes),
+                        None => self.loss.late(packet.at),
                     }
                     received.push((arrival, packet));
                 }
-                Reported::Lost(packet) if packet.cluster.is_none() => self.loss.packet(packet.at, false),
-                Reported::Lost(_) | Reported::Known => {}
+                Reported::Lost(packet) => match packet.cluster {
+                    Some(cluster) => self.prober.lost(cluster, packet.bytes),
+                    None => self.loss.packet(packet.at, false),
+                },
+                Reported::Known => {}
                 Reported::NeverSent => is_unknown = true,
             }
         }
@@ -256,14 +273,20 @@ impl Estimator {
         }
         // Packets that overtook each other are judged in the order in which they arrived.
         received.sort_by_key(|(arrival, _)| *arrival);
+        if received.last().is_some_and(|(newest, _)| self.clock.has_jumped(now, *newest)) {
+            self.forget_arrivals();
+        }
         for (arrival, packet) in &received {
             self.acknowledged.add(*arrival, packet.bytes);
+            if packet.at < self.network_since {
+                continue;
+            }
             let sent = self.micros(packet.at);
             self.queue.packet(sent, *arrival);
             self.busy.packet(*arrival, packet.bytes, self.queue.delay_of(sent, *arrival));
             match packet.cluster {
                 // A probe is meant to make a queue for a moment; it is no witness of one.
-                Some(cluster) => self.prober.received(cluster, packet.bytes, *arrival),
+                Some(cluster) => self.prober.received(cluster, packet.at, packet.bytes, *arrival),
                 None => self.detector.packet(packet.at, *arrival),
             }
         }
@@ -293,12 +316,16 @@ impl Estimator {
         self.refresh(now);
     }
 
-    /// The subscriber's transport goes over another network now.
+    /// The subscriber's transport goes over another network now: what is known of the old one's delay and capacity says
+    /// nothing of it.
     pub fn network_changed(&mut self, now: Instant) {
+        if self.line == Line::Unreported {
+            return;
+        }
+        self.network_since = now;
         let before = self.estimate;
-        self.detector.reset();
+        self.forget_arrivals();
         self.control.forget_capacity();
-        self.queue = QueueMeter::new();
         self.loss.reset(now);
         self.prober.recovered(now, before);
     }
@@ -322,7 +349,8 @@ impl Estimator {
         };
         let probe = self.prober.next_timeout().filter(|_| self.line == Line::Reported && self.wants_more());
         let probe = probe.map(|due| due.max(now + PROBE_AGAIN)); // due, and yet held back
-        [silence, probe].into_iter().flatten().min()
+        let sounding = self.is_cut(now).then(|| self.last_sent + SOUNDING);
+        [silence, probe, sounding].into_iter().flatten().min()
     }
 
     /// Whether feedback is missing so that pictures had better wait ([`super::pacer::Pacer::set_cut`]).
@@ -332,6 +360,24 @@ impl Estimator {
             Line::Reported => self.silent_since(now, 1),
             Line::Cut { .. } => true,
         }
+    }
+
+    /// Whether a packet is to be sent now for nothing but an answer: the line seems cut, and no sound flows that would
+    /// bring one when it is back. Says so once per packet.
+    pub fn poll_sounding(&mut self, now: Instant) -> bool {
+        let is_due = self.is_cut(now) && now.saturating_duration_since(self.last_sent) >= SOUNDING;
+        if is_due {
+            self.last_sent = now;
+        }
+        is_due
+    }
+
+    /// Nothing can be sent that would be answered without being a picture: pictures flow again, at a lower rate, until
+    /// silence shows anew.
+    pub fn resume_unanswered(&mut self, now: Instant) {
+        self.resume(now);
+        (self.unanswered, self.unanswered_packets) = (None, 0);
+        self.refresh(now);
     }
 
     /// Bit/s of UDP payload that the line is thought to carry.
@@ -377,9 +423,9 @@ impl Estimator {
         self.prober.poll(now, &situation)
     }
 
-    /// Round trip, smoothed.
-    pub fn rtt(&self) -> Option<Duration> {
-        self.rtt
+    /// Whether the rest of a probe is still to be sent.
+    pub fn awaits(&self, probe: ClusterId) -> bool {
+        self.prober.awaits(probe)
     }
 
     /// How long packets stand in the line's queue.
@@ -390,11 +436,6 @@ impl Estimator {
     /// Share of packets lost lately, 0 to 1.
     pub fn loss(&self) -> f64 {
         self.loss.loss()
-    }
-
-    /// Bytes sent that nothing is known of yet.
-    pub fn in_flight(&self) -> u64 {
-        self.history.in_flight()
     }
 
     fn wants_more(&self) -> bool {
@@ -417,35 +458,24 @@ impl Estimator {
         })
     }
 
-    fn take_token(&mut self, now: Instant) -> Result<(), FeedbackError> {
-        let passed = now.saturating_duration_since(self.feedback_filled).min(Duration::from_secs(1));
-        let earned = (passed.as_millis() as u32 * FEEDBACK_PER_SECOND) / 1000;
-        if earned > 0 {
-            self.feedback_tokens = (self.feedback_tokens + earned).min(FEEDBACK_BURST);
-            self.feedback_filled = now;
-        }
-        self.feedback_tokens = self.feedback_tokens.checked_sub(1).ok_or(FeedbackError::Rate)?;
-        Ok(())
-    }
-
-    fn unwrap_reference(&mut self, reference_time: i32) -> i64 {
-        let reference = match self.reference {
-            None => i64::from(reference_time),
-            // The difference on the circle of 24 bits, shifted up and down again for its sign.
-            Some(last) => {
-                let difference = (reference_time.wrapping_sub(last as i32) << 8) >> 8;
-                last.saturating_add(i64::from(difference))
-            }
-        };
-        self.reference = Some(reference);
-        reference
-    }
-
     /// Feedback came on a packet sent at `sent`.
     fn answered(&mut self, now: Instant, sent: Instant) {
         self.unanswered = None;
         self.unanswered_packets = 0;
         self.learn_rtt(now.saturating_duration_since(sent));
+        self.resume(now);
+    }
+
+    /// Later arrivals have nothing to do with those so far.
+    fn forget_arrivals(&mut self) {
+        self.detector.reset();
+        self.acknowledged = RateMeter::new();
+        self.busy = BusyMeter::new();
+        self.queue = QueueMeter::new();
+    }
+
+    /// The line is no longer thought to be cut.
+    fn resume(&mut self, now: Instant) {
         if let Line::Cut { before } = self.line {
             self.detector.reset();
             self.control.forget_capacity();
@@ -498,7 +528,7 @@ impl Estimator {
             && found > self.control.rate()
             && usage != Usage::Over
         {
-            self.control.set(now, found);
+            self.control.found(now, found);
             self.loss.probed(found);
         }
         self.update_drain(now, decreased && !observation.is_limited);

@@ -14,19 +14,6 @@ const KEEP: Duration = Duration::from_secs(3);
 /// counts as too old when its feedback comes.
 const MAX_PACKETS: usize = 8192;
 
-/// What a packet was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PacketKind {
-    /// Sound, and its retransmissions.
-    Audio,
-    /// A picture.
-    Video,
-    /// A picture's packet sent again because it was asked for.
-    Retransmission,
-    /// Sent for its bytes only.
-    Padding,
-}
-
 /// Which probe a packet belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClusterId(pub u32);
@@ -38,8 +25,6 @@ pub struct SentPacket {
     pub at: Instant,
     /// Bytes of its UDP payload.
     pub bytes: u32,
-    /// What it was.
-    pub kind: PacketKind,
     /// The probe it belongs to.
     pub cluster: Option<ClusterId>,
 }
@@ -72,24 +57,18 @@ pub struct History {
     /// Extended number of the oldest packet in `packets`.
     first: u64,
     packets: VecDeque<(SentPacket, Fate)>,
-    in_flight: u64,
 }
 
 impl History {
     /// Nothing sent yet; numbers begin at 1.
     pub fn new() -> Self {
         // One circle up, so that a number of the past never falls below 0.
-        Self { first: (1 << 16) + 1, packets: VecDeque::new(), in_flight: 0 }
+        Self { first: (1 << 16) + 1, packets: VecDeque::new() }
     }
 
     /// The number that the next packet gets.
     pub fn next_sequence(&self) -> u16 {
         self.end() as u16
-    }
-
-    /// Bytes sent of which nothing is known yet; what is older than some seconds counts as gone.
-    pub fn in_flight(&self) -> u64 {
-        self.in_flight
     }
 
     /// Packets remembered.
@@ -109,13 +88,9 @@ impl History {
             if !is_old && *fate != Fate::Received && self.packets.len() < MAX_PACKETS {
                 break;
             }
-            if *fate == Fate::InFlight {
-                self.in_flight = self.in_flight.saturating_sub(u64::from(oldest.bytes));
-            }
             self.packets.pop_front();
             self.first += 1;
         }
-        self.in_flight += u64::from(packet.bytes);
         self.packets.push_back((packet, Fate::InFlight));
     }
 
@@ -141,7 +116,6 @@ impl History {
             }
             _ => return Reported::Known,
         }
-        self.in_flight = self.in_flight.saturating_sub(u64::from(packet.bytes));
         if received { Reported::Received(*packet) } else { Reported::Lost(*packet) }
     }
 
@@ -162,7 +136,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn packet(at: Instant) -> SentPacket {
-        SentPacket { at, bytes: 1000, kind: PacketKind::Video, cluster: None }
+        SentPacket { at, bytes: 1000, cluster: None }
     }
 
     #[test]
@@ -172,32 +146,30 @@ mod tests {
         let first = history.next_sequence();
         history.push(packet(now));
         history.push(packet(now));
-        assert_eq!(history.in_flight(), 2000);
         assert_eq!(history.report(first, true), Reported::Received(packet(now)));
         assert_eq!(history.report(first, true), Reported::Known);
         assert_eq!(history.report(first, false), Reported::Known, "what arrived cannot be lost after");
         assert_eq!(history.report(first + 1, false), Reported::Lost(packet(now)));
         assert_eq!(history.report(first + 1, true), Reported::ReceivedLate(packet(now)));
-        assert_eq!(history.in_flight(), 0);
         assert_eq!(history.report(first + 2, true), Reported::NeverSent);
     }
 
     #[test]
-    fn what_nobody_reports_is_forgotten_and_not_in_flight_for_ever() {
+    fn what_nobody_reports_is_forgotten() {
         let mut history = History::new();
         let now = crate::test_start();
         for _ in 0..10 {
             history.push(packet(now));
         }
         history.push(packet(now + KEEP * 2));
-        assert_eq!((history.len(), history.in_flight()), (1, 1000));
+        assert_eq!(history.len(), 1);
         assert_eq!(history.report(1, true), Reported::Known);
     }
 
     proptest! {
-        /// Whatever is sent and reported, memory is bounded, and what is in flight is what was sent and not reported.
+        /// Whatever is sent and reported, memory is bounded, and each packet has one fate, or arrives late.
         #[test]
-        fn the_bytes_in_flight_add_up(steps in prop::collection::vec((0u8..4, any::<u16>(), 0u64..50), 1..2000)) {
+        fn each_packet_is_told_of_once(steps in prop::collection::vec((0u8..4, any::<u16>(), 0u64..50), 1..2000)) {
             let mut history = History::new();
             let mut now = crate::test_start();
             for (what, number, millis) in steps {
@@ -205,11 +177,14 @@ mod tests {
                 match what {
                     0 | 1 => history.push(packet(now)),
                     what => {
-                        history.report(history.next_sequence().wrapping_sub(number % 64), what == 2);
+                        let sequence = history.next_sequence().wrapping_sub(number % 64);
+                        let told = history.report(sequence, what == 2);
+                        let again = history.report(sequence, what == 2);
+                        let expected =
+                            if told == Reported::NeverSent { Reported::NeverSent } else { Reported::Known };
+                        prop_assert_eq!(again, expected);
                     }
                 }
-                let flying = history.packets.iter().filter(|(_, fate)| *fate == Fate::InFlight).count();
-                prop_assert_eq!(history.in_flight(), flying as u64 * 1000);
                 prop_assert!(history.len() <= MAX_PACKETS);
             }
         }

@@ -12,6 +12,7 @@ pub mod loss;
 pub mod pacer;
 pub mod probe;
 pub mod queue;
+pub mod receiver_clock;
 pub mod target;
 #[cfg(test)]
 mod tests;

@@ -107,9 +107,13 @@ impl<T: Copy> Pacer<T> {
         self.estimate = estimate.max(LEAST_RATE);
     }
 
-    /// Whether the line seems to be cut: pictures are held, then dropped.
+    /// Whether the line seems to be cut: pictures are held, then dropped. What is left of a probe would leave when the line is
+    /// back, at a rate of before.
     pub fn set_cut(&mut self, is_cut: bool) {
         self.is_cut = is_cut;
+        if is_cut {
+            self.probe = None;
+        }
     }
 
     /// Packets dropped since this was last asked because too many waited; not what became old while the line was cut.
@@ -238,7 +242,7 @@ impl<T: Copy> Pacer<T> {
         }
     }
 
-    /// Gives up the probe: there is nothing that could be sent for it.
+    /// Gives up the probe: nothing could be sent for it, or nobody waits for what it finds.
     pub fn abandon_probe(&mut self) {
         self.probe = None;
     }
@@ -329,6 +333,14 @@ mod tests {
         left
     }
 
+    /// The same, and what padding a probe needs beside it.
+    fn drain_and_pad(pacer: &mut Pacer<u32>, now: Instant) {
+        drain(pacer, now);
+        while let Some(bytes) = pacer.padding(now) {
+            pacer.sent(now, bytes);
+        }
+    }
+
     #[test]
     fn a_key_frame_leaves_in_bursts_and_sound_passes_it() {
         let start = crate::test_start();
@@ -380,6 +392,21 @@ mod tests {
     }
 
     #[test]
+    fn a_line_that_comes_back_is_not_probed_at_the_rate_of_before() {
+        let start = crate::test_start();
+        let mut pacer = Pacer::new();
+        pacer.start_probe(Probe { cluster: ClusterId(7), rate: 3_000_000, bytes: 6000, packets: 5 });
+        drain_and_pad(&mut pacer, start);
+        assert_eq!(pacer.cluster(), Some(ClusterId(7)), "its first packet has left");
+        pacer.set_cut(true);
+        pacer.set_cut(false);
+        let later = start + 100 * MS;
+        assert_eq!((pacer.cluster(), pacer.padding(later)), (None, None));
+        pacer.push(later, Class::Video, 1200, 1);
+        assert_eq!(drain(&mut pacer, later), [1], "pictures go on");
+    }
+
+    #[test]
     fn a_probe_goes_at_its_own_rate_with_media_first_and_padding_for_the_rest() {
         let start = crate::test_start();
         let mut pacer = Pacer::new();
@@ -404,25 +431,44 @@ mod tests {
 
     proptest! {
         /// Everything that is pushed leaves or is dropped, memory is bounded, and somebody who waits for the timeout
-        /// gets on.
+        /// gets on: whether the line is cut, whether it is probed.
         #[test]
-        fn nothing_stays_for_ever(packets in prop::collection::vec((0u8..3, 0u32..1500, 0u64..20, 0u64..1_000_000), 1..500)) {
+        fn nothing_stays_for_ever(
+            packets in prop::collection::vec((0u8..3, 0u32..1500, 0u64..20, 0u64..1_000_000, 0u8..40), 1..500),
+        ) {
             let mut pacer = Pacer::new();
             let mut now = crate::test_start();
-            for (index, (class, bytes, millis, estimate)) in packets.iter().copied().enumerate() {
+            let mut is_cut = false;
+            for (index, (class, bytes, millis, estimate, chance)) in packets.iter().copied().enumerate() {
                 now += MS * millis as u32;
                 pacer.set_estimate(estimate);
+                match chance {
+                    0 | 1 => is_cut = true,
+                    2 | 3 => is_cut = false,
+                    4 | 5 if !is_cut => pacer.start_probe(Probe {
+                        cluster: ClusterId(index as u32),
+                        rate: estimate.max(LEAST_RATE) * 2,
+                        bytes: bytes * 10,
+                        packets: u32::from(class) * 5,
+                    }),
+                    _ => {}
+                }
+                pacer.set_cut(is_cut);
                 let class = [Class::Audio, Class::Retransmission, Class::Video][usize::from(class)];
                 pacer.push(now, class, bytes, index as u32);
-                drain(&mut pacer, now);
+                drain_and_pad(&mut pacer, now);
             }
             let began = now;
             while let Some(next) = pacer.next_timeout(now) {
                 prop_assert!(next > now);
                 now = next;
-                drain(&mut pacer, now);
+                drain_and_pad(&mut pacer, now);
             }
-            prop_assert!(pacer.is_empty() && now - began <= LONGEST_WAIT * 2);
+            prop_assert!(pacer.is_empty());
+            prop_assert!(pacer.cluster().is_none(), "a probe comes to its end");
+            // 15 KB of a probe at 200 kbit/s come first.
+            let longest = if is_cut { HELD } else { LONGEST_WAIT * 2 + Duration::from_secs(1) };
+            prop_assert!(now - began <= longest, "{:?}", now - began);
         }
     }
 }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use super::history::ClusterId;
 
 /// The first two probes, as multiples of the rate at the start. Larger finds fast lines sooner, and costs slow ones a
-/// longer queue at the start: with 600 kbit/s the two put 10 KB into a line of 300 kbit/s, a quarter of a second.
-const FIRST: [f64; 2] = [3.0, 6.0];
+/// longer queue at the start: with 300 kbit/s the two put 10 KB into a line of 300 kbit/s, a quarter of a second.
+const FIRST: [f64; 2] = [6.0, 12.0];
 
 /// A further probe goes to this multiple of what the last one found, while it found this share of what it was sent at.
 const FURTHER: f64 = 2.0;
@@ -15,13 +15,17 @@ const FURTHER_FOUND: f64 = 0.7;
 
 /// A probe on demand goes to this multiple of the estimate, by its length: each that finds nothing is followed by one twice
 /// as long. Jitter hides what a short one says, and a long one at twice the rate would be a queue.
-const ON_DEMAND: [f64; 4] = [2.0, 1.8, 1.6, 1.4];
+const ON_DEMAND: [f64; 6] = [2.0, 1.8, 1.6, 1.4, 1.3, 1.25];
 
 /// Nor is more probed for than this multiple of what could be used: the rest is for variations of the media.
 const BEYOND_DEMAND: f64 = 1.3;
 
 /// A demand this much above the estimate is worth a probe.
 const WORTH: f64 = 1.1;
+
+/// Length of a probe at first, and its fewest packets. Longer measures more exactly and makes a longer queue where it fails.
+const LENGTH: Duration = Duration::from_millis(15);
+pub(crate) const PACKETS: u32 = 5;
 
 /// Pause between probes on demand at first, and at most: it doubles with each that finds nothing. A shorter maximum
 /// would notice a faster line earlier; 15 ms at twice the rate every 5 s are 0.6 % of a line.
@@ -31,25 +35,23 @@ const MAX_PAUSE: Duration = Duration::from_secs(5);
 /// No probe on demand so soon after a decrease: what caused it must be over. (That the queue has drained is seen.)
 const AFTER_DECREASE: Duration = Duration::from_millis(500);
 
-/// A decrease below this share of the rate before is checked by a probe, at this share of it, within this time: what
-/// caused it may have been short.
+/// A decrease below this share of the rate before, in one step or in several, is checked by a probe, at this share of it,
+/// within this time: what caused it may have been short.
 const LARGE_DROP: f64 = 0.66;
 const AFTER_DROP: f64 = 0.85;
 const DROP_FORGOTTEN: Duration = Duration::from_secs(5);
 
-/// Length of a probe at first, and its fewest packets. Longer measures more exactly and makes a longer queue where it fails.
-const LENGTH: Duration = Duration::from_millis(15);
-pub(crate) const PACKETS: u32 = 5;
-
-/// A probe whose packets were not all reported after this counts as failed.
+/// A probe of which too little was reported this long after its last packet counts as failed; after the first of both what
+/// is still missing is not waited for. Shorter would fail over long paths.
 const PATIENCE: Duration = Duration::from_secs(1);
+const ALL_REPORTED: Duration = Duration::from_millis(500);
 
 /// Share of a probe's packets and bytes that must have arrived for a result. Half of that of libwebrtc's allowance for
 /// loss: on a line with 20 % random loss nothing would ever be found otherwise.
 const ARRIVED: f64 = 0.6;
 
-/// Intervals of a probe longer than this, in microseconds, are no burst.
-const MAX_INTERVAL: i64 = 1_000_000;
+/// A probe that arrived over more than this, in ms, was no burst.
+const MAX_INTERVAL: f64 = 1000.0;
 
 /// A probe that arrives this many times faster than it was sent was held back and released, and says nothing.
 const COMPRESSED: f64 = 2.0;
@@ -83,8 +85,45 @@ struct Cluster {
     last_sent: Option<(Instant, u32)>,
     received_packets: u32,
     received_bytes: u64,
-    first_arrival: Option<(i64, u32)>,
-    last_arrival: i64,
+    lost_packets: u32,
+    lost_bytes: u64,
+    first_arrival: Option<i64>,
+    fit: Fit,
+}
+
+/// Least squares of when packets arrived over when they were sent, in ms: its slope is how much longer the line took than
+/// the sender. First and last packet alone would say that too, but jitter moves them apart, and only many packets
+/// average it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Fit {
+    points: f64,
+    x: f64,
+    y: f64,
+    xx: f64,
+    xy: f64,
+    yy: f64,
+}
+
+impl Fit {
+    fn add(&mut self, x: f64, y: f64) {
+        self.points += 1.0;
+        self.x += x;
+        self.y += y;
+        self.xx += x * x;
+        self.xy += x * y;
+        self.yy += y * y;
+    }
+
+    /// The slope and its standard error; `None` if too little is known.
+    fn slope(&self) -> Option<(f64, f64)> {
+        let spread = self.xx - self.x * self.x / self.points;
+        if self.points < 3.0 || spread <= 0.0 {
+            return None;
+        }
+        let slope = (self.xy - self.x * self.y / self.points) / spread;
+        let residue = self.yy - self.y * self.y / self.points - slope * slope * spread;
+        Some((slope, (residue.max(0.0) / (self.points - 2.0) / spread).sqrt()))
+    }
 }
 
 /// What a probe says.
@@ -128,6 +167,8 @@ pub struct Prober {
     further: Option<u64>,
     /// The rate before a large drop or an outage, and when it was lost.
     lost: Option<(u64, Instant)>,
+    /// The rate before the first of the last decreases, and when that was.
+    peak: Option<(u64, Instant)>,
 }
 
 impl Prober {
@@ -144,6 +185,7 @@ impl Prober {
             is_eager: false,
             further: None,
             lost: None,
+            peak: None,
         }
     }
 
@@ -187,18 +229,30 @@ impl Prober {
     /// When [`Self::poll`] may have something next, given that something is wanted.
     pub fn next_timeout(&self) -> Option<Instant> {
         match &self.current {
-            Some(cluster) => Some(cluster.started + PATIENCE),
+            Some(cluster) => Some(cluster.left() + PATIENCE),
             None => self.next_on_demand,
         }
     }
 
-    /// The estimate fell from `before` to `after`.
+    /// Whether anything is to be learnt from further packets of this probe.
+    pub fn awaits(&self, id: ClusterId) -> bool {
+        self.current.is_some_and(|cluster| cluster.probe.cluster == id)
+    }
+
+    /// The estimate fell from `before` to `after`. A probe of which not all has left would make what caused it worse; what
+    /// left of it says too little.
     pub fn decreased(&mut self, now: Instant, before: u64, after: u64) {
+        self.current.take_if(|cluster| !cluster.is_sent());
         self.further = None;
         self.first_sent = FIRST.len();
-        if (after as f64) < before as f64 * LARGE_DROP && self.lost.is_none() {
-            self.lost = Some(((before as f64 * AFTER_DROP) as u64, now));
+        let is_over = |at| now.saturating_duration_since(at) > DROP_FORGOTTEN;
+        let last = self.peak.filter(|(rate, at)| *rate > before && !is_over(*at));
+        let (peak, since) = last.unwrap_or((before, now));
+        let is_large = (after as f64) < peak as f64 * LARGE_DROP && self.lost.is_none();
+        if is_large {
+            self.lost = Some(((peak as f64 * AFTER_DROP) as u64, now));
         }
+        self.peak = (!is_large).then_some((peak, since));
         self.next_on_demand = Some(self.next_on_demand.map_or(now, |due| due.max(now)));
     }
 
@@ -223,26 +277,43 @@ impl Prober {
         cluster.last_sent = Some((now, bytes));
     }
 
-    /// A packet of this cluster arrived, at `arrival` microseconds of the receiver's clock.
-    pub fn received(&mut self, id: ClusterId, bytes: u32, arrival: i64) {
+    /// A packet of this cluster that left at `sent` arrived, at `arrival` microseconds of the receiver's clock.
+    pub fn received(&mut self, id: ClusterId, sent: Instant, bytes: u32, arrival: i64) {
         let Some(cluster) = self.current.as_mut().filter(|cluster| cluster.probe.cluster == id) else {
             return;
         };
         cluster.received_packets += 1;
         cluster.received_bytes += u64::from(bytes);
-        if cluster.first_arrival.is_none_or(|(first, _)| arrival < first) {
-            cluster.first_arrival = Some((arrival, bytes));
+        let began = cluster.first_sent.unwrap_or(sent);
+        let first = *cluster.first_arrival.get_or_insert(arrival);
+        let arrived = arrival.saturating_sub(first) as f64 / 1000.0;
+        cluster.fit.add(sent.saturating_duration_since(began).as_secs_f64() * 1000.0, arrived);
+    }
+
+    /// A packet of this cluster was reported as lost.
+    pub fn lost(&mut self, id: ClusterId, bytes: u32) {
+        if let Some(cluster) = self.current.as_mut().filter(|cluster| cluster.probe.cluster == id) {
+            cluster.lost_packets += 1;
+            cluster.lost_bytes += u64::from(bytes);
         }
-        cluster.last_arrival =
-            if cluster.received_packets == 1 { arrival } else { cluster.last_arrival.max(arrival) };
+    }
+
+    /// A packet of this cluster arrives after all ([`Self::received`] says when), that was reported as lost: it was overtaken.
+    pub fn not_lost(&mut self, id: ClusterId, bytes: u32) {
+        if let Some(cluster) = self.current.as_mut().filter(|cluster| cluster.probe.cluster == id) {
+            cluster.lost_packets = cluster.lost_packets.saturating_sub(1);
+            cluster.lost_bytes = cluster.lost_bytes.saturating_sub(bytes.into());
+        }
     }
 
     /// What the probe that is out found, once it did; `inherent` is the share lost whatever the rate.
     pub fn finding(&mut self, now: Instant, estimate: u64, inherent: f64) -> Option<u64> {
         let cluster = self.current?;
-        match cluster.finding(inherent) {
+        let is_late = now.saturating_duration_since(cluster.left()) >= ALL_REPORTED;
+        match cluster.finding(inherent, is_late) {
             Finding::Unfinished => None,
             Finding::Nothing => {
+                self.doubled = (self.doubled + 1).min(ON_DEMAND.len() - 1);
                 self.failed(now);
                 None
             }
@@ -277,8 +348,10 @@ impl Prober {
             last_sent: None,
             received_packets: 0,
             received_bytes: 0,
+            lost_packets: 0,
+            lost_bytes: 0,
             first_arrival: None,
-            last_arrival: 0,
+            fit: Fit::default(),
         });
         probe
     }
@@ -302,7 +375,7 @@ impl Prober {
 
     fn expire(&mut self, now: Instant) {
         let expired =
-            self.current.is_some_and(|cluster| now.saturating_duration_since(cluster.started) >= PATIENCE);
+            self.current.is_some_and(|cluster| now.saturating_duration_since(cluster.left()) >= PATIENCE);
         if expired {
             self.failed(now);
         }
@@ -317,127 +390,45 @@ impl Prober {
 }
 
 impl Cluster {
-    fn finding(&self, inherent: f64) -> Finding {
+    /// When the last of its packets so far left.
+    fn left(&self) -> Instant {
+        self.last_sent.map_or(self.started, |(at, _)| at)
+    }
+
+    fn is_sent(&self) -> bool {
+        self.sent_packets >= self.probe.packets && self.sent_bytes >= self.probe.bytes.into()
+    }
+
+    /// `is_late`: what was not reported until now will not be.
+    fn finding(&self, inherent: f64, is_late: bool) -> Finding {
         let probe = &self.probe;
+        let is_reported = is_late || self.received_packets + self.lost_packets >= self.sent_packets;
         let enough = |share: f64, of: f64| share >= of * ARRIVED;
-        if !enough(self.received_packets.into(), probe.packets.into())
+        if !self.is_sent()
+            || !is_reported
+            || !enough(self.received_packets.into(), probe.packets.into())
             || !enough(self.received_bytes as f64, probe.bytes.into())
-            || self.sent_packets < probe.packets
-            || self.sent_bytes < probe.bytes.into()
         {
             return Finding::Unfinished;
         }
-        let (Some(first_sent), Some((last_sent, last_bytes)), Some((first_arrival, first_bytes))) =
-            (self.first_sent, self.last_sent, self.first_arrival)
-        else {
+        let (Some(first_sent), Some((last_sent, last_bytes))) = (self.first_sent, self.last_sent) else {
             return Finding::Unfinished;
         };
-        let sent_for = last_sent.saturating_duration_since(first_sent).as_micros() as i64;
-        let arrived_for = self.last_arrival.saturating_sub(first_arrival);
-        if !(1..=MAX_INTERVAL).contains(&sent_for) || !(1..=MAX_INTERVAL).contains(&arrived_for) {
+        let sent_for = last_sent.saturating_duration_since(first_sent).as_secs_f64() * 1000.0;
+        let Some((slope, error)) = self.fit.slope() else { return Finding::Nothing };
+        if sent_for <= 0.0 || slope * COMPRESSED < 1.0 || slope * sent_for > MAX_INTERVAL {
             return Finding::Nothing;
         }
-        // The last packet's sending and the first one's arrival take no time within the intervals.
-        let rate = |bytes: u64, micros: i64| bytes as f64 * 8_000_000.0 / micros as f64;
-        let sent = rate(self.sent_bytes.saturating_sub(last_bytes.into()), sent_for);
-        let received = rate(self.received_bytes.saturating_sub(first_bytes.into()), arrived_for)
-            / (1.0 - inherent.clamp(0.0, 0.5));
-        if received > sent * COMPRESSED || sent <= 0.0 {
-            return Finding::Nothing;
-        }
+        // The last packet's sending takes no time within the interval.
+        let sent = self.sent_bytes.saturating_sub(last_bytes.into()) as f64 * 8000.0 / sent_for;
+        let arrived = self.received_bytes as f64 / (self.received_bytes + self.lost_bytes).max(1) as f64;
+        let arrived = (arrived / (1.0 - inherent.clamp(0.0, 0.5))).min(1.0);
+        // What is not known exactly is taken for slower.
+        let received = sent / (slope + error) * arrived;
         let found = if received < sent * FULL { received * USABLE } else { sent.min(received) };
         Finding::Rate(found as u64)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MS: Duration = Duration::from_millis(1);
-
-    fn situation(estimate: u64, demand: u64) -> Situation {
-        Situation { estimate, demand, max: 30_000_000, is_calm: true, last_decrease: None }
-    }
-
-    /// Sends a probe over a line of `capacity` bit/s and returns what it found.
-    fn send(prober: &mut Prober, now: Instant, probe: Probe, estimate: u64, capacity: u64) -> Option<u64> {
-        let bytes = (probe.bytes / probe.packets + 1).max(300);
-        let gap = Duration::from_micros(u64::from(bytes) * 8_000_000 / probe.rate);
-        let service = i64::from(bytes) * 8_000_000 / capacity as i64;
-        let mut free = 0;
-        for index in 0..probe.packets {
-            let at = gap * index;
-            prober.sent(now + at, probe.cluster, bytes);
-            free = free.max(at.as_micros() as i64) + service;
-            prober.received(probe.cluster, bytes, free);
-        }
-        prober.finding(now + 50 * MS, estimate, 0.0)
-    }
-
-    #[test]
-    fn the_first_probes_climb_until_the_line_is_full() {
-        let mut prober = Prober::new(600_000);
-        let mut now = crate::test_start();
-        let mut estimate = 600_000;
-        let mut rates = Vec::new();
-        while let Some(probe) = prober.poll(now, &situation(estimate, 20_000_000)) {
-            rates.push(probe.rate);
-            estimate = send(&mut prober, now, probe, estimate, 10_000_000).expect("found").max(estimate);
-            now += 100 * MS;
-        }
-        assert_eq!(rates[..2], [1_800_000, 3_600_000]);
-        assert!(rates[2] > 6_500_000, "{rates:?}");
-        assert!((8_000_000..=10_000_000).contains(&estimate), "{estimate}");
-    }
-
-    #[test]
-    fn nothing_is_probed_for_that_nobody_could_use() {
-        let mut prober = Prober::new(600_000);
-        let now = crate::test_start();
-        assert_eq!(prober.poll(now, &situation(600_000, 600_000)), None);
-        let probe = prober.poll(now, &situation(600_000, 1_000_000)).expect("wanted");
-        assert_eq!(probe.rate, 1_300_000);
-        assert_eq!(prober.poll(now, &situation(600_000, 1_000_000)), None, "one at a time");
-    }
-
-    #[test]
-    fn probes_on_demand_become_rare_while_they_find_nothing() {
-        let mut prober = Prober::new(600_000);
-        let start = crate::test_start();
-        let mut times = Vec::new();
-        for tick in 0..3000 {
-            let now = start + 10 * MS * tick;
-            if let Some(probe) = prober.poll(now, &situation(1_000_000, 5_000_000)) {
-                times.push(now);
-                send(&mut prober, now, probe, 1_000_000, 1_000_000);
-            }
-        }
-        let gaps: Vec<_> = times.windows(2).map(|pair| (pair[1] - pair[0]).as_secs()).collect();
-        assert_eq!(gaps.last(), Some(&5), "{gaps:?}");
-        assert!(times.len() < 14, "{gaps:?}");
-    }
-
-    #[test]
-    fn a_large_drop_is_checked_once() {
-        let mut prober = Prober::new(600_000);
-        let now = crate::test_start();
-        prober.decreased(now, 4_000_000, 1_000_000);
-        let calm = situation(1_000_000, 5_000_000);
-        assert_eq!(prober.poll(now, &Situation { is_calm: false, ..calm }), None, "not into a queue");
-        let probe = prober.poll(now + 500 * MS, &calm).expect("the check");
-        assert_eq!(probe.rate, 3_400_000);
-    }
-
-    #[test]
-    fn a_burst_that_was_held_back_says_nothing() {
-        let mut prober = Prober::new(600_000);
-        let now = crate::test_start();
-        let probe = prober.poll(now, &situation(600_000, 5_000_000)).expect("the first");
-        for index in 0..probe.packets {
-            prober.sent(now + 3 * MS * index, probe.cluster, 1000);
-            prober.received(probe.cluster, 1000, i64::from(index) * 100);
-        }
-        assert_eq!(prober.finding(now, 600_000, 0.0), None);
-    }
-}
+mod tests;

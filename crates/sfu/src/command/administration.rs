@@ -149,6 +149,9 @@ pub enum Refusal {
     /// The participant did not answer a call in time.
     #[error("the participant did not answer in time")]
     NoAnswer,
+    /// The participant's signalling connection is broken just now.
+    #[error("the participant cannot be told at the moment")]
+    Away,
     /// The participant left before it answered a call.
     #[error("the participant left")]
     Gone,
@@ -171,6 +174,7 @@ impl Refusal {
             Self::TooManyRooms => "too-many-rooms",
             Self::TooManyCalls => "too-many-calls",
             Self::NoAnswer => "no-answer",
+            Self::Away => "participant-away",
             Self::Gone => "participant-gone",
             Self::Failed => "room-failed",
         }

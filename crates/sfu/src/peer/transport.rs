@@ -276,6 +276,8 @@ pub struct Transport {
     dtls: Option<DtlsServer>,
     media: Option<Box<Media>>,
     sctp: Option<Box<Sctp>>,
+    /// See [`Self::hold_data`].
+    is_data_held: bool,
     opener: Opener,
     events: VecDeque<TransportEvent>,
     outbox: Outbox,
@@ -299,6 +301,7 @@ impl Transport {
             dtls: None,
             media: None,
             sctp: None,
+            is_data_held: false,
             opener: Opener::Client,
             events: VecDeque::new(),
             outbox: Outbox::default(),
@@ -552,9 +555,16 @@ impl Transport {
     /// While held, what the client sends reliably stays in SCTP's receive buffer of 1 MiB; when that is full, the client
     /// keeps it. Afterwards [`Self::poll_event`] reads it, message by message, until held again.
     pub fn hold_data(&mut self, is_held: bool) {
+        self.is_data_held = is_held;
         if let Some(sctp) = &mut self.sctp {
             sctp.hold(is_held);
         }
+    }
+
+    /// Whether data is held.
+    #[cfg(test)]
+    pub(crate) fn is_data_held(&self) -> bool {
+        self.is_data_held
     }
 
     /// Ends the transport; a last [`Self::poll_transmit`] takes the DTLS alert that tells the client.
@@ -653,6 +663,7 @@ impl Transport {
                 DtlsOutput::Data(packet) => {
                     let (settings, opener) = (&self.shared.sctp, self.opener);
                     let sctp = self.sctp.get_or_insert_with(|| Box::new(Sctp::new(settings, opener)));
+                    sctp.hold(self.is_data_held);
                     sctp.handle(now, packet);
                 }
             }

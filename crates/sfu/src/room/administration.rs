@@ -8,6 +8,7 @@ use protocol::ids::{Identity, TrackSid};
 use protocol::livekit;
 
 use super::Context;
+use super::data::MAX_DESTINATIONS;
 use crate::command::administration::{Answer, Answered, Refusal, RequestId, RoomCommand, RoomSettings};
 use crate::event::SessionEvent;
 use crate::peer::transport::DataChannel;
@@ -18,9 +19,6 @@ const EMPTY_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// How long it lives after its last participant unless told otherwise; as in LiveKit's server.
 const DEPARTURE_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// Participants that one request names at most, as for a packet of a participant.
-const MAX_DESTINATIONS: usize = 256;
 
 /// Bytes of a topic and of a nonce; clients write a word and 16 bytes.
 const MAX_LABEL: usize = 256;
@@ -94,7 +92,7 @@ impl super::Room {
         let before = self.room_info();
         self.configure(settings);
         if self.room_info() != before {
-            self.tell_room(context);
+            self.tell_room(context, None);
         }
     }
 
@@ -110,17 +108,17 @@ impl super::Room {
         max > 0 && counts(kind) && present() >= max
     }
 
-    /// A recorder came or went: the others are told, since it concerns them.
+    /// A recorder came or went: everybody but `except` is told, since it concerns them.
     #[expect(deprecated, reason = "the permission is what tokens and LiveKit's clients know")]
-    pub(super) fn note_recording(&mut self, context: &mut Context<'_>) {
+    pub(super) fn note_recording(&mut self, context: &mut Context<'_>, except: Option<usize>) {
         let is_recorded = self.participants.iter().any(|(_, participant)| participant.permission.recorder);
         if std::mem::replace(&mut self.settings.is_recorded, is_recorded) != is_recorded {
-            self.tell_room(context);
+            self.tell_room(context, except);
         }
     }
 
-    fn tell_room(&self, context: &mut Context<'_>) {
-        self.broadcast(context, None, SessionEvent::RoomUpdate(Box::new(self.room_info())));
+    fn tell_room(&self, context: &mut Context<'_>, except: Option<usize>) {
+        self.broadcast(context, except, SessionEvent::RoomUpdate(Box::new(self.room_info())));
     }
 
     /// Does what the server API asks for. `None`: the answer comes later.
@@ -194,8 +192,8 @@ impl super::Room {
             SessionEvent::Mute(livekit::MuteTrackRequest { sid: track.to_string(), muted }),
         );
         self.mute(context, key, track, muted);
-        let track = self.tracks.get_mut(published).ok_or(Refusal::UnknownTrack)?;
-        track.is_silenced = muted; // also if its client does not obey
+        self.set_silenced(context, published, muted); // also if its client does not obey
+        let track = self.tracks.get(published).ok_or(Refusal::UnknownTrack)?;
         Ok(Answered::Track(Box::new(track.info.clone())))
     }
 
@@ -211,12 +209,14 @@ impl super::Room {
             return Err(Refusal::TooMany);
         }
         let limit = context.config.limits.metadata_bytes;
-        let participant = self.participants.get_mut(key).ok_or(Refusal::UnknownParticipant)?;
+        let participant = self.participants.get(key).ok_or(Refusal::UnknownParticipant)?;
         let changed = participant.described_by(texts);
-        if !super::signalling::is_within(&changed, limit) {
+        if !super::signalling::is_within(&changed, limit)
+            || !self.may_describe(&context.config.limits, key, &changed)
+        {
             return Err(Refusal::TextTooLarge);
         }
-        participant.describe(changed);
+        self.participants.get_mut(key).ok_or(Refusal::UnknownParticipant)?.describe(changed);
         match permission {
             Some(permission) => self.change_permission(context, key, permission),
             None => self.broadcast_participant(context, key),
@@ -304,7 +304,7 @@ impl super::Room {
         }
         if self.metadata != metadata {
             self.metadata = metadata;
-            self.tell_room(context);
+            self.tell_room(context, None);
         }
         Ok(Answered::Room(Box::new(self.room_info())))
     }
@@ -318,6 +318,9 @@ impl super::Room {
         moved: Box<livekit::RoomMovedResponse>,
     ) -> Answer {
         let key = self.key_of(identity)?;
+        if self.participants.get(key).is_none_or(|participant| participant.session.is_none()) {
+            return Err(Refusal::Away); // it would come back here
+        }
         self.tell(context, key, SessionEvent::Moved(moved));
         self.leave(
             context,
@@ -326,5 +329,29 @@ impl super::Room {
             livekit::leave_request::Action::Reconnect,
         );
         Ok(Answered::Done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::room::test_world::World;
+
+    #[test]
+    #[expect(deprecated, reason = "the permission is what tokens and LiveKit's clients know")]
+    fn a_recorder_s_first_word_is_that_it_joined_and_the_others_learn_that_they_are_recorded() {
+        let mut world = World::new();
+        world.join(1, "anna");
+        let mut join = crate::test_join(2, "r", "recorder");
+        join.permission.recorder = true;
+        world.told.clear();
+        world.enter(join);
+        assert!(
+            matches!(world.events(2).next(), Some(SessionEvent::Joined(joined)) if joined.room.active_recording)
+        );
+        let is_told =
+            |event: &SessionEvent| matches!(event, SessionEvent::RoomUpdate(room) if room.active_recording);
+        assert!(world.events(1).any(is_told));
+        assert!(!world.events(2).any(is_told), "it knows");
     }
 }

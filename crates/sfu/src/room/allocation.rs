@@ -87,7 +87,7 @@ impl super::Room {
                 }
                 continue;
             }
-            let wish = subscriptions.get(&down.track).map(|subscription| subscription.wish);
+            let wish = subscriptions.get(&down.publication).map(|subscription| subscription.wish);
             let wish = wish.unwrap_or_default();
             reserve = reserve.saturating_add(track.reserve(context.now));
             let top = track.nearest(context.now, wanted);
@@ -109,14 +109,22 @@ impl super::Room {
         let granted = allocate(budget, &requests);
         participant.pacing.estimator.set_demand(demand);
         participant.quality.set_shortfall(shortfall(&requests, &granted));
+        let is_cut = participant.pacing.estimator.is_cut(context.now);
         let mut states = Vec::new();
         for (candidate, granted) in candidates.iter().zip(granted) {
             let Some(down) = participant.down_tracks.get_mut(candidate.down_track) else { continue };
             let target = candidate.target(granted);
-            if is_bad && target < candidate.request.current {
-                down.forwarder.resume_at_keyframe(); // the larger layer is not sent on until the smaller one comes
+            let wanted = self.tracks.get(down.track).zip(target);
+            let wanted = wanted.map(|(track, target)| track.stream_of(target.spatial));
+            if is_bad && down.forwarder.current().map(|(stream, _)| stream) > wanted && wanted.is_some() {
+                down.forwarder.resume_at_keyframe(); // the larger stream is not sent on until the smaller one comes
             }
-            if down.choose(context.now, target, candidate.top, estimate) {
+            // Silence says nothing of what the line carries: nobody waits for its end longer than it takes.
+            let is_changed = match is_cut {
+                true => down.set_target(target),
+                false => down.choose(context.now, target, candidate.top, estimate),
+            };
+            if is_changed {
                 changed.push(candidate.down_track);
             }
             let is_starved = target.is_none();
@@ -146,11 +154,13 @@ impl super::Room {
         }
     }
 
-    /// Which pictures a participant does not get for want of bandwidth; for a client that may not know.
-    pub(super) fn tell_starved(&self, context: &mut Context<'_>, key: usize) {
+    /// Which pictures a participant gets and which it does not for want of bandwidth; for a client that may not know.
+    pub(super) fn tell_all_stream_states(&self, context: &mut Context<'_>, key: usize) {
         let Some(participant) = self.participants.get(key) else { return };
-        let starved = participant.down_tracks.iter().filter(|(_, down)| down.is_starved);
-        let states: Vec<_> = starved.map(|(_, down)| (down.track, StreamState::Paused)).collect();
+        let is_video = |track: usize| self.tracks.get(track).is_some_and(|track| !track.is_audio());
+        let pictures = participant.down_tracks.iter().filter(|(_, down)| is_video(down.track));
+        let state = |is_starved| if is_starved { StreamState::Paused } else { StreamState::Active };
+        let states: Vec<_> = pictures.map(|(_, down)| (down.track, state(down.is_starved))).collect();
         self.tell_stream_states(context, key, &states);
     }
 

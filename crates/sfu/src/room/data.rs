@@ -7,10 +7,11 @@ use prost::Message;
 use protocol::livekit;
 
 use super::Context;
+use super::participant::Participant;
 use crate::peer::transport::DataChannel;
 
 /// Destinations that one packet may name.
-const MAX_DESTINATIONS: usize = 256;
+pub(super) const MAX_DESTINATIONS: usize = 256;
 
 impl super::Room {
     /// A channel is open: what was kept for it goes out.
@@ -72,8 +73,7 @@ impl super::Room {
         }
         let Some(participant) = self.participants.get(key) else { return Ok(()) };
         packet.kind = kind.into();
-        packet.participant_sid = participant.sid.to_string();
-        packet.participant_identity = participant.identity.expose().to_owned();
+        (packet.participant_sid, packet.participant_identity) = sender(participant);
         let mut destinations: HashSet<String> = packet.destination_identities.iter().cloned().collect();
         let mut destination_sids = HashSet::new();
         match &mut packet.value {
@@ -87,12 +87,14 @@ impl super::Room {
             return Err("too-many-destinations");
         }
         let encoded = packet.encode_to_vec();
+        let are_metrics = matches!(packet.value, Some(livekit::data_packet::Value::Metrics(_)));
         let to_all = destinations.is_empty() && destination_sids.is_empty();
         let keys: Vec<usize> = self
             .participants
             .iter()
             .filter(|(other, participant)| {
                 *other != key
+                    && (!are_metrics || participant.permission.can_subscribe_metrics)
                     && (to_all
                         || destinations.contains(participant.identity.expose())
                         || destination_sids.contains(participant.sid.as_str()))
@@ -140,16 +142,23 @@ impl super::Room {
     }
 }
 
+/// Id and identity of who sent it, as others may know them: of who is hidden they know nothing.
+fn sender(participant: &Participant) -> (String, String) {
+    match participant.is_visible() {
+        true => (participant.sid.to_string(), participant.identity.expose().to_owned()),
+        false => Default::default(),
+    }
+}
+
 /// Says who sent it, whatever the sender wrote there, and collects the destinations of older clients.
 #[expect(deprecated, reason = "older clients name sender and destinations inside the user packet")]
 fn stamp(
     user: &mut livekit::UserPacket,
-    sender: &super::participant::Participant,
+    participant: &Participant,
     identities: &mut HashSet<String>,
     sids: &mut HashSet<String>,
 ) {
-    user.participant_sid = sender.sid.to_string();
-    user.participant_identity = sender.identity.expose().to_owned();
+    (user.participant_sid, user.participant_identity) = sender(participant);
     identities.extend(user.destination_identities.iter().cloned());
     sids.extend(user.destination_sids.iter().cloned());
 }
@@ -161,34 +170,20 @@ mod tests {
     use protocol::ids::{RoomName, RoomSid, SessionId};
 
     use super::*;
-    use crate::config::Config;
     use crate::event::{Event, SessionEvent};
     use crate::peer::sctp::RELIABLE_QUEUE;
-    use crate::peer::transport::Shared;
+    use crate::room::test_world::turn;
     use crate::room::{Context, Room};
 
     #[test]
     fn whoever_cannot_take_what_must_not_be_lost_is_told_to_start_afresh() {
-        let now = crate::test_start();
-        let config = Config::default();
-        let shared = std::sync::Arc::new(Shared::new(&config).unwrap());
-        let (mut events, mut routes, mut counter) = (VecDeque::new(), Vec::new(), 0);
-        let mut random = move |bytes: &mut [u8]| {
-            counter += 1;
-            bytes.fill(counter);
-        };
-        let mut context = Context {
-            now,
-            config: &config,
-            shared: &shared,
-            random: &mut random,
-            events: &mut events,
-            routes: &mut routes,
-            epoch: now,
-        };
-        let mut room = Room::new(RoomName::new("r"), RoomSid::from_random([1; 12]), 0, now);
-        let anna = room.join(&mut context, crate::test_join(1, "r", "anna")).unwrap();
-        room.join(&mut context, crate::test_join(2, "r", "ben")).unwrap();
+        turn(crate::test_start(), early_data_has_a_bound);
+    }
+
+    fn early_data_has_a_bound(context: &mut Context<'_>) {
+        let mut room = Room::new(RoomName::new("r"), RoomSid::from_random([1; 12]), 0, context.now);
+        let anna = room.join(context, crate::test_join(1, "r", "anna")).unwrap();
+        room.join(context, crate::test_join(2, "r", "ben")).unwrap();
 
         // Ben never opens the channel: what is kept for him has a bound.
         let user = livekit::UserPacket { payload: vec![7; 60_000], ..Default::default() };
@@ -201,15 +196,55 @@ mod tests {
             })
         };
         for _ in 0..RELIABLE_QUEUE / 61_000 {
-            room.handle_data(&mut context, anna, DataChannel::Reliable, &packet);
+            room.handle_data(context, anna, DataChannel::Reliable, &packet);
         }
         assert!(!leaves(context.events), "so much is kept");
         for _ in 0..10 {
-            room.handle_data(&mut context, anna, DataChannel::Reliable, &packet);
+            room.handle_data(context, anna, DataChannel::Reliable, &packet);
         }
         assert!(leaves(context.events));
         assert!(room.has_participant(anna));
         let counted = |event: &Event| matches!(event, Event::Rejected(rejection) if rejection.code == "early-queue-full");
-        assert!(events.iter().any(counted));
+        assert!(context.events.iter().any(counted));
+    }
+
+    #[test]
+    #[expect(deprecated, reason = "older clients read the sender from the user packet")]
+    fn who_is_hidden_is_not_named_and_metrics_go_to_who_may_have_them() {
+        crate::room::test_world::turn(crate::test_start(), |context| {
+            let mut room = Room::new(RoomName::new("r"), RoomSid::from_random([1; 12]), 0, context.now);
+            let mut enter = |session, identity, change: fn(&mut livekit::ParticipantPermission)| {
+                let mut join = crate::test_join(session, "r", identity);
+                change(&mut join.permission);
+                room.join(context, join).unwrap()
+            };
+            let anna = enter(1, "anna", |_| {});
+            let ghost = enter(2, "ghost", |permission| permission.hidden = true);
+            let ben = enter(3, "ben", |_| {});
+            let cleo = enter(4, "cleo", |permission| permission.can_subscribe_metrics = true);
+            let value = livekit::data_packet::Value::User(livekit::UserPacket::default());
+            let user = livekit::DataPacket { value: Some(value), ..Default::default() }.encode_to_vec();
+            let value = livekit::data_packet::Value::Metrics(livekit::MetricsBatch::default());
+            let metrics = livekit::DataPacket { value: Some(value), ..Default::default() }.encode_to_vec();
+            let got = |room: &mut Room, key: usize| -> Vec<livekit::DataPacket> {
+                let kept = room.participants[key].take_early();
+                kept.iter().map(|packet| livekit::DataPacket::decode(&packet[..]).unwrap()).collect()
+            };
+
+            room.handle_data(context, anna, DataChannel::Reliable, &user);
+            room.handle_data(context, ghost, DataChannel::Reliable, &user);
+            let [named, nameless] = &got(&mut room, ben)[..] else { panic!("two packets") };
+            assert_eq!(named.participant_identity, "anna");
+            let Some(livekit::data_packet::Value::User(user)) = &nameless.value else {
+                panic!("a user packet")
+            };
+            let names = [&nameless.participant_identity, &nameless.participant_sid];
+            assert_eq!(names, [&user.participant_identity, &user.participant_sid]);
+            assert_eq!(names, ["", ""]);
+
+            got(&mut room, cleo);
+            room.handle_data(context, anna, DataChannel::Reliable, &metrics);
+            assert_eq!((got(&mut room, ben).len(), got(&mut room, cleo).len()), (0, 1));
+        });
     }
 }

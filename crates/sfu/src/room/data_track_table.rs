@@ -119,6 +119,9 @@ pub(super) enum Refusal {
     /// More tracks or subscriptions than anybody needs.
     #[error("there are too many")]
     TooMany,
+    /// Everybody would be told more of the publisher than may be told of one.
+    #[error("more is announced than one participant may")]
+    TooLarge,
     /// The room keeps no schemas.
     #[error("schemas are not kept")]
     SchemaUnsupported,
@@ -138,6 +141,7 @@ impl Refusal {
             Self::InvalidName => "data-track-invalid-name",
             Self::DuplicateName => "data-track-duplicate-name",
             Self::TooMany => "too-many-data-tracks",
+            Self::TooLarge => "announcements-too-large",
             Self::SchemaUnsupported => "data-track-schema-unsupported",
             Self::Malformed => "data-track-malformed",
         }
@@ -153,7 +157,7 @@ impl Refusal {
             Self::DuplicateHandle => Reason::DuplicateHandle,
             Self::InvalidName => Reason::InvalidName,
             Self::DuplicateName => Reason::DuplicateName,
-            Self::TooMany => Reason::LimitExceeded,
+            Self::TooMany | Self::TooLarge => Reason::LimitExceeded,
             Self::SchemaUnsupported => Reason::UnsupportedType,
             Self::Malformed => Reason::InvalidRequest,
         }

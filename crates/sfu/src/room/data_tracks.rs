@@ -73,6 +73,9 @@ impl super::Room {
             frame_encoding: request.frame_encoding.clone(),
             schema: None,
         };
+        if !self.has_room_for(&context.config.limits, key, info.encoded_len() + super::announced::FRAMING) {
+            return Err(Refusal::TooLarge);
+        }
         self.data_tracks.publish(key, info.clone(), sid, context.config.limits.tracks)?;
         Ok(info)
     }

@@ -2,7 +2,7 @@
 //! Out: NACKs, key-frame requests, receiver reports and transport-wide feedback to publishers; translated
 //! sender reports to subscribers.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rtp::ntp::NtpTime;
 use rtp::rtcp::{self, ReportBlock, RtcpPacket};
@@ -10,16 +10,17 @@ use rtp::rtcp::{self, ReportBlock, RtcpPacket};
 use super::Context;
 use super::pacing::Outgoing;
 use super::receiver::REPORT_INTERVAL;
+use crate::track::keyframe_limit::{KeyframeLimit, Request};
 use crate::track::sender_report::{ReceivedReport, extrapolate};
-use crate::track::up_track::UpTrack;
 
 /// Round trip assumed to participants whose is not measured yet; typical for Europe. Too low repeats in vain, too
 /// high repairs late.
 const ASSUMED_RTT: Duration = Duration::from_millis(60);
 
-/// A subscriber's requests for key frames of one track are this far apart: clients wait for a round trip or more.
-/// What comes sooner asks for the same frame, and a flood must not cost the others anything.
-const KEYFRAME_PAUSE: Duration = Duration::from_millis(100);
+/// Sender reports of one layer are handed on this far apart. Chromium sends more of them the faster a picture's stream is:
+/// on average one in 360 kbit of it. Two minutes of a clock's drift are not seen in a fifth of a second, and everything
+/// handed on is multiplied by the subscribers.
+const SENDER_REPORT_PAUSE: Duration = Duration::from_millis(200);
 
 /// Report blocks of one receiver report (RFC 3550 §6.4.1: a five-bit count).
 const MAX_BLOCKS: usize = 31;
@@ -53,8 +54,11 @@ impl super::Room {
                     self.take_arrivals(context, key, reference_time, arrivals);
                 }
                 Ok(RtcpPacket::Remb { bitrate, .. }) => {
-                    if let Some(participant) = self.participants.get_mut(key) {
+                    let Some(participant) = self.participants.get_mut(key) else { return };
+                    if participant.reports.take(context.now, 1) {
                         participant.pacing.estimator.remb(context.now, bitrate);
+                    } else {
+                        context.reject("rtcp", "report-rate");
                     }
                 }
                 // Names and goodbyes say nothing that signalling does not.
@@ -65,7 +69,7 @@ impl super::Room {
         self.follow_estimate(context, key);
     }
 
-    /// Keeps a publisher's sender report and hands it on to whoever gets the layer.
+    /// Keeps a publisher's sender report and hands it on to whoever gets the layer, unless another one was just now.
     fn take_sender_report(
         &mut self,
         context: &mut Context<'_>,
@@ -76,9 +80,12 @@ impl super::Room {
         let ours = wallclock(context);
         let Some(participant) = self.participants.get_mut(key) else { return };
         let Some(stream) = participant.receiver.stream(ssrc).filter(|stream| !stream.is_rtx) else { return };
-        participant.ntp_base.learn(ours, report.ntp);
         let Some(track) = self.tracks.get_mut(stream.track) else { return };
         let Some(layer) = track.layers.get_mut(stream.layer) else { return };
+        if layer.report.is_some_and(|last| report.arrival < last.arrival + SENDER_REPORT_PAUSE) {
+            return; // no refusal: honest publishers are that quick too
+        }
+        participant.ntp_base.learn(ours, report.ntp);
         layer.report = Some(report);
         if let Some(stats) = &mut layer.stats {
             stats.sender_report(context.now, report.ntp.0);
@@ -113,14 +120,17 @@ impl super::Room {
         let Some(participant) = self.participants.get_mut(key) else { return };
         let Some(down) = participant.down_tracks.get_mut(down_track) else { return };
         let source = (layer, up_layer.generation);
-        if down.forwarder.current() != Some(source) || down.packets == 0 && down.reported {
+        // What waits may still be of the source before, whose timestamps are others: its last packets must not be dated by
+        // this one's report.
+        let begins_at = down.forwarder.begins_at();
+        if down.forwarder.current() != Some(source) || down.sent < begins_at {
             return;
         }
         down.forwarder.learn_report(report);
         let (Some(offset), Some(ntp)) = (down.forwarder.timestamp_offset(), base.translate(ntp)) else {
             return;
         };
-        down.reported = true;
+        down.reported = begins_at;
         down.report_sent = Some((ntp.middle_32(), context.now));
         let sender = rtcp::SenderInfo {
             ssrc: down.ssrc,
@@ -162,9 +172,17 @@ impl super::Room {
     }
 
     /// A subscriber reported how it gets these SSRCs; so it knows now which sections they belong to.
-    fn take_reports(&mut self, context: &Context<'_>, key: usize, blocks: impl Iterator<Item = ReportBlock>) {
+    fn take_reports(
+        &mut self,
+        context: &mut Context<'_>,
+        key: usize,
+        blocks: impl Iterator<Item = ReportBlock>,
+    ) {
         let now = context.now;
         let Some(participant) = self.participants.get_mut(key) else { return };
+        if !participant.reports.take(now, 1) {
+            return context.reject("rtcp", "report-rate");
+        }
         for block in blocks {
             if let Some(down) =
                 participant.down_track_of(block.ssrc).and_then(|down| participant.down_tracks.get_mut(down))
@@ -177,7 +195,8 @@ impl super::Room {
         }
     }
 
-    /// Sends again what a subscriber misses, from the layer's store, over RTX.
+    /// Sends again what a subscriber misses, from the layer's store, over RTX. What is not there any more only a key frame
+    /// can replace: it is asked for at once, while players would still wait for the packet.
     ///
     /// Without RTX nothing is sent again: the same sequence number sealed twice with another header would
     /// reuse an SRTP nonce.
@@ -193,26 +212,28 @@ impl super::Room {
             return context.reject("rtcp", "unknown-ssrc");
         };
         let rtt = participant.quality.rtt().unwrap_or(ASSUMED_RTT);
+        let mut is_broken = false;
         for sequence in lost {
             let Some(down) = participant.down_tracks.get_mut(down_track) else { return };
             let Some((outgoing, origin)) = down.forwarder.origin(sequence) else { continue };
-            let track = self.tracks.get(down.track);
-            let is_audio = track.is_some_and(UpTrack::is_audio);
-            let layer = track.and_then(|track| track.layers.get(origin.layer));
+            let layer = self.tracks.get(down.track).and_then(|track| track.layers.get(origin.layer));
             let Some(layer) = layer.filter(|layer| layer.generation == origin.generation) else { continue };
-            let Some(stored) = layer.store.get(origin.sequence).filter(|stored| !stored.payload.is_empty())
-            else {
-                continue; // lost before it came here, or too old
+            if down.answered.is_recent(context.now, sequence, rtt) {
+                continue;
+            }
+            let Some(stored) = layer.store.get(context.now, origin.sequence) else {
+                // Too old, or lost before it came here and perhaps still to come.
+                let is_gone = layer.store.is_gone(context.now, origin.sequence);
+                is_broken |= is_gone && !down.forwarder.is_superseded(outgoing);
+                continue;
             };
             if !down.has_rtx(stored.header.payload_type) {
                 continue;
             }
-            if !down.answered.take(context.now, sequence, rtt) {
-                continue;
-            }
-            if !participant.retransmissions.take(context.now) {
+            if !participant.retransmissions.take(context.now, 1) {
                 return context.reject("rtcp", "nack-rate");
             }
+            down.answered.note(context.now, sequence);
             let mapped = down.forwarder.again(outgoing, &origin, stored.header);
             let outgoing = Outgoing {
                 down_track,
@@ -222,29 +243,44 @@ impl super::Room {
                 mapped,
                 is_rtx: true,
             };
-            participant.pacing.enqueue(context.now, outgoing, stored.payload.len(), is_audio);
+            participant.pacing.enqueue(context.now, outgoing, stored.payload.len(), false); // sound has no RTX
         }
         self.mark_dirty(key);
+        if is_broken {
+            self.replace_picture(context, key, down_track, KeyframeLimit::need);
+        }
     }
 
     fn keyframe_requested(&mut self, context: &mut Context<'_>, key: usize, ssrc: u32) {
-        let Some(participant) = self.participants.get_mut(key) else { return };
-        let found = participant.down_track_of(ssrc);
-        let Some((down_track, down)) =
-            found.and_then(|key| Some((key, participant.down_tracks.get_mut(key)?)))
-        else {
-            return context.reject("rtcp", "unknown-ssrc");
-        };
-        if down.keyframe_asked.is_some_and(|asked| context.now < asked + KEYFRAME_PAUSE) {
-            return context.reject("rtcp", "keyframe-rate");
+        let found = self.participants.get(key).and_then(|participant| participant.down_track_of(ssrc));
+        let Some(down_track) = found else { return context.reject("rtcp", "unknown-ssrc") };
+        if self.replace_picture(context, key, down_track, KeyframeLimit::ask) == Some(Request::Refused) {
+            context.reject("rtcp", "keyframe-rate");
         }
-        down.keyframe_asked = Some(context.now);
+    }
+
+    /// A subscriber cannot go on with the picture it has: the publisher is asked for a key frame, as often as one
+    /// subscriber may. `None` if there is no picture to be replaced.
+    fn replace_picture(
+        &mut self,
+        context: &mut Context<'_>,
+        key: usize,
+        down_track: usize,
+        request: impl FnOnce(&mut KeyframeLimit, Instant) -> Request,
+    ) -> Option<Request> {
+        let down = self.participants.get_mut(key)?.down_tracks.get_mut(down_track)?;
+        down.target()?; // paused: it gets none, and one is asked for when it goes on
+        let request = request(&mut down.keyframe_limit, context.now);
+        if request != Request::Followed {
+            return Some(request);
+        }
         let (track, current) = (down.track, down.forwarder.current());
         // The picture it has is broken: that layer is repaired; whoever has none waits for the target.
         match current {
             Some((layer, _)) => self.repair_layer(context, track, layer),
             None => self.want_keyframe(context, key, down_track),
         }
+        Some(request)
     }
 
     /// Everything a publisher is told about what it sends.
@@ -264,7 +300,7 @@ impl super::Room {
         let mut broken = Vec::new();
         let mut next = None;
         let mut media_ssrc = 0;
-        for track in participant.published.clone() {
+        for track in participant.published.iter().chain(&participant.backups).copied() {
             let Some(up_track) = self.tracks.get_mut(track) else { continue };
             let supports_pli = up_track.codecs.iter().any(|(_, codec)| codec.pli);
             for (index, layer) in up_track.layers.iter_mut().enumerate() {

@@ -1,18 +1,29 @@
 //! Which layers of a track its subscribers wait for, and the key frames they need for that.
 
+use std::time::Duration;
+
 use super::Context;
 use crate::track::down_track::DownTrack;
 use crate::track::keyframe::KeyframeRequester;
 use crate::track::up_track::{Subscriber, UpTrack};
+
+/// After such a silence of a participant its line was down: whoever has a camera on says something several times a second
+/// (sender reports, feedback). Publishers keep about a second of what they send, so that a shorter outage may be repaired
+/// without a key frame; with a longer silence the end of an outage is found out by NACKs that nobody answers, a second
+/// late. The silence of those who send nothing costs nothing.
+pub(super) const OUTAGE: Duration = Duration::from_millis(1500);
 
 impl super::Room {
     /// Looks which layers arrive, decides anew who gets what, and sees that whoever waits for a picture, for
     /// whatever reason, is not forgotten.
     pub(super) fn select_layers(&mut self, context: &mut Context<'_>) {
         for (_, track) in &mut self.tracks {
-            for layer in track.layers.iter_mut().filter(|layer| layer.is_asleep(context.now)) {
-                layer.keyframes.cancel(); // none would come
-                layer.store.release();
+            for layer in &mut track.layers {
+                layer.store.expire(context.now);
+                if layer.is_asleep(context.now) {
+                    layer.keyframes.cancel(); // none would come
+                    layer.store.release();
+                }
             }
         }
         let participants: Vec<usize> = self.participants.iter().map(|(key, _)| key).collect();
@@ -73,8 +84,7 @@ impl super::Room {
 
     /// [`Self::want_keyframe`] for everybody who gets a track.
     pub(super) fn want_keyframes(&mut self, context: &mut Context<'_>, track: usize) {
-        let Some(up_track) = self.tracks.get(track) else { return };
-        for Subscriber { participant, down_track } in up_track.subscribers.clone() {
+        for (_, Subscriber { participant, down_track }) in self.takers(track) {
             self.want_keyframe(context, participant, down_track);
         }
     }
@@ -86,6 +96,21 @@ impl super::Room {
         }
     }
 
+    /// A publisher's line is back after an [`OUTAGE`]: what was lost cannot be sent again.
+    pub(super) fn repair_published(&mut self, context: &mut Context<'_>, key: usize) {
+        let Some(participant) = self.participants.get(key) else { return };
+        for track in participant.sources().collect::<Vec<_>>() {
+            let Some(state) = self.tracks.get(track) else { continue };
+            let publication = state.primary.and_then(|primary| self.tracks.get(primary)).unwrap_or(state);
+            if publication.info.muted {
+                continue;
+            }
+            for layer in 0..state.layers.len() {
+                self.repair_layer(context, track, layer);
+            }
+        }
+    }
+
     fn ask(
         &mut self,
         context: &mut Context<'_>,
@@ -93,7 +118,8 @@ impl super::Room {
         layer: usize,
         ask: impl FnOnce(&mut KeyframeRequester),
     ) {
-        let Some(up_track) = self.tracks.get_mut(track).filter(|track| !track.is_audio()) else { return };
+        let forwards = |track: &&mut UpTrack| !track.is_audio() && !track.is_silenced;
+        let Some(up_track) = self.tracks.get_mut(track).filter(forwards) else { return };
         let Some(layer) = up_track.layers.get_mut(layer) else { return };
         ask(&mut layer.keyframes);
         let Some(due) = layer.keyframes.next_timeout(context.now) else { return };

@@ -30,7 +30,11 @@ impl super::Room {
         reason: livekit::DisconnectReason,
         action: livekit::leave_request::Action,
     ) {
-        if let Some(session) = self.participants.get(key).and_then(|participant| participant.session) {
+        let Some(participant) = self.participants.get(key) else { return };
+        if action == livekit::leave_request::Action::Disconnect {
+            context.routes.push(RouteChange::Dismiss(participant.sid.clone(), reason));
+        }
+        if let Some(session) = participant.session {
             let leave = livekit::LeaveRequest {
                 can_reconnect: action != livekit::leave_request::Action::Disconnect,
                 reason: reason.into(),
@@ -101,7 +105,7 @@ impl super::Room {
             self.departures.push(context.now, info.clone());
             self.broadcast(context, None, SessionEvent::ParticipantUpdate(vec![info]));
         }
-        self.note_recording(context);
+        self.note_recording(context, None);
         self.request_sections_of_all(context);
         if self.participants.is_empty() {
             self.empty_since = Some(context.now);

@@ -5,7 +5,8 @@
 
 use std::collections::VecDeque;
 
-use crate::peer::transport::Transport;
+use crate::batch::SendBatch;
+use crate::peer::transport::{Transport, TransportError};
 
 /// Which of a client's peer connections, as in LiveKit's `SignalTarget`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,29 +24,40 @@ const MAX_COMPOUND: usize = 1100;
 pub(crate) struct Link {
     pub(crate) transport: Transport,
     rtcp: VecDeque<Vec<u8>>,
+    /// A compound that has left, kept for its memory: there is one every 50 ms.
+    spare: Vec<u8>,
 }
 
 impl Link {
     fn new(transport: Transport) -> Self {
-        Self { transport, rtcp: VecDeque::new() }
+        Self { transport, rtcp: VecDeque::new(), spare: Vec::new() }
     }
 
     /// Queues RTCP: packets share compounds as far as they fit (RFC 5506 reduced size).
     pub(crate) fn enqueue_rtcp(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        let mut packet = Vec::new(); // a few per second and participant, so an allocation is fine
-        write(&mut packet);
-        match self.rtcp.back_mut() {
-            Some(compound) if compound.len() + packet.len() <= MAX_COMPOUND => {
-                compound.extend_from_slice(&packet)
-            }
-            _ if packet.is_empty() => {}
-            _ => self.rtcp.push_back(packet),
+        let compound = match self.rtcp.back_mut() {
+            Some(compound) => compound,
+            None => self.rtcp.push_back_mut(std::mem::take(&mut self.spare)),
+        };
+        let before = compound.len();
+        write(compound);
+        if before > 0 && compound.len() > MAX_COMPOUND {
+            let packet = compound.split_off(before);
+            self.rtcp.push_back(packet);
         }
     }
 
-    /// The next compound to seal.
-    pub(crate) fn next_rtcp(&mut self) -> Option<Vec<u8>> {
-        self.rtcp.pop_front()
+    /// Seals the compounds that wait; what is refused is told to `refuse`.
+    pub(crate) fn send_rtcp(&mut self, batch: &mut SendBatch, mut refuse: impl FnMut(TransportError)) {
+        while let Some(mut compound) = self.rtcp.pop_front() {
+            if !compound.is_empty()
+                && let Err(error) = self.transport.send_rtcp(batch, &compound)
+            {
+                refuse(error);
+            }
+            compound.clear();
+            self.spare = compound;
+        }
     }
 
     /// Forgets what waits: there is nobody to send it to yet.

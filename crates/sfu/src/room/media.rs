@@ -16,6 +16,7 @@ use crate::batch::SendBatch;
 use crate::peer::srtp::SrtpError;
 use crate::track::forwarder::Incoming;
 use crate::track::packet_store::NotStored;
+use crate::track::red_repair::Recovered;
 use crate::track::up_track::{Original, Subscriber, Taken};
 
 impl super::Room {
@@ -27,6 +28,13 @@ impl super::Room {
         };
         match self.receive(context, key, &packet) {
             Ok(Some((track, layer, taken))) => {
+                for distance in taken.recovered.distances() {
+                    // Ten packets may come out of one: each is paid for like one that came.
+                    match self.tracks.get_mut(track).is_some_and(|track| track.admits(context.now, 0)) {
+                        true => self.forward(context, track, layer, taken.sequence - distance),
+                        false => context.reject("rtp", "audio-rate"),
+                    }
+                }
                 self.forward(context, track, layer, taken.sequence);
                 if taken.beyond_repair {
                     self.repair_layer(context, track, layer);
@@ -91,24 +99,32 @@ impl super::Room {
             .id(ExtensionKind::AudioLevel)
             .and_then(|id| AudioLevel::decode(packet.extension(id)?));
         let Some(track) = self.tracks.get_mut(stream.track) else { return Ok(None) };
+        if !track.admits(now, packet.payload().len()) {
+            return Err("audio-rate");
+        }
         let codec = track
             .codecs
             .iter()
             .find(|(payload_type, _)| *payload_type == original.payload_type)
             .map(|(_, codec)| codec)
             .ok_or(ReceiveError::UnknownPayloadType.code())?;
-        if codec.kind == CodecKind::Red && !original.payload.is_empty() {
-            Redundant::parse(original.payload).map_err(|_| "red-malformed")?; // some subscribers get its primary only
-        }
         let Some(layer) = track.layers.get_mut(stream.layer) else { return Ok(None) };
+        let is_red = codec.kind == CodecKind::Red && !original.payload.is_empty();
+        let mut recovered = Recovered::default();
+        if is_red {
+            Redundant::parse(original.payload).map_err(|_| "red-malformed")?; // some subscribers get its primary only
+            let numbers = (original.sequence_number, packet.timestamp());
+            recovered = layer.recover(now, numbers, original.payload, codec, &track.codecs);
+        }
         let taken = layer.receive(now, packet, original, codec, &receiver.extensions);
         let nack_due = layer.nack.next_deadline();
         let due = [Some(next_report), nack_due, layer.keyframes.next_timeout(now)];
         participant.want_feedback(due.into_iter().flatten().min().unwrap_or(next_report));
         let taken = match taken {
-            Ok(taken) => taken,
-            // Normal when a packet and its retransmission both arrive, and for old packets sent again as padding.
-            Err(NotStored::Duplicate | NotStored::TooOld) if original.recovered => return Ok(None),
+            Ok(taken) => Taken { recovered, ..taken },
+            // Normal when a packet and its retransmission or its copy both arrive, and for old packets sent again as
+            // padding.
+            Err(NotStored::Duplicate | NotStored::TooOld) if original.recovered || is_red => return Ok(None),
             Err(error) => return Err(error.code()),
         };
         if let Some(level) = level.filter(|_| track.is_audio() && !track.info.muted && !original.recovered) {
@@ -118,6 +134,8 @@ impl super::Room {
         if !original.recovered && !original.payload.is_empty() {
             let is_back = track.note_arrival(now, stream.layer, original.payload.len(), &taken);
             if is_back && !track.is_audio() {
+                let publication = track.primary.unwrap_or(stream.track);
+                self.choose_codecs(context, publication);
                 self.allocate_track(context, stream.track);
             }
         }
@@ -126,9 +144,10 @@ impl super::Room {
 
     /// Offers a stored packet to every subscriber of its track.
     fn forward(&mut self, context: &mut Context<'_>, track: usize, layer: usize, sequence: u64) {
-        let Some(up_track) = self.tracks.get(track).filter(|track| !track.is_silenced) else { return };
-        let Some(up_layer) = up_track.layers.get(layer) else { return };
-        let Some(stored) = up_layer.store.get(sequence) else { return };
+        let Some(up_track) = self.tracks.get(track) else { return };
+        let publication = up_track.primary.and_then(|primary| self.tracks.get(primary)).unwrap_or(up_track);
+        let Some(up_layer) = up_track.layers.get(layer).filter(|_| !publication.is_silenced) else { return };
+        let Some(stored) = up_layer.store.get(context.now, sequence) else { return };
         let incoming = Incoming {
             layer,
             generation: up_layer.generation,
@@ -151,29 +170,40 @@ impl super::Room {
                 if !std::mem::replace(&mut down.codec_refused, true) {
                     unsupported.push(key);
                 }
+                down.forwarder.resume_at_keyframe();
                 continue;
             }
-            let before = down.forwarder.source_count();
             let Some(mapped) = down.forwarder.forward(context.now, &incoming, target) else { continue };
-            if down.forwarder.source_count() != before {
-                down.reported = false;
+            if stored.header.keyframe_start {
+                down.keyframe_limit.came(context.now);
             }
-            let needs_report = !down.reported && incoming.report.is_some();
             let generation = incoming.generation;
             let outgoing = Outgoing { down_track, layer, generation, sequence, mapped, is_rtx: false };
             participant.pacing.enqueue(context.now, outgoing, stored.payload.len(), up_track.is_audio());
             if !std::mem::replace(&mut participant.is_dirty, true) {
                 self.dirty.push(key);
             }
-            if needs_report {
-                self.first_reports.push((track, layer, key, down_track));
-            }
         }
         for key in unsupported {
             self.tell_codec_unsupported(context, key, track);
         }
-        while let Some((track, layer, key, down_track)) = self.first_reports.pop() {
-            self.forward_report(context, track, layer, key, down_track);
+    }
+
+    /// Keeps a track back from everybody, or lets it go on. Whoever gets it continues its numbers then: a gap of 2^15 and
+    /// more would make receivers guess SRTP's rollover counter wrong for good (RFC 3711 §3.3.1).
+    pub(super) fn set_silenced(&mut self, context: &mut Context<'_>, track: usize, is_silenced: bool) {
+        for track in [Some(track), self.backup_of(track)].into_iter().flatten() {
+            let Some(up_track) = self.tracks.get_mut(track) else { continue };
+            if std::mem::replace(&mut up_track.is_silenced, is_silenced) == is_silenced {
+                continue;
+            }
+            for Subscriber { participant, down_track } in up_track.subscribers.iter().copied() {
+                let participant = self.participants.get_mut(participant);
+                if let Some(down) = participant.and_then(|other| other.down_tracks.get_mut(down_track)) {
+                    down.forwarder.resume_at_keyframe();
+                }
+            }
+            self.allocate_track(context, track); // its rate is free, or needed again
         }
     }
 
@@ -185,11 +215,7 @@ impl super::Room {
             if !link.transport.is_connected() {
                 link.clear_rtcp();
             }
-            while let Some(compound) = link.next_rtcp() {
-                if let Err(error) = link.transport.send_rtcp(batch, &compound) {
-                    context.reject(error.layer(), error.code());
-                }
-            }
+            link.send_rtcp(batch, |error| context.reject(error.layer(), error.code()));
         }
         if !participant.links.sending().transport.is_connected() {
             participant.pacing.clear();
@@ -202,6 +228,9 @@ impl super::Room {
         });
         if participant.pacing.has_dropped() {
             context.reject("pacing", "overflow");
+        }
+        for (track, layer, down_track) in std::mem::take(&mut participant.unreported) {
+            self.forward_report(context, track, layer, key, down_track);
         }
         if exhausted {
             return self.start_afresh(context, key); // only new keys help

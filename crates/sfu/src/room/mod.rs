@@ -3,8 +3,10 @@
 
 mod administration;
 mod allocation;
+mod announced;
 mod backpressure;
 mod calls;
+mod codecs;
 mod data;
 mod data_track_table;
 mod data_tracks;
@@ -28,6 +30,9 @@ mod resume;
 mod signalling;
 mod speakers;
 mod subscribing;
+#[cfg(test)]
+mod test_world;
+mod updates;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
@@ -35,7 +40,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use protocol::ids::{Identity, RoomName, RoomSid, SessionId, TrackSid};
+use protocol::ids::{Identity, ParticipantSid, RoomName, RoomSid, SessionId, TrackSid};
 use protocol::livekit;
 use slab::Slab;
 
@@ -85,7 +90,7 @@ impl Context<'_> {
     }
 }
 
-/// What the core's demultiplexer has to learn.
+/// What the core has to learn: where datagrams and sessions belong, and who is not to come back.
 #[derive(Debug)]
 pub(crate) enum RouteChange {
     AddUfrag(String, Route),
@@ -93,6 +98,7 @@ pub(crate) enum RouteChange {
     AddAddress(SocketAddr, Route),
     RemoveAddress(SocketAddr, Route),
     RemoveSession(SessionId),
+    Dismiss(ParticipantSid, livekit::DisconnectReason),
 }
 
 /// Where datagrams go within a room: a participant's key, and which of its connections.
@@ -121,9 +127,6 @@ pub(crate) struct Room {
     dirty: Vec<usize>,
     /// Transports of participants that are gone, until their farewell is sealed.
     closing: Vec<Transport>,
-    /// Subscribers that just started a layer and are told its clock: (track, layer, participant, DownTrack).
-    /// Empty between packets; kept here for its memory.
-    first_reports: Vec<(usize, usize, usize, usize)>,
 }
 
 impl Room {
@@ -149,7 +152,6 @@ impl Room {
             scheduled: None,
             dirty: Vec::new(),
             closing: Vec::new(),
-            first_reports: Vec::new(),
         }
     }
 
@@ -186,13 +188,15 @@ impl Room {
     }
 
     /// The next time something is due.
-    pub(crate) fn next_timeout(&self, grace: Duration) -> Option<Instant> {
-        let own = match self.empty_since {
+    pub(crate) fn next_timeout(&self, grace: Duration) -> Instant {
+        let mut next = match self.empty_since {
             Some(since) => since + self.settings.grace(grace),
             None => self.speakers.next_timeout().map_or(self.next_tick, |due| due.min(self.next_tick)),
         };
-        let timer = self.timers.peek().map(|Reverse((at, _))| *at);
-        [Some(own), timer, self.calls.next_timeout()].into_iter().flatten().min()
+        if let Some(Reverse((timer, _))) = self.timers.peek() {
+            next = next.min(*timer);
+        }
+        self.calls.next_timeout().map_or(next, |due| due.min(next))
     }
 
     /// A datagram that was routed to a participant.
@@ -211,9 +215,7 @@ impl Room {
             datagram.destination,
             datagram.payload,
         );
-        if received.is_ok() {
-            participant.quality.heard(context.now);
-        }
+        let silence = received.as_ref().map_or(Duration::ZERO, |_| participant.quality.heard(context.now));
         match received {
             Ok(Received::Rtp(packet)) if target == Target::Publisher => self.handle_rtp(context, key, packet),
             Ok(Received::Rtp(_)) => context.reject("rtp", "not-receiving"), // we offered to send there
@@ -234,6 +236,9 @@ impl Room {
                 self.drain_transport(context, key);
                 self.schedule(context, key);
             }
+        }
+        if silence >= layers::OUTAGE {
+            self.repair_published(context, key);
         }
     }
 
@@ -272,6 +277,7 @@ impl Room {
             link.transport.handle_timeout(context.now);
         }
         participant.pacing.estimator.handle_timeout(context.now);
+        self.tell_due(context, key);
         self.follow_estimate(context, key);
         self.drain_transport(context, key);
         self.send_feedback(context, key);
@@ -340,6 +346,11 @@ impl Room {
                     context.routes.push(RouteChange::RemoveAddress(address, (key, target)));
                 }
                 TransportEvent::UfragDropped(ufrag) => context.routes.push(RouteChange::RemoveUfrag(ufrag)),
+                TransportEvent::SelectedAddress(_) if sends => {
+                    if let Some(participant) = self.participants.get_mut(key) {
+                        participant.pacing.estimator.network_changed(context.now);
+                    }
+                }
                 TransportEvent::SelectedAddress(_) => {}
                 TransportEvent::Rejected(error) => context.reject(error.layer(), error.code()),
                 TransportEvent::Connected if sends => self.connected(context, key),
@@ -432,17 +443,6 @@ impl Room {
             if let Some(session) = participant.session.filter(|_| Some(key) != except) {
                 context.events.push_back(Event::Session(session, event.clone()));
             }
-        }
-    }
-
-    /// Tells everybody what is now true of a participant; a hidden one only itself.
-    fn broadcast_participant(&self, context: &mut Context<'_>, key: usize) {
-        let Some(participant) = self.participants.get(key) else { return };
-        let event = SessionEvent::ParticipantUpdate(vec![self.info(participant)]);
-        if participant.is_visible() {
-            self.broadcast(context, None, event);
-        } else if let Some(session) = participant.session {
-            context.events.push_back(Event::Session(session, event));
         }
     }
 

@@ -83,8 +83,10 @@ impl super::Room {
             fingerprint: Fingerprint::new(summary.fingerprint.0, summary.fingerprint.1),
             setup: summary.setup,
         };
-        let transport = &mut participant.links.sending_mut().transport;
-        transport.set_remote(context.now, remote).map_err(|error| error.code())?;
+        if !participant.is_keyed {
+            let transport = &mut participant.links.sending_mut().transport;
+            transport.set_remote(context.now, remote).map_err(|error| error.code())?;
+        }
         for (_, send) in summary.refused {
             let Some(track) = self.by_track_sid.get(send.track_sid.as_str()).copied() else { continue };
             let is_wanted = self.is_wanted(key, track);
@@ -121,16 +123,18 @@ impl super::Room {
     }
 
     /// After a resume: what we offered last, and its answer, may be lost, and the client may be elsewhere in the
-    /// network. Clients restart ICE on the connection that they offer and leave this one to us.
-    pub(super) fn offer_afresh(&mut self, context: &mut Context<'_>, key: usize) {
+    /// network. Clients restart ICE on the connection that they offer and leave this one to us. The next offer, due now, says
+    /// so.
+    pub(super) fn restart_offered(&mut self, context: &mut Context<'_>, key: usize) {
         let Some(participant) = self.participants.get_mut(key) else { return };
         let Some(offerer) = &mut participant.negotiation.offerer else { return };
         offerer.abandon_offer();
-        let credentials = IceCredentials::generate(context.config.worker, context.random);
-        let route = (key, Target::Subscriber);
-        context.routes.push(RouteChange::AddUfrag(credentials.ufrag.clone(), route));
-        participant.links.sending_mut().transport.restart_ice(credentials);
-        self.offer(context, key);
+        if !participant.is_keyed {
+            let credentials = IceCredentials::generate(context.config.worker, context.random);
+            let route = (key, Target::Subscriber);
+            context.routes.push(RouteChange::AddUfrag(credentials.ufrag.clone(), route));
+            participant.links.sending_mut().transport.restart_ice(credentials);
+        }
     }
 }
 
@@ -391,6 +395,32 @@ mod tests {
         assert_eq!(world.refused, ["answer-stale"]);
         world.say(OLD + 1, SessionCommand::Answer(description(new, answer)));
         assert!(world.is_subscribed());
+    }
+
+    #[test]
+    fn what_somebody_wants_who_comes_back_is_in_the_offer_that_restarts_ice() {
+        let mut world = World::new();
+        let track = world.publish();
+        world.answer(|answer| answer);
+        world.answer(|answer| answer);
+        world.subscribe(&track, false);
+        world.answer(|answer| answer);
+        world.say(OLD, SessionCommand::Disconnected);
+        let offers = world.offers().len();
+        let wish =
+            livekit::UpdateSubscription { track_sids: vec![track], subscribe: true, ..Default::default() };
+        world.command(Command::Resume(Box::new(Resume {
+            session: SessionId(OLD + 1),
+            room: RoomName::new("r"),
+            identity: Identity::new("old".to_owned()),
+            participant_sid: world.sid.clone(),
+            sync_state: Some(livekit::SyncState { subscription: Some(wish), ..Default::default() }),
+            offer: None,
+        })));
+        let told = world.offers();
+        let [before, only] = told[offers - 1..] else { panic!("{} offers", told.len() - offers) };
+        assert_ne!(ufrag(&before.sdp), ufrag(&only.sdp), "ICE restarts");
+        assert_eq!(only.mid_to_track_id.len(), 1);
     }
 
     #[test]

@@ -8,7 +8,6 @@ use slab::Slab;
 
 use super::participant::Participant;
 use crate::bandwidth::estimator::{Estimator, Settings};
-use crate::bandwidth::history::PacketKind;
 use crate::bandwidth::pacer::{Class, Pacer};
 use crate::batch::SendBatch;
 use crate::track::down_track::{DownTrack, Prefix};
@@ -23,6 +22,9 @@ const MAX_PADDING: usize = 255;
 
 /// Pictures' packets that probes send again: the newest, which the receiver may still have a use for.
 const RECENT: usize = 32;
+
+/// Bytes of padding that are sent for an answer, where nothing is there to be sent again.
+const SOUNDING: usize = 16;
 
 /// Bytes around an RTP payload, about: header with extensions, and SRTP's tag.
 const AROUND: usize = 40;
@@ -102,6 +104,9 @@ impl Pacing {
     fn prepare(&mut self, now: Instant) {
         self.pacer.set_estimate(self.estimator.estimate());
         self.pacer.set_cut(self.estimator.is_cut(now));
+        if self.pacer.cluster().is_some_and(|probe| !self.estimator.awaits(probe)) {
+            self.pacer.abandon_probe();
+        }
         if self.pacer.cluster().is_none()
             && let Some(probe) = self.estimator.poll_probe(now)
         {
@@ -110,10 +115,10 @@ impl Pacing {
     }
 
     /// A packet left: `bytes` of UDP payload, with a transport-wide number or not.
-    fn left(&mut self, now: Instant, bytes: usize, kind: PacketKind, is_numbered: bool) {
+    fn left(&mut self, now: Instant, bytes: usize, is_numbered: bool) {
         let bytes = bytes as u32;
         if is_numbered {
-            self.estimator.sent(now, bytes, kind, self.pacer.cluster());
+            self.estimator.sent(now, bytes, self.pacer.cluster());
         } else {
             self.estimator.sent_untracked(now, bytes);
         }
@@ -159,7 +164,7 @@ impl Participant {
         self.pacing.prepare(now);
         loop {
             if let Some(outgoing) = self.pacing.pacer.poll(now) {
-                match self.send(now, tracks, &outgoing, false, batch) {
+                match self.send(now, tracks, &outgoing, batch) {
                     Ok(()) => {}
                     Err(refused) => refuse(refused),
                 }
@@ -173,6 +178,12 @@ impl Participant {
                 break;
             }
         }
+        if self.pacing.estimator.poll_sounding(now)
+            && let Err(refused) = self.pad(now, tracks, SOUNDING, batch)
+        {
+            self.pacing.estimator.resume_unanswered(now);
+            refused.into_iter().for_each(&mut refuse);
+        }
     }
 
     /// Writes one packet and seals it into the batch.
@@ -181,7 +192,6 @@ impl Participant {
         now: Instant,
         tracks: &Slab<UpTrack>,
         outgoing: &Outgoing,
-        is_probe: bool,
         batch: &mut SendBatch,
     ) -> Result<(), Refused> {
         // Whatever is gone by now (a track, a packet) is simply not sent.
@@ -191,7 +201,7 @@ impl Participant {
         let Some(layer) = layer.filter(|layer| layer.generation == outgoing.generation) else {
             return Ok(());
         };
-        let Some(stored) = layer.store.get(outgoing.sequence) else { return Err(("rtp", "not-stored")) };
+        let Some(stored) = layer.store.get(now, outgoing.sequence) else { return Err(("rtp", "not-stored")) };
         let Some(payload) = down.payload(stored.header.payload_type) else {
             return Err(("rtp", "codec-not-shared"));
         };
@@ -223,29 +233,30 @@ impl Participant {
             (false, true) => &[],
             (false, false) => body.get(prefix.replaced..).unwrap_or_default(),
         };
-        let kind = match outgoing.is_rtx {
-            _ if track.is_audio() => PacketKind::Audio,
-            _ if is_probe || is_padding => PacketKind::Padding,
-            true => PacketKind::Retransmission,
-            false => PacketKind::Video,
-        };
         let octets = prefix.as_slice().len() + rest.len();
         let written = Written { fields, sequence, prefix, rest, is_padding };
-        self.seal(now, outgoing.down_track, &written, stored.extensions, kind, batch)?;
+        self.seal(now, outgoing.down_track, &written, stored.extensions, batch)?;
         if !outgoing.is_rtx
             && let Some(down) = self.down_tracks.get_mut(outgoing.down_track)
         {
+            down.sent = down.sent.max(Some(sequence));
+            let begins_at = down.forwarder.begins_at();
+            let source = (down.track, outgoing.layer, outgoing.down_track);
+            let is_unreported = down.reported != begins_at && down.sent >= begins_at;
+            if is_unreported && layer.report.is_some() && !self.unreported.contains(&source) {
+                self.unreported.push(source);
+            }
             down.packets = down.packets.wrapping_add(1);
             down.octets = down.octets.wrapping_add(octets as u32);
-            if kind == PacketKind::Video && down.rtx_ssrc.is_some() {
+            if !is_padding && !track.is_audio() && down.rtx_ssrc.is_some() {
                 self.pacing.remember(*outgoing);
             }
         }
         Ok(())
     }
 
-    /// Sends bytes for a probe: what was sent lately once more, or padding where nothing was. `Err(None)`: there is
-    /// nothing to pad with.
+    /// Sends bytes for nothing but their feedback: what was sent lately once more, or padding where nothing was.
+    /// `Err(None)`: there is nothing to pad with.
     fn pad(
         &mut self,
         now: Instant,
@@ -258,16 +269,16 @@ impl Participant {
             let track = down.and_then(|down| tracks.get(down.track));
             let layer = track.and_then(|track| track.layers.get(outgoing.layer));
             let layer = layer.filter(|layer| layer.generation == outgoing.generation);
-            let stored = layer.and_then(|layer| layer.store.get(outgoing.sequence));
+            let stored = layer.and_then(|layer| layer.store.get(now, outgoing.sequence));
             down.zip(stored).is_some_and(|(down, stored)| {
                 stored.payload.len() >= bytes / 2 && down.has_rtx(stored.header.payload_type)
             })
         };
-        let (older, newer) =
+        let (newer, older) =
             self.pacing.recent.split_at(self.pacing.next_recent.min(self.pacing.recent.len()));
-        let again = older.iter().rev().chain(newer.iter().rev()).find(fits).copied();
+        let again = newer.iter().rev().chain(older.iter().rev()).find(fits).copied();
         if let Some(again) = again {
-            return self.send(now, tracks, &Outgoing { is_rtx: true, ..again }, true, batch).map_err(Some);
+            return self.send(now, tracks, &Outgoing { is_rtx: true, ..again }, batch).map_err(Some);
         }
         let bare = |(key, down): (usize, &mut DownTrack)| {
             let payload_type = down.rtx_payload_type()?;
@@ -289,7 +300,7 @@ impl Participant {
             ssrc,
         };
         let written = Written { fields, sequence, prefix: Prefix::default(), rest, is_padding: true };
-        self.seal(now, down_track, &written, &[], PacketKind::Padding, batch).map_err(Some)
+        self.seal(now, down_track, &written, &[], batch).map_err(Some)
     }
 
     /// Seals one packet of a DownTrack and tells pacer and estimator.
@@ -299,7 +310,6 @@ impl Participant {
         down_track: usize,
         written: &Written<'_>,
         extensions: &[u8],
-        kind: PacketKind,
         batch: &mut SendBatch,
     ) -> Result<(), Refused> {
         let Some(down) = self.down_tracks.get(down_track) else { return Ok(()) };
@@ -319,7 +329,7 @@ impl Participant {
             .send_rtp(batch, written.sequence, written.prefix.as_slice(), written.rest, write)
             .map_err(|error| (error.layer(), error.code()))?;
         let bytes = header + written.prefix.as_slice().len() + written.rest.len() + TAG;
-        self.pacing.left(now, bytes, kind, transport_sequence.is_some());
+        self.pacing.left(now, bytes, transport_sequence.is_some());
         Ok(())
     }
 }

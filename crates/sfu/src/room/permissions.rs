@@ -30,7 +30,7 @@ impl super::Room {
             self.reconsider_subscriptions_of(context, key);
         }
         self.broadcast_participant(context, key);
-        self.note_recording(context);
+        self.note_recording(context, None);
         self.request_sections_of_all(context);
     }
 
@@ -53,7 +53,7 @@ impl super::Room {
     }
 
     /// For the others somebody who hides is gone.
-    fn tell_gone(&self, context: &mut Context<'_>, key: usize) {
+    fn tell_gone(&mut self, context: &mut Context<'_>, key: usize) {
         let Some(participant) = self.participants.get(key) else { return };
         let info = livekit::ParticipantInfo {
             state: livekit::participant_info::State::Disconnected.into(),
@@ -61,6 +61,7 @@ impl super::Room {
             data_tracks: Vec::new(),
             ..self.info(participant)
         };
+        self.departures.push(context.now, info.clone());
         self.broadcast(context, Some(key), SessionEvent::ParticipantUpdate(vec![info]));
     }
 
@@ -77,11 +78,59 @@ impl super::Room {
     fn reconsider_subscriptions_of(&mut self, context: &mut Context<'_>, subscriber: usize) {
         let Some(participant) = self.participants.get(subscriber) else { return };
         let tracks: Vec<usize> = participant.subscriptions.keys().copied().collect();
-        if participant.permission.can_subscribe {
-            self.subscribe_to_all(context, subscriber);
-        }
         for track in tracks {
             self.reconsider(context, subscriber, track);
         }
+        self.subscribe_to_all(subscriber); // what came meanwhile
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::livekit;
+
+    use crate::command::SessionCommand;
+    use crate::event::SessionEvent;
+    use crate::room::test_world::{Section, World};
+
+    #[test]
+    fn who_may_subscribe_again_gets_what_it_had_and_what_came_but_not_what_it_did_not_want() {
+        let mut world = World::new();
+        for (session, identity) in [(1, "anna"), (2, "ben"), (3, "cleo"), (4, "dan")] {
+            world.join(session, identity);
+        }
+        let unwanted = world.publish(1, Section::Microphone("a"));
+        let kept = world.publish(2, Section::Microphone("b"));
+        let offer = |world: &mut World| -> Vec<String> {
+            world.offer(4, &[Section::Sound, Section::Sound, Section::Sound]);
+            let answers = world.events(4).filter_map(|event| match event {
+                SessionEvent::Answer(answer) => Some(answer.mid_to_track_id.values().cloned()),
+                _ => None,
+            });
+            let mut tracks: Vec<String> = answers.last().expect("an answer").collect();
+            tracks.sort_unstable();
+            tracks
+        };
+        assert_eq!(offer(&mut world).len(), 2);
+        world.say(
+            4,
+            SessionCommand::Subscription(livekit::UpdateSubscription {
+                track_sids: vec![unwanted.clone()],
+                subscribe: false,
+                ..Default::default()
+            }),
+        );
+        assert_eq!(offer(&mut world), [kept.as_str()]);
+
+        world.permit("dan", livekit::ParticipantPermission::default());
+        let new = world.publish(3, Section::Microphone("c"));
+        assert_eq!(offer(&mut world), [""; 0]);
+        world.told.clear();
+        world.permit("dan", livekit::ParticipantPermission { can_subscribe: true, ..Default::default() });
+        let is_allowed = |event: &SessionEvent| matches!(event, SessionEvent::SubscriptionPermissionUpdate(update) if update.track_sid == kept && update.allowed);
+        assert!(world.events(4).any(is_allowed));
+        let mut expected = [kept.as_str(), new.as_str()];
+        expected.sort_unstable();
+        assert_eq!(offer(&mut world), expected);
     }
 }

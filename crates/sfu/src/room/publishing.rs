@@ -11,8 +11,9 @@ use super::negotiation::local;
 use super::participant::{Participant, PendingTrack};
 use super::receiver::Stream;
 use crate::event::{Event, SessionEvent};
-use crate::peer::sdp::{MediaKind, OfferSummary, OpusPreferences, ReceiveSection, SectionIndex};
+use crate::peer::sdp::{MediaKind, OfferSummary, Preferences, ReceiveSection, SectionIndex};
 use crate::peer::transport::{Fingerprint, IceCredentials, RemoteParameters, Transport};
+use crate::track::backup::{self, Backup};
 use crate::track::demand::Demand;
 use crate::track::up_track::UpTrack;
 
@@ -80,12 +81,18 @@ impl super::Room {
         let announced = announcement(&participant.pending_tracks, &cid, section.kind);
         let Some(position) = announced else { return }; // its announcement is still on the way
         let pending = participant.pending_tracks.remove(position);
+        if let Some(track) = self.by_track_sid.get(&pending.sid).copied() {
+            return self.publish_backup(context, key, track, section, &pending.request);
+        }
+        let announced = backup::announced(&pending.request).0;
+        let announced = announced.filter(|it| section.codecs.iter().any(|codec| codec.kind == *it));
         let mut info = track_info(&pending.sid, &pending.request);
         info.mid.clone_from(&section.mid);
         // RED is how Opus travels, no codec of its own.
-        if let Some(codec) = section.codecs.iter().find(|codec| codec.kind != CodecKind::Red) {
-            let medium = if codec.kind.is_video() { "video" } else { "audio" };
-            info.mime_type = format!("{medium}/{}", codec.kind.name());
+        let first = || section.codecs.iter().map(|codec| codec.kind).find(|kind| *kind != CodecKind::Red);
+        if let Some(codec) = announced.or_else(first) {
+            let medium = if codec.is_video() { "video" } else { "audio" };
+            info.mime_type = format!("{medium}/{}", codec.name());
         }
         info.simulcast = section.rids.len().max(section.sim_group.len()) > 1;
         info.codecs = vec![livekit::SimulcastCodecInfo {
@@ -96,21 +103,24 @@ impl super::Room {
             ..Default::default()
         }];
         info.disable_red |= section.codecs.iter().all(|codec| codec.kind != CodecKind::Red);
-        let opus = OpusPreferences {
+        let preferences = Preferences {
             dtx: !pending.request.disable_dtx,
             stereo: pending.request.stereo,
             red: !info.disable_red,
+            codec: announced,
         };
-        participant.negotiation.answerer.set_opus(section.index, opus);
+        participant.negotiation.answerer.prefer(section.index, preferences);
         let codec = pending.request.simulcast_codecs.first().map(|codec| codec.codec.clone());
         let mut up_track = UpTrack::new(pending.sid.clone(), key, info, cid, section);
         up_track.demand = Demand::new(codec.unwrap_or_default());
+        up_track.announced = announced;
         let track = self.tracks.insert(up_track);
-        self.by_track_sid.insert(pending.sid, track);
+        self.by_track_sid.insert(pending.sid.clone(), track);
         participant.published.push(track);
         participant.version += 1;
         participant.receiver.add_track(&section.mid, track);
         self.declare_streams(key, track, section);
+        self.note_backup(key, track, &pending.request);
         let info = self.tracks.get(track).map(|track| &track.info);
         self.notify(context, "track_published", self.participants.get(key), info);
         self.broadcast_participant(context, key);
@@ -118,7 +128,7 @@ impl super::Room {
     }
 
     /// The publisher's payload types changed: whoever gets the track maps them anew.
-    fn renegotiate_subscribers(&mut self, track: usize) {
+    pub(super) fn renegotiate_subscribers(&mut self, track: usize) {
         let Some(up_track) = self.tracks.get(track) else { return };
         for subscriber in &up_track.subscribers {
             let Some(participant) = self.participants.get_mut(subscriber.participant) else { continue };
@@ -130,7 +140,7 @@ impl super::Room {
     }
 
     /// SSRCs that the offer declares are known before their first packet (RFC 5576).
-    fn declare_streams(&mut self, key: usize, track: usize, section: &ReceiveSection) {
+    pub(super) fn declare_streams(&mut self, key: usize, track: usize, section: &ReceiveSection) {
         let (Some(participant), Some(up_track)) =
             (self.participants.get_mut(key), self.tracks.get_mut(track))
         else {
@@ -160,17 +170,21 @@ impl super::Room {
             })
         };
         let withdrawn: Vec<usize> = participant
-            .published
-            .iter()
-            .copied()
-            .filter(|track| self.tracks.get(*track).is_some_and(|track| !is_offered(track)))
+            .sources()
+            .filter(|track| {
+                self.tracks.get(*track).is_some_and(|track| !track.is_silent() && !is_offered(track))
+            })
             .collect();
         if withdrawn.is_empty() {
             return;
         }
         // The publisher knows what it withdrew: `TrackUnpublished` is for what the server ends.
         for track in withdrawn {
-            self.remove_track(context, track);
+            match self.tracks.get(track).map(|track| track.primary) {
+                Some(None) => self.remove_track(context, track),
+                Some(Some(_)) => self.withdraw_backup(context, track),
+                None => {} // it went with its first codec
+            }
         }
         self.hush(context, key);
         if let Some(participant) = self.participants.get_mut(key) {
@@ -188,7 +202,15 @@ impl super::Room {
         self.by_track_sid.remove(&up_track.sid);
         if let Some(publisher) = self.participants.get_mut(up_track.publisher) {
             publisher.published.retain(|published| *published != track);
+            publisher.pending_tracks.retain(|pending| pending.sid != up_track.sid); // a backup that was to come
             publisher.receiver.remove_track(track);
+        }
+        if let Some(Backup { track: spare, .. }) = up_track.backup {
+            self.tracks.try_remove(spare);
+            if let Some(publisher) = self.participants.get_mut(up_track.publisher) {
+                publisher.backups.retain(|backup| *backup != spare);
+                publisher.receiver.remove_track(spare);
+            }
         }
         for (_, participant) in &mut self.participants {
             let Some(subscription) = participant.subscriptions.remove(&track) else { continue };
@@ -200,11 +222,7 @@ impl super::Room {
 
     fn track_on(&self, key: usize, mid: &str) -> Option<usize> {
         let participant = self.participants.get(key)?;
-        participant
-            .published
-            .iter()
-            .copied()
-            .find(|track| self.tracks.get(*track).is_some_and(|t| t.mid == mid))
+        participant.sources().find(|track| self.tracks.get(*track).is_some_and(|t| t.mid == mid))
     }
 
     /// Tells a publisher that somebody takes its track.
@@ -240,7 +258,10 @@ fn connect(
         context.routes.push(super::RouteChange::AddUfrag(credentials.ufrag.clone(), route));
         match participant.links.receiving_mut() {
             Some(link) => link.transport.restart_ice(credentials),
-            None => participant.links.add_publisher(Transport::new(context.shared, credentials, context.now)),
+            None => {
+                participant.links.add_publisher(Transport::new(context.shared, credentials, context.now));
+                participant.hold_data(participant.is_held()); // also what comes on this one
+            }
         }
     }
     let remote = RemoteParameters {
@@ -292,6 +313,7 @@ pub(super) fn track_info(sid: &TrackSid, request: &livekit::AddTrackRequest) -> 
         disable_red: request.disable_red || request.encryption() != livekit::encryption::Type::None,
         encryption: request.encryption,
         stream: request.stream.clone(),
+        backup_codec_policy: request.backup_codec_policy,
         audio_features: request.audio_features.clone(),
         ..Default::default()
     }

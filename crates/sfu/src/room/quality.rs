@@ -74,6 +74,8 @@ pub(crate) struct Quality {
     judged: Option<Instant>,
     /// When anything authenticated came from it.
     heard: Instant,
+    /// Whether something must come of it even while it sends nothing: consent checks.
+    proves_life: bool,
     rtt: Option<Duration>,
     /// Sum of the fractions lost that it reported since it was judged last, and how many these were.
     downlink: (u32, u32),
@@ -90,6 +92,7 @@ impl Quality {
         Self {
             judged: None,
             heard: now,
+            proves_life: true,
             rtt: None,
             downlink: (0, 0),
             uplink: (0, 0),
@@ -99,10 +102,10 @@ impl Quality {
         }
     }
 
-    /// Something authenticated came.
+    /// Something authenticated came; returns how long nothing had.
     #[inline]
-    pub(crate) fn heard(&mut self, now: Instant) {
-        self.heard = now;
+    pub(crate) fn heard(&mut self, now: Instant) -> Duration {
+        now.saturating_duration_since(std::mem::replace(&mut self.heard, now))
     }
 
     /// The smoothed round trip to the participant, once measured.
@@ -154,7 +157,7 @@ impl Quality {
         let rating = sample.rating();
         let weight = if rating < self.rating { FALL } else { RISE };
         self.rating += (rating - self.rating) * weight;
-        let quality = if now.saturating_duration_since(self.heard) >= LOST_AFTER {
+        let quality = if self.proves_life && now.saturating_duration_since(self.heard) >= LOST_AFTER {
             ConnectionQuality::Lost
         } else {
             classify(self.rating, self.told)
@@ -203,7 +206,7 @@ fn opinion(rating: f32) -> f32 {
 fn uplink<'a>(tracks: impl Iterator<Item = &'a UpTrack>) -> ((u64, i64), Duration) {
     let stats = tracks.flat_map(|track| &track.layers).filter_map(|layer| layer.stats.as_ref());
     stats.fold(((0, 0), Duration::ZERO), |((received, lost), jitter), stats| {
-        let sums = (received + stats.packets(), lost.saturating_add(stats.cumulative_lost()));
+        let sums = (received + stats.packets(), lost.saturating_add(stats.missing()));
         (sums, jitter.max(stats.jitter()))
     })
 }
@@ -218,10 +221,8 @@ impl super::Room {
             if !participant.quality.is_due(now) || !participant.links.sending().transport.is_connected() {
                 continue;
             }
-            if participant.is_keyed {
-                participant.quality.heard(now);
-            }
-            let tracks = participant.published.iter().filter_map(|track| self.tracks.get(*track));
+            participant.quality.proves_life = !participant.is_keyed;
+            let tracks = participant.sources().filter_map(|track| self.tracks.get(track));
             let (uplink, jitter) = uplink(tracks);
             if participant.quality.judge(now, uplink, jitter) {
                 changed.push(key);
@@ -240,10 +241,10 @@ impl super::Room {
         }
     }
 
-    /// Tells a newcomer how good the others' connections are: of changes only is everybody told.
+    /// Tells somebody who comes, or comes back, how good connections are: of changes only is everybody told.
     pub(super) fn tell_quality(&self, context: &mut Context<'_>, key: usize) {
         let judged = self.participants.iter().filter(|(other, participant)| {
-            *other != key && participant.is_visible() && participant.quality.judged.is_some()
+            (*other == key || participant.is_visible()) && participant.quality.judged.is_some()
         });
         let updates: Vec<_> = judged.filter_map(|(other, _)| self.quality_of(other)).collect();
         if !updates.is_empty() {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use protocol::livekit;
 
-use super::participant::Requested;
+use super::participant::{Participant, Requested};
 use super::{Context, RouteChange};
 use crate::command::Resume;
 use crate::event::{Event, Reconnected, SessionEvent};
@@ -26,7 +26,7 @@ pub(super) struct Departures {
 }
 
 impl Departures {
-    /// Somebody who resumes has missed no more than this: up to 30 s until a dead connection was found dead, and
+    /// Somebody who resumes has missed no more than this: up to 20 s until a dead connection was found dead, and
     /// [`crate::config::Config::participant_grace`] of 30 s from then on. Longer would only keep more.
     const MEMORY: Duration = Duration::from_secs(90);
 
@@ -71,7 +71,7 @@ impl super::Room {
         if self.participants.get(key)?.sid.as_str() != resume.participant_sid {
             return None;
         }
-        let missed = self.missed(context.now)?;
+        let missed = self.missed(context.now, key)?;
         let participant = self.participants.get_mut(key)?;
         if let Some(older) = participant.session.replace(resume.session) {
             // It is half-open, or its end has not been heard of yet.
@@ -83,17 +83,20 @@ impl super::Room {
         participant.requested = Requested { offer: true, ..Requested::default() };
         let reconnected = Reconnected { last_message_seq: participant.last_sequence };
         self.tell(context, key, SessionEvent::Reconnected(reconnected));
+        self.tell_silenced(context, key);
         self.tell(context, key, SessionEvent::ParticipantUpdate(missed));
         self.tell(context, key, SessionEvent::RoomUpdate(Box::new(self.room_info())));
         self.tell_all_speakers(context, key);
-        self.tell_starved(context, key);
+        self.tell_all_stream_states(context, key);
+        self.tell_quality(context, key);
         self.tell_permissions(context, key);
         self.tell_data_tracks(context, key);
         self.tell_demands(context, key);
+        self.restart_offered(context, key); // what it believes goes into the same offer
         if let Some(state) = resume.sync_state {
             self.sync(context, key, &state);
         }
-        self.offer_afresh(context, key);
+        self.offer(context, key);
         if let Some(offer) = resume.offer {
             self.handle_offer(context, key, &offer);
         }
@@ -102,15 +105,27 @@ impl super::Room {
         Some(key)
     }
 
-    /// Those who left lately, and everybody who is here. Of somebody who left and came back only the latter is
-    /// told: clients see by the id that it is another stay.
-    fn missed(&mut self, now: Instant) -> Option<Vec<livekit::ParticipantInfo>> {
-        let here: HashSet<&str> = self.by_identity.keys().map(|identity| identity.expose()).collect();
+    /// Those who left or hid lately, and everybody who is here and visible or the participant itself. Of somebody who
+    /// left and came back only the latter is told: clients see by the id that it is another stay.
+    fn missed(&mut self, now: Instant, key: usize) -> Option<Vec<livekit::ParticipantInfo>> {
+        let shown = |(other, participant): &(usize, &Participant)| *other == key || participant.is_visible();
+        let shown = || self.participants.iter().filter(shown).map(|(_, participant)| participant);
+        let here: HashSet<&str> = shown().map(|participant| participant.identity.expose()).collect();
         let gone = self.departures.recent(now)?.filter(|info| !here.contains(info.identity.as_str()));
         let mut infos: Vec<livekit::ParticipantInfo> = gone.cloned().collect();
-        let visible = self.participants.iter().filter(|(_, participant)| participant.is_visible());
-        infos.extend(visible.map(|(_, participant)| self.info(participant)));
+        infos.extend(shown().map(|participant| self.info(participant)));
         Some(infos)
+    }
+
+    /// What the server muted may have been while the client was away. It is told before what is known of the
+    /// participant: a client that finds itself muted there and is not says so, and would be heard again.
+    fn tell_silenced(&self, context: &mut Context<'_>, key: usize) {
+        let Some(participant) = self.participants.get(key) else { return };
+        let published = participant.published.iter().filter_map(|track| self.tracks.get(*track));
+        for track in published.filter(|track| track.is_silenced) {
+            let mute = livekit::MuteTrackRequest { sid: track.sid.to_string(), muted: true };
+            self.tell(context, key, SessionEvent::Mute(mute));
+        }
     }
 
     /// Who may be subscribed to, of those who restrict it.
@@ -194,7 +209,7 @@ impl super::Room {
             let (wanted, unwanted): (Vec<_>, Vec<_>) = self
                 .tracks
                 .iter()
-                .filter(|(_, track)| track.publisher != key)
+                .filter(|(_, track)| track.publisher != key && track.primary.is_none())
                 .map(|(key, track)| (key, named.contains(track.sid.as_str())))
                 .partition(|(_, is_named)| *is_named == update.subscribe);
             for (track, _) in unwanted {
@@ -220,113 +235,13 @@ impl super::Room {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use prost::Message;
-    use protocol::ids::{Identity, RoomName, SessionId};
+    use protocol::ids::{Identity, RoomName, TrackSid};
 
     use super::*;
-    use crate::Sfu;
-    use crate::batch::SendBatch;
-    use crate::command::{Command, SessionCommand};
-    use crate::config::Config;
-    use crate::io::{Input, Output};
-    use crate::peer::transport::Shared;
-
-    /// A core and what it told each session.
-    struct World {
-        core: Sfu,
-        now: Instant,
-        told: Vec<(u64, SessionEvent)>,
-        refused: Vec<&'static str>,
-    }
-
-    impl World {
-        fn new() -> Self {
-            let (now, config) = (crate::test_start(), Config::default());
-            let shared = Arc::new(Shared::new(&config).unwrap());
-            let mut counter: u8 = 0;
-            let random = Box::new(move |bytes: &mut [u8]| {
-                counter = counter.wrapping_add(1);
-                bytes.fill(counter);
-            });
-            Self { core: Sfu::new(now, config, shared, random), now, told: Vec::new(), refused: Vec::new() }
-        }
-
-        fn handle(&mut self, input: Input<'_>) {
-            self.core.handle(self.now, input);
-            let mut batch = SendBatch::new();
-            while let Output::Event(event) = self.core.poll(self.now, &mut batch) {
-                match event {
-                    Event::Session(SessionId(session), event) => self.told.push((session, event)),
-                    Event::Rejected(rejection) => self.refused.push(rejection.code),
-                    _ => {}
-                }
-            }
-        }
-
-        /// Joins; returns the participant's id.
-        fn join(&mut self, session: u64, identity: &str) -> String {
-            let join = crate::test_join(session, "r", identity);
-            self.handle(Input::Command(Command::Join(Box::new(join))));
-            let joined = self.events(session).find_map(|event| match event {
-                SessionEvent::Joined(joined) => Some(joined.participant.sid.clone()),
-                _ => None,
-            });
-            joined.expect("joined")
-        }
-
-        fn say(&mut self, session: u64, command: SessionCommand) {
-            self.handle(Input::Command(Command::Session(SessionId(session), command)));
-        }
-
-        fn resume(&mut self, session: u64, identity: &str, sid: &str) {
-            let resume = Resume {
-                session: SessionId(session),
-                room: RoomName::new("r"),
-                identity: Identity::new(identity.to_owned()),
-                participant_sid: sid.to_owned(),
-                sync_state: None,
-                offer: None,
-            };
-            self.handle(Input::Command(Command::Resume(Box::new(resume))));
-        }
-
-        fn wait(&mut self, time: Duration) {
-            self.now += time;
-            self.handle(Input::Timeout);
-        }
-
-        fn events(&self, session: u64) -> impl Iterator<Item = &SessionEvent> {
-            self.told.iter().filter(move |(known, _)| *known == session).map(|(_, event)| event)
-        }
-
-        /// What a session was told of participants: who is there (`true`) and who left, in order.
-        fn news(&self, session: u64) -> Vec<(&str, bool)> {
-            self.events(session)
-                .filter_map(|event| match event {
-                    SessionEvent::ParticipantUpdate(infos) => Some(infos),
-                    _ => None,
-                })
-                .flatten()
-                .map(|info| {
-                    let left = info.state() == livekit::participant_info::State::Disconnected;
-                    (info.identity.as_str(), !left)
-                })
-                .collect()
-        }
-
-        fn is_resumed(&self, session: u64) -> bool {
-            matches!(self.events(session).next(), Some(SessionEvent::Reconnected(_)))
-        }
-
-        /// The session's first and only word is to join again.
-        fn must_join(&self, session: u64) -> bool {
-            let told: Vec<_> = self.events(session).collect();
-            matches!(told[..], [SessionEvent::Leave(leave)]
-                if leave.action() == livekit::leave_request::Action::Reconnect)
-        }
-    }
+    use crate::command::SessionCommand;
+    use crate::command::administration::{Administration, Refusal, RoomCommand};
+    use crate::room::test_world::{Section, World};
 
     fn microphone(cid: &str) -> SessionCommand {
         SessionCommand::AddTrack(Box::new(livekit::AddTrackRequest {
@@ -421,7 +336,88 @@ mod tests {
         world.join(3, "anna");
         assert_eq!(world.news(2), [("anna", false), ("anna", true)], "one leaves, one comes");
         world.resume(4, "anna", &anna);
-        assert!(world.must_join(4));
+        assert_eq!(world.sent_away(4), Some(livekit::DisconnectReason::DuplicateIdentity));
+    }
+
+    #[test]
+    fn who_was_sent_away_while_it_was_away_hears_it_when_it_comes_back_and_does_not_join_again() {
+        let mut world = World::new();
+        let anna = world.join(1, "anna");
+        let ben = world.join(2, "ben");
+        for session in [1, 2] {
+            world.say(session, SessionCommand::Disconnected);
+        }
+        let moved = Box::new(livekit::RoomMovedResponse::default());
+        let refused = world.ask(RoomCommand::Move { identity: Identity::new("ben".to_owned()), moved });
+        assert!(matches!(refused, Err(Refusal::Away)), "it could not hear where to go");
+        world.ask(RoomCommand::RemoveParticipant(Identity::new("anna".to_owned()))).expect("she is here");
+        world.resume(3, "anna", &anna);
+        assert_eq!(world.sent_away(3), Some(livekit::DisconnectReason::ParticipantRemoved));
+
+        world.administer(Administration::DeleteRoom(RoomName::new("r"))).expect("it runs");
+        world.resume(4, "ben", &ben);
+        assert_eq!(world.sent_away(4), Some(livekit::DisconnectReason::RoomDeleted));
+        world.wait(Duration::from_secs(100));
+        world.resume(5, "ben", &ben);
+        assert!(world.must_join(5), "by then nobody remembers");
+    }
+
+    #[test]
+    fn what_a_moderator_muted_meanwhile_is_told_before_the_client_compares() {
+        let mut world = World::new();
+        let anna = world.join(1, "anna");
+        let track = world.publish(1, Section::Microphone("m"));
+        world.say(1, SessionCommand::Disconnected);
+        let (identity, sid) = (Identity::new("anna".to_owned()), TrackSid::parse(&track).unwrap());
+        world.ask(RoomCommand::MuteTrack { identity, track: sid, muted: true }).expect("it is published");
+        world.resume(2, "anna", &anna);
+        let position = |wanted: fn(&SessionEvent) -> bool| world.events(2).position(wanted);
+        let mute = position(|event| matches!(event, SessionEvent::Mute(mute) if mute.muted));
+        let update = position(|event| matches!(event, SessionEvent::ParticipantUpdate(_)));
+        assert!(mute.is_some() && mute < update, "{mute:?} {update:?}");
+    }
+
+    #[test]
+    fn pictures_that_go_on_and_connections_that_changed_meanwhile_are_told() {
+        let mut world = World::new();
+        let anna = world.join(1, "anna");
+        world.join(2, "ben");
+        let track = world.publish(2, Section::Camera("c"));
+        world.offer(1, &[Section::Picture]);
+        world.wait(Duration::from_secs(3));
+        world.say(1, SessionCommand::Disconnected);
+        world.resume(3, "anna", &anna);
+        let states: Vec<_> = world
+            .events(3)
+            .filter_map(|event| match event {
+                SessionEvent::StreamStateUpdate(update) => Some(&update.stream_states),
+                _ => None,
+            })
+            .flatten()
+            .map(|state| (state.track_sid.as_str(), state.state()))
+            .collect();
+        assert_eq!(states, [(track.as_str(), livekit::StreamState::Active)]);
+        let qualities = world.events(3).find_map(|event| match event {
+            SessionEvent::ConnectionQuality(qualities) => Some(qualities.len()),
+            _ => None,
+        });
+        assert_eq!(qualities, Some(2), "its own too");
+    }
+
+    #[test]
+    fn who_hid_meanwhile_is_gone_for_who_comes_back_and_who_is_hidden_learns_of_itself() {
+        let mut world = World::new();
+        let anna = world.join(1, "anna");
+        let ben = world.join(2, "ben");
+        world.say(1, SessionCommand::Disconnected);
+        let permission = livekit::ParticipantPermission { hidden: true, ..Default::default() };
+        world.permit("ben", permission);
+        world.resume(3, "anna", &anna);
+        assert_eq!(world.news(3), [("ben", false), ("anna", true)]);
+        world.resume(4, "ben", &ben);
+        let mut news = world.news(4);
+        news.sort_unstable();
+        assert_eq!(news, [("anna", true), ("ben", true)]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What sessions say to the room: joining, and every command of a joined session.
 
+use prost::Message;
 use protocol::ids::TrackSid;
 use protocol::livekit;
 
@@ -7,7 +8,7 @@ use super::links::{Links, Target};
 use super::negotiation::Negotiation;
 use super::participant::{Participant, PendingTrack};
 use super::{Context, RouteChange};
-use crate::command::{Join, SessionCommand};
+use crate::command::{Join, Keyed, SessionCommand};
 use crate::event::{Event, Joined, SessionEvent};
 use crate::peer::sdp::parse::ParseLimits;
 use crate::peer::sdp::{Negotiator, NegotiatorSettings, Offerer};
@@ -19,6 +20,12 @@ const CODECS: [&str; 5] = ["audio/opus", "video/VP8", "video/VP9", "video/H264",
 /// Bytes of a name or an id that a client chooses.
 const MAX_NAME: usize = 256;
 
+/// Characters of a layer's name (RFC 8851 §10): libwebrtc reads no longer ones, and livekit-client's have one.
+const MAX_RID: usize = 16;
+
+/// Bytes of an announcement. livekit-client's have about 300, everybody is told most of it, and some of it twice.
+const MAX_ANNOUNCEMENT: usize = 1 << 10;
+
 /// Layers of an announcement: more than any codec has.
 const MAX_ANNOUNCED_LAYERS: usize = 8;
 
@@ -28,6 +35,11 @@ const MAX_AUDIO_FEATURES: usize = 16;
 impl super::Room {
     /// Lets a participant in; returns its key, or `None` if the room is full.
     pub(crate) fn join(&mut self, context: &mut Context<'_>, mut join: Join) -> Option<usize> {
+        if !Self::may_be_told(&context.config.limits, &join) {
+            context.reject("room", "announcements-too-large");
+            refuse(context, &join, livekit::DisconnectReason::JoinFailure);
+            return None;
+        }
         if let Some(older) = self.by_identity.get(&join.identity).copied() {
             // The newer connection wins: its token is the proof.
             self.leave(
@@ -52,7 +64,7 @@ impl super::Room {
         };
         self.empty_since = None;
         self.settings.was_joined = true;
-        self.note_recording(context);
+        self.note_recording(context, Some(key)); // a session's first word is `Joined`, which says it too
         self.next_tick = self.next_tick.max(context.now);
         let offer = join.offer.take();
         let joined = Joined {
@@ -80,7 +92,7 @@ impl super::Room {
         self.announce(context, key);
         self.tell_speakers(context, key);
         self.tell_quality(context, key);
-        self.subscribe_to_all(context, key);
+        self.subscribe_to_all(key);
         for request in std::mem::take(&mut join.add_tracks) {
             self.add_track(context, key, request);
         }
@@ -100,18 +112,20 @@ impl super::Room {
                 Transport::new(context.shared, credentials, context.now).opening_channels()
             }
             None => Transport::new(context.shared, credentials, context.now),
-            Some(keyed) => {
-                Transport::keyed(context.shared, context.now, keyed.remote, None, keyed.profile, &keyed.keys)?
-            }
+            Some(keyed) => connected(context, keyed)?,
         };
+        let publisher = join.keyed.as_ref().and_then(|keyed| keyed.publisher.as_ref());
         let negotiation = Negotiation {
             answerer: Negotiator::new(negotiator_settings(context)),
             offerer: join.two_connections.then(|| Offerer::new(negotiator_settings(context))),
         };
-        let (links, target) = match join.two_connections {
+        let (mut links, target) = match join.two_connections {
             true => (Links::pair(transport), Target::Subscriber),
             false => (Links::single(transport), Target::Publisher),
         };
+        if let Some(publisher) = publisher {
+            links.add_publisher(connected(context, publisher)?);
+        }
         let sid = protocol::ids::ParticipantSid::from_random(context.random());
         let own_ssrc = context.random_ssrc();
         let participant =
@@ -121,6 +135,9 @@ impl super::Room {
         match &join.keyed {
             None => context.routes.push(RouteChange::AddUfrag(ufrag, (key, target))),
             Some(keyed) => context.routes.push(RouteChange::AddAddress(keyed.remote, (key, target))),
+        }
+        if let Some(publisher) = publisher {
+            context.routes.push(RouteChange::AddAddress(publisher.remote, (key, Target::Publisher)));
         }
         Ok(key)
     }
@@ -154,10 +171,16 @@ impl super::Room {
                 if update.features.len() > MAX_AUDIO_FEATURES {
                     return context.reject("signal", "invalid-track");
                 }
+                if !self.may_change_track(&context.config.limits, key) {
+                    return context.reject("signal", "announcements-too-large");
+                }
                 self.change_track(context, key, track, |info| info.audio_features = update.features);
             }
             SessionCommand::UpdateVideoTrack(update) => {
                 let track = self.own_track(key, &update.track_sid);
+                if !self.may_change_track(&context.config.limits, key) {
+                    return context.reject("signal", "announcements-too-large");
+                }
                 self.change_track(context, key, track, |info| {
                     (info.width, info.height) = (update.width, update.height);
                 });
@@ -216,50 +239,73 @@ impl super::Room {
         );
     }
 
-    fn add_track(&mut self, context: &mut Context<'_>, key: usize, request: livekit::AddTrackRequest) {
+    pub(super) fn add_track(
+        &mut self,
+        context: &mut Context<'_>,
+        key: usize,
+        request: livekit::AddTrackRequest,
+    ) {
         let limit = context.config.limits.tracks;
-        let Some(participant) = self.participants.get_mut(key) else { return };
-        let refusal = if !participant.may_publish(request.source) {
-            Some((livekit::request_response::Reason::NotAllowed, "publish-not-allowed"))
-        } else if participant.published.len() + participant.pending_tracks.len() >= limit {
-            Some((livekit::request_response::Reason::LimitExceeded, "too-many-tracks"))
-        } else if !is_reasonable(&request) {
-            Some((livekit::request_response::Reason::InvalidRequest, "invalid-track"))
-        } else {
-            None
-        };
-        if let Some((reason, code)) = refusal {
-            context.reject("signal", code);
-            let response = livekit::RequestResponse {
-                reason: reason.into(),
-                message: code.to_owned(),
-                request: Some(livekit::request_response::Request::AddTrack(request)),
-                ..Default::default()
-            };
-            self.tell(context, key, SessionEvent::RequestResponse(response));
-            return;
+        if !request.sid.is_empty() && is_reasonable(&request) {
+            return self.announce_backup(context, key, request);
         }
+        let Some(participant) = self.participants.get(key) else { return };
         let announced = participant.pending_tracks.iter().find(|pending| pending.request.cid == request.cid);
         let sid = match announced {
             Some(pending) => pending.sid.clone(), // asked twice: the same answer
             None => TrackSid::from_random(context.random()),
         };
+        let pending = PendingTrack { sid, request };
+        let request = &pending.request;
+        let refusal = if !participant.may_publish(request.source) {
+            Some((livekit::request_response::Reason::NotAllowed, "publish-not-allowed"))
+        } else if participant.published.len() + participant.pending_tracks.len() >= limit {
+            Some((livekit::request_response::Reason::LimitExceeded, "too-many-tracks"))
+        } else if !is_reasonable(request) {
+            Some((livekit::request_response::Reason::InvalidRequest, "invalid-track"))
+        } else if !self.may_announce(&context.config.limits, key, &pending) {
+            Some((livekit::request_response::Reason::LimitExceeded, "announcements-too-large"))
+        } else {
+            None
+        };
+        if let Some((reason, code)) = refusal {
+            return self.refuse_track(context, key, pending.request, reason, code);
+        }
         let response = livekit::TrackPublishedResponse {
             cid: request.cid.clone(),
-            track: Some(super::publishing::track_info(&sid, &request)),
+            track: Some(super::publishing::track_info(&pending.sid, request)),
         };
-        participant.pending_tracks.retain(|pending| pending.request.cid != request.cid);
-        participant.pending_tracks.push(PendingTrack { sid, request });
+        let Some(participant) = self.participants.get_mut(key) else { return };
+        participant.pending_tracks.retain(|known| known.request.cid != pending.request.cid);
+        participant.pending_tracks.push(pending);
         self.tell(context, key, SessionEvent::TrackPublished(response));
         // The offer may have been quicker than the announcement.
         self.publish_offered(context, key);
+    }
+
+    /// Tells a publisher that a track it announced is not taken, and why.
+    pub(super) fn refuse_track(
+        &self,
+        context: &mut Context<'_>,
+        key: usize,
+        request: livekit::AddTrackRequest,
+        reason: livekit::request_response::Reason,
+        code: &'static str,
+    ) {
+        context.reject("signal", code);
+        let response = livekit::RequestResponse {
+            reason: reason.into(),
+            message: code.to_owned(),
+            request: Some(livekit::request_response::Request::AddTrack(request)),
+            ..Default::default()
+        };
+        self.tell(context, key, SessionEvent::RequestResponse(response));
     }
 
     pub(super) fn mute(&mut self, context: &mut Context<'_>, key: usize, track: &TrackSid, muted: bool) {
         let published = self.own_track(key, track.as_str());
         if let Some(track) = published.and_then(|track| self.tracks.get_mut(track)) {
             track.loudness.silence();
-            track.is_silenced &= muted;
             if muted {
                 self.hush(context, key);
             }
@@ -272,6 +318,7 @@ impl super::Room {
         }
         self.change_track(context, key, published, |info| info.muted = muted);
         if let Some(track) = published.filter(|_| !muted) {
+            self.set_silenced(context, track, false);
             self.want_keyframes(context, track);
         }
     }
@@ -309,17 +356,20 @@ impl super::Room {
         update: livekit::UpdateParticipantMetadata,
     ) {
         let limit = context.config.limits.metadata_bytes;
-        let Some(participant) = self.participants.get_mut(key) else { return };
+        let Some(participant) = self.participants.get(key) else { return };
         let changed = participant.described_by(&update);
+        let fits = is_within(&changed, limit) && self.may_describe(&context.config.limits, key, &changed);
         let reason = if !participant.permission.can_update_metadata {
             livekit::request_response::Reason::NotAllowed
-        } else if !is_within(&changed, limit) {
+        } else if !fits {
             livekit::request_response::Reason::LimitExceeded
         } else {
             livekit::request_response::Reason::Ok
         };
         if reason == livekit::request_response::Reason::Ok {
-            participant.describe(changed);
+            if let Some(participant) = self.participants.get_mut(key) {
+                participant.describe(changed);
+            }
             self.broadcast_participant(context, key);
         } else {
             context.reject("signal", "metadata-refused");
@@ -332,6 +382,11 @@ impl super::Room {
         };
         self.tell(context, key, SessionEvent::RequestResponse(response));
     }
+}
+
+/// A transport whose keys are given.
+fn connected(context: &Context<'_>, keyed: &Keyed) -> Result<Transport, TransportError> {
+    Transport::keyed(context.shared, context.now, keyed.remote, None, keyed.profile, &keyed.keys)
 }
 
 fn negotiator_settings(context: &mut Context<'_>) -> NegotiatorSettings {
@@ -352,19 +407,20 @@ fn is_reasonable(request: &livekit::AddTrackRequest) -> bool {
         TrackSource::Unknown => None,
     };
     let is_name = |text: &str| text.len() <= MAX_NAME;
+    let are_layers = |layers: &[livekit::VideoLayer]| {
+        layers.len() <= MAX_ANNOUNCED_LAYERS && layers.iter().all(|layer| layer.rid.len() <= MAX_RID)
+    };
     kind.is_none_or(|kind| kind == request.r#type())
         && request.r#type() != TrackType::Data
         && !request.cid.is_empty()
+        && request.encoded_len() <= MAX_ANNOUNCEMENT
         && [&request.cid, &request.name, &request.sid, &request.stream].into_iter().all(|text| is_name(text))
-        && request.layers.len() <= MAX_ANNOUNCED_LAYERS
-        && request.layers.iter().all(|layer| is_name(&layer.rid))
+        && are_layers(&request.layers)
         && request.simulcast_codecs.len() <= MAX_ANNOUNCED_LAYERS
-        && request.simulcast_codecs.iter().all(|codec| {
-            is_name(&codec.cid)
-                && is_name(&codec.codec)
-                && codec.layers.len() <= MAX_ANNOUNCED_LAYERS
-                && codec.layers.iter().all(|layer| is_name(&layer.rid))
-        })
+        && request
+            .simulcast_codecs
+            .iter()
+            .all(|codec| is_name(&codec.cid) && is_name(&codec.codec) && are_layers(&codec.layers))
         && request.audio_features.len() <= MAX_AUDIO_FEATURES
 }
 

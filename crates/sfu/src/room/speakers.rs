@@ -242,15 +242,13 @@ fn is_microphone(track: &UpTrack) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
 
     use protocol::ids::{RoomName, RoomSid, SessionId};
 
     use super::*;
-    use crate::config::Config;
     use crate::event::Event;
-    use crate::peer::transport::Shared;
     use crate::room::Room;
+    use crate::room::test_world::turn;
 
     fn sid(key: usize) -> Option<ParticipantSid> {
         Some(ParticipantSid::from_random([key as u8; 12]))
@@ -347,40 +345,28 @@ mod tests {
 
     #[test]
     fn who_leaves_while_speaking_is_told_to_be_silent_before_it_is_told_to_be_gone() {
-        let (config, now) = (Config::default(), crate::test_start());
-        let shared = std::sync::Arc::new(Shared::new(&config).unwrap());
-        let (mut events, mut routes, mut counter) = (VecDeque::new(), Vec::new(), 0);
-        let mut random = move |bytes: &mut [u8]| {
-            counter += 1;
-            bytes.fill(counter);
-        };
-        let mut context = Context {
-            now,
-            config: &config,
-            shared: &shared,
-            random: &mut random,
-            events: &mut events,
-            routes: &mut routes,
-            epoch: now,
-        };
-        let mut room = Room::new(RoomName::new("r"), RoomSid::from_random([1; 12]), 0, now);
-        let anna = room.join(&mut context, crate::test_join(1, "r", "anna")).unwrap();
-        room.join(&mut context, crate::test_join(2, "r", "ben")).unwrap();
-        let name = room.participants.get(anna).map(|participant| participant.sid.clone());
-        room.speakers.update(now, &voices(&[(anna, 0.3)]), |_| name.clone());
-        assert_eq!(room.dominant_speaker(), Some(anna));
-        context.events.clear();
+        let now = crate::test_start();
+        turn(now, |context| {
+            let mut room = Room::new(RoomName::new("r"), RoomSid::from_random([1; 12]), 0, now);
+            let anna = room.join(context, crate::test_join(1, "r", "anna")).unwrap();
+            room.join(context, crate::test_join(2, "r", "ben")).unwrap();
+            let name = room.participants.get(anna).map(|participant| participant.sid.clone());
+            room.speakers.update(now, &voices(&[(anna, 0.3)]), |_| name.clone());
+            assert_eq!(room.dominant_speaker(), Some(anna));
+            context.events.clear();
 
-        room.remove(&mut context, anna, livekit::DisconnectReason::ClientInitiated);
-        assert_eq!(room.dominant_speaker(), None);
-        let told: Vec<_> = events
-            .iter()
-            .filter_map(|event| match event {
-                Event::Session(SessionId(2), event) => Some(event.name()),
-                _ => None,
-            })
-            .collect();
-        assert_eq!(told, ["speakers", "participants"]);
+            room.remove(context, anna, livekit::DisconnectReason::ClientInitiated);
+            assert_eq!(room.dominant_speaker(), None);
+            let told: Vec<_> = context
+                .events
+                .iter()
+                .filter_map(|event| match event {
+                    Event::Session(SessionId(2), event) => Some(event.name()),
+                    _ => None,
+                })
+                .collect();
+            assert_eq!(told, ["speakers", "participants"]);
+        });
     }
 
     #[test]

@@ -38,13 +38,14 @@ impl Participant {
 }
 
 impl super::Room {
-    /// A newcomer subscribes to everything, if its client asked for that.
-    pub(super) fn subscribe_to_all(&mut self, _context: &mut Context<'_>, key: usize) {
-        let tracks: Vec<usize> = self.tracks.iter().map(|(track, _)| track).collect();
-        if self.participants.get(key).is_some_and(|participant| participant.auto_subscribe) {
-            for track in tracks {
-                self.subscribe(key, track);
-            }
+    /// A participant subscribes to everything of which it has said nothing yet, if its client asked for that.
+    pub(super) fn subscribe_to_all(&mut self, key: usize) {
+        let Some(participant) = self.participants.get(key).filter(|it| it.auto_subscribe) else { return };
+        let publications = self.tracks.iter().filter(|(_, track)| track.primary.is_none());
+        let new = publications.filter(|(track, _)| !participant.subscriptions.contains_key(track));
+        let new: Vec<usize> = new.map(|(track, _)| track).collect();
+        for track in new {
+            self.subscribe(key, track);
         }
     }
 
@@ -96,13 +97,15 @@ impl super::Room {
         if let Some(down) = subscription.down_track.take() {
             participant.release(down);
         }
-        if let Some(up_track) = self.tracks.get_mut(track) {
-            up_track.subscribers.retain(|subscriber| subscriber.participant != key);
+        for source in [Some(track), self.backup_of(track)].into_iter().flatten() {
+            if let Some(up_track) = self.tracks.get_mut(source) {
+                up_track.subscribers.retain(|subscriber| subscriber.participant != key);
+            }
         }
     }
 
     /// Whether the publisher lets this participant have the track.
-    fn may_subscribe(&self, key: usize, track: &UpTrack) -> bool {
+    pub(super) fn may_subscribe(&self, key: usize, track: &UpTrack) -> bool {
         self.is_permitted(track.publisher, key, track.sid.as_str())
     }
 
@@ -187,7 +190,9 @@ impl super::Room {
         let Some(subscription) = participant.subscriptions.get_mut(&track) else { return };
         change(&mut subscription.wish);
         let down = subscription.down_track.and_then(|down| participant.down_tracks.get_mut(down));
-        if let (Some(down), Some(up_track)) = (down, self.tracks.get(track)) {
+        if let Some(down) = down
+            && let Some(up_track) = self.tracks.get(down.track)
+        {
             down.want(up_track.wanted(&subscription.wish));
         }
     }
@@ -207,17 +212,7 @@ impl super::Room {
             return;
         }
         participant.subscription_permission = Some(permission);
-        let published = participant.published.clone();
-        let others: Vec<usize> =
-            self.participants.iter().map(|(other, _)| other).filter(|other| *other != key).collect();
-        for track in published {
-            for &other in &others {
-                self.reconsider(context, other, track);
-            }
-        }
-        for other in others {
-            self.request_sections(context, other);
-        }
+        self.follow_permission(context, key);
     }
 
     /// Looks anew whether a participant may have a track that it has or wants, and tells it of a change.
@@ -279,12 +274,16 @@ impl super::Room {
         track: usize,
         section: SectionIndex,
     ) {
-        let Some(participant) = self.participants.get_mut(key) else { return };
-        let Some(up_track) = self.tracks.get(track) else { return };
-        let random = u32::from_be_bytes(context.random());
+        let Some(participant) = self.participants.get(key) else { return };
         let Some(negotiated) = participant.negotiation.send_section(section) else { return };
-        let mut down = DownTrack::new(track, section, negotiated, &up_track.codecs, random);
-        if !down.has_shared_codec() {
+        let source = self.first_codec(track, &negotiated.codecs);
+        let Some(up_track) = self.tracks.get(source) else { return };
+        let random = u32::from_be_bytes(context.random());
+        let mut down = DownTrack::new(source, section, negotiated, &up_track.codecs, random);
+        down.publication = track;
+        let is_awaited = up_track.is_silent(); // its publisher is asked for it
+        let Some(participant) = self.participants.get_mut(key) else { return };
+        if !down.has_shared_codec() && !is_awaited {
             participant.negotiation.unbind(section);
             return self.refuse_codec(context, key, track);
         }
@@ -292,10 +291,11 @@ impl super::Room {
         down.wanted = up_track.wanted(&subscription.wish);
         let down_track = participant.down_tracks.insert(down);
         subscription.down_track = Some(down_track);
-        if let Some(up_track) = self.tracks.get_mut(track) {
+        if let Some(up_track) = self.tracks.get_mut(source) {
             up_track.subscribers.push(Subscriber { participant: key, down_track });
         }
         self.tell_subscribed(context, track);
+        self.choose_codecs(context, track);
         self.update_demand(context, track);
         self.allocate(context, key);
         self.want_keyframe(context, key, down_track);
@@ -329,7 +329,7 @@ impl super::Room {
             .down_tracks
             .iter()
             .filter(|(_, down)| lost.contains(&down.section))
-            .map(|(_, down)| down.track)
+            .map(|(_, down)| down.publication)
             .collect();
         for track in gone {
             self.drop_down_track(key, track);

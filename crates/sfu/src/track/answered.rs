@@ -17,26 +17,40 @@ pub struct Answered {
 }
 
 impl Answered {
-    /// Whether a request for this packet is to be answered now, given the round trip to the subscriber; holds it for
-    /// answered then.
-    pub fn take(&mut self, now: Instant, sequence: u16, rtt: Duration) -> bool {
+    /// Whether this packet was sent again so lately that the answer cannot have arrived, given the round trip to the
+    /// subscriber.
+    pub fn is_recent(&self, now: Instant, sequence: u16, rtt: Duration) -> bool {
+        // A little less, since round trips vary and a request in time must not wait for the next.
+        let wait = rtt.min(LONGEST) * 7 / 8;
+        let place = self.places.get(usize::from(sequence) % PLACES).copied().flatten();
+        place.is_some_and(|(known, at)| known == sequence && now < at + wait)
+    }
+
+    /// A packet is sent again.
+    pub fn note(&mut self, now: Instant, sequence: u16) {
         if self.places.is_empty() {
             self.places.resize(PLACES, None);
         }
-        let Some(place) = self.places.get_mut(usize::from(sequence) % PLACES) else { return true };
-        // A little less, since round trips vary and a request in time must not wait for the next.
-        let wait = rtt.min(LONGEST) * 7 / 8;
-        if place.is_some_and(|(known, at)| known == sequence && now < at + wait) {
-            return false;
+        if let Some(place) = self.places.get_mut(usize::from(sequence) % PLACES) {
+            *place = Some((sequence, now));
         }
-        *place = Some((sequence, now));
-        true
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Answered {
+        /// Whether a request is answered.
+        fn take(&mut self, now: Instant, sequence: u16, rtt: Duration) -> bool {
+            let is_answered = !self.is_recent(now, sequence, rtt);
+            if is_answered {
+                self.note(now, sequence);
+            }
+            is_answered
+        }
+    }
 
     #[test]
     fn a_request_is_answered_once_within_a_round_trip() {
@@ -47,6 +61,7 @@ mod tests {
         assert!(!answered.take(now + ms(69), 7, rtt));
         assert!(answered.take(now + ms(70), 7, rtt));
         assert!(!answered.take(now + ms(139), 7, rtt), "which counts from the last answer");
+        assert!(!answered.is_recent(now, 9, rtt) && answered.take(now, 9, rtt), "asking alone is no answer");
     }
 
     #[test]

@@ -25,6 +25,12 @@ const RATE_STEP: Duration = Duration::from_millis(250);
 /// A meter that saw nothing for this long begins anew: what came before says nothing of now.
 const RATE_GAP: Duration = Duration::from_secs(10);
 
+/// A layer whose rate is not measured yet is taken to cost what its publisher announced, but at least so many per cent of
+/// what the layers below cost and at most so many times as much. LiveKit's clients make each layer two to four times as
+/// dear as the one below; whoever announces nonsense is given too much or too little for [`RATE_STEP`] only.
+const LEAST_GUESS_PERCENT: u64 = 150;
+const MOST_GUESS: u64 = 8;
+
 /// Bytes of SRTP (RFC 7714) around each RTP payload with the usual header extensions: what a packet costs in UDP payload
 /// beyond its payload.
 const OVERHEAD: u64 = 16 + 24;
@@ -107,14 +113,21 @@ impl Availability {
     }
 
     /// Mean rates of what arrives, in bit/s with headers: of everything that a [`LayerTarget`] stands for. In
-    /// simulcast each spatial layer is a stream of its own, in a scalable stream it needs those below.
-    pub fn rates(&mut self, now: Instant, is_simulcast: bool) -> LayerRates {
+    /// simulcast each spatial layer is a stream of its own, in a scalable stream it needs those below. `announced` are the
+    /// publisher's own figures, 0 where it gave none: a layer above a measured one counts with them until it is measured.
+    pub fn rates(&mut self, now: Instant, is_simulcast: bool, announced: &[u64; MAX_SPATIAL]) -> LayerRates {
         let mut rates = LayerRates::default();
         let mut below = [0; MAX_TEMPORAL];
+        let mut dearest = 0;
         for (spatial, of_layer) in rates.iter_mut().enumerate() {
             let arrives = self.arrives(now, spatial);
             let Some(arrivals) = self.layers.get_mut(spatial).filter(|_| arrives) else { continue };
             arrivals.step(now);
+            if arrivals.rates.iter().all(|rate| *rate == 0) {
+                let announced = announced.get(spatial).copied().unwrap_or_default();
+                of_layer[0] = guess(announced, dearest);
+                continue;
+            }
             let mut sum = 0;
             for (temporal, ((rate, base), total)) in
                 arrivals.rates.iter().zip(&mut below).zip(of_layer).enumerate()
@@ -126,10 +139,19 @@ impl Availability {
                 if *rate > 0 || temporal == 0 {
                     *total = all;
                 }
+                dearest = dearest.max(all);
             }
         }
         rates
     }
+}
+
+/// What a layer costs that is not measured yet; 0 if that cannot be told.
+fn guess(announced: u64, below: u64) -> u64 {
+    if announced == 0 {
+        return 0;
+    }
+    announced.clamp(below.saturating_mul(LEAST_GUESS_PERCENT) / 100, below.saturating_mul(MOST_GUESS))
 }
 
 impl Arrivals {
@@ -240,7 +262,10 @@ mod tests {
                 }
             }
             let now = start + MS * 40 * to;
-            (availability.rates(now, true), availability.rates(now, false))
+            (
+                availability.rates(now, true, &[0; MAX_SPATIAL]),
+                availability.rates(now, false, &[0; MAX_SPATIAL]),
+            )
         };
         let close = |rate: u64, bytes: u64, share: u64| {
             let expected = (bytes + OVERHEAD) * 8 * 25 * share / 2;
@@ -256,5 +281,39 @@ mod tests {
         );
         let (simulcast, _) = run(100, 475, 300);
         assert!(close(simulcast[1][1], 300, 2), "{simulcast:?}");
+    }
+
+    #[test]
+    fn a_layer_that_has_just_begun_costs_what_was_announced_within_reason_until_it_is_measured() {
+        let start = crate::test_start();
+        let mut availability = Availability::default();
+        for frame in 0..50 {
+            picture(&mut availability, start + MS * 40 * frame, 0..1);
+        }
+        let begun = start + MS * 2000;
+        picture(&mut availability, begun, 0..2);
+        for is_simulcast in [true, false] {
+            let mut rate = |announced| {
+                let rates = availability.rates(begun, is_simulcast, &[90_000, announced, 1_700_000]);
+                let below = rates[0][0];
+                (rates[1].map(|rate| rate * 100 / below), rates[2])
+            };
+            assert_eq!(rate(0), ([0; MAX_TEMPORAL], [0; MAX_TEMPORAL]), "nothing was said, or arrives");
+            assert_eq!(rate(600_000).0[1..], [0; MAX_TEMPORAL - 1]);
+            assert!((280..300).contains(&rate(600_000).0[0]), "{:?}", rate(600_000));
+            assert!((149..=150).contains(&rate(1).0[0]) && (799..=800).contains(&rate(u64::MAX).0[0]));
+        }
+        for frame in 50..60 {
+            picture(&mut availability, start + MS * 40 * frame, 0..2);
+        }
+        let measured = availability.rates(start + MS * 2400, true, &[1; MAX_SPATIAL]);
+        assert!(measured[1][0].abs_diff(measured[0][0]) < measured[0][0] / 4, "{measured:?}");
+        let mut unknown = Availability::default();
+        picture(&mut unknown, start, 0..3);
+        assert_eq!(
+            unknown.rates(start, true, &[500_000; MAX_SPATIAL]),
+            LayerRates::default(),
+            "nothing to go by"
+        );
     }
 }

@@ -50,6 +50,16 @@ impl Demand {
         Self { codec, asked: Level::EVERYTHING, needed: [None; QUALITIES.len()], is_told: false }
     }
 
+    /// A backup codec, which is not sent before somebody needs it.
+    pub fn of_backup(codec: String) -> Self {
+        Self { asked: Level::NOTHING, ..Self::new(codec) }
+    }
+
+    /// Whether anything is asked for.
+    pub fn is_on(&self) -> bool {
+        self.asked > Level::NOTHING
+    }
+
     /// What its subscribers need now. True if the publisher is to be told ([`Self::message`]): more at once, less
     /// after [`OFF_AFTER`].
     pub fn update(&mut self, now: Instant, needed: Level) -> bool {
@@ -77,16 +87,14 @@ impl Demand {
         self.is_told
     }
 
-    /// What the publisher is told. Older clients read `subscribed_qualities`, newer ones what is said per codec.
-    /// `mime_type` names the codec of a publisher that did not.
-    #[expect(deprecated, reason = "older clients read this field")]
-    pub fn message(&self, track_sid: String, mime_type: &str) -> livekit::SubscribedQualityUpdate {
+    /// What the publisher is told of the codec. `mime_type` names it if the publisher did not.
+    fn codec(&self, mime_type: &str) -> livekit::SubscribedCodec {
         let codec = if self.codec.is_empty() {
             mime_type.rsplit('/').next().unwrap_or_default().to_ascii_lowercase()
         } else {
             self.codec.clone()
         };
-        let qualities: Vec<_> = QUALITIES
+        let qualities = QUALITIES
             .iter()
             .zip(0u8..)
             .map(|(quality, number)| livekit::SubscribedQuality {
@@ -94,10 +102,23 @@ impl Demand {
                 enabled: number < self.asked.0,
             })
             .collect();
+        livekit::SubscribedCodec { codec, qualities }
+    }
+
+    /// What the publisher is told of a track, and of its backup codec. Older clients read `subscribed_qualities`, newer
+    /// ones what is said per codec, the first before all others. `mime_type` names the codec of a publisher that did not.
+    #[expect(deprecated, reason = "older clients read this field")]
+    pub fn message(
+        &self,
+        backup: Option<&Self>,
+        track_sid: String,
+        mime_type: &str,
+    ) -> livekit::SubscribedQualityUpdate {
+        let first = self.codec(mime_type);
         livekit::SubscribedQualityUpdate {
             track_sid,
-            subscribed_qualities: qualities.clone(),
-            subscribed_codecs: vec![livekit::SubscribedCodec { codec, qualities }],
+            subscribed_qualities: first.qualities.clone(),
+            subscribed_codecs: std::iter::once(first).chain(backup.map(|it| it.codec(""))).collect(),
         }
     }
 }
@@ -113,7 +134,7 @@ mod tests {
     }
 
     fn enabled(demand: &Demand) -> Vec<bool> {
-        let message = demand.message("TR_x".to_owned(), "video/VP8");
+        let message = demand.message(None, "TR_x".to_owned(), "video/VP8");
         message.subscribed_codecs[0].qualities.iter().map(|quality| quality.enabled).collect()
     }
 
@@ -155,10 +176,10 @@ mod tests {
     #[test]
     #[expect(deprecated, reason = "older clients read this field")]
     fn the_codec_has_the_name_that_the_publisher_gave_it() {
-        let named = Demand::new("av1".to_owned()).message("TR_x".to_owned(), "video/VP8");
+        let named = Demand::new("av1".to_owned()).message(None, "TR_x".to_owned(), "video/VP8");
         assert_eq!(named.subscribed_codecs[0].codec, "av1");
         assert_eq!(named.subscribed_qualities, named.subscribed_codecs[0].qualities);
-        let unnamed = Demand::new(String::new()).message("TR_x".to_owned(), "video/VP8");
+        let unnamed = Demand::new(String::new()).message(None, "TR_x".to_owned(), "video/VP8");
         assert_eq!(unnamed.subscribed_codecs[0].codec, "vp8");
     }
 

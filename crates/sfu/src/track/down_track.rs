@@ -11,10 +11,11 @@ use rtp::header::{HeaderBuilder, HeaderFields};
 use super::answered::Answered;
 use super::extensions;
 use super::forwarder::Forwarder;
+use super::keyframe_limit::KeyframeLimit;
 use super::up_track::UpCodec;
 use crate::bandwidth::allocator::Patience;
 use crate::bandwidth::target::LayerTarget;
-use crate::peer::sdp::{NegotiatedCodec, SectionIndex, SendSection};
+use crate::peer::sdp::{MediaKind, NegotiatedCodec, SectionIndex, SendSection};
 
 /// First sequence numbers stay in the lower half: a receiver takes SRTP's rollover counter to be 0, which it
 /// is not for packets behind an early wrap whose predecessors were lost (RFC 3711 §3.3.1).
@@ -49,8 +50,10 @@ impl Payload {
 /// See the module's description.
 #[derive(Debug)]
 pub struct DownTrack {
-    /// Key of the room's UpTrack.
+    /// Key of the UpTrack that it carries: the track itself, or its backup codec.
     pub track: usize,
+    /// Key of the track that the subscriber has subscribed to.
+    pub publication: usize,
     /// The subscriber's media section.
     pub section: SectionIndex,
     /// SSRC of the medium.
@@ -75,14 +78,16 @@ pub struct DownTrack {
     pub octets: u32,
     /// The subscriber reported about this SSRC, so it knows which section it belongs to.
     pub confirmed: bool,
-    /// Whether a sender report went out since the source last changed.
-    pub reported: bool,
+    /// The highest extended sequence number sent.
+    pub sent: Option<u64>,
+    /// Where the source begins ([`Forwarder::begins_at`]) that the last sender report was of.
+    pub reported: Option<u64>,
     /// The newest sender report: middle 32 bits of its NTP time, and when it was sent.
     pub report_sent: Option<(u32, Instant)>,
     /// What was sent again a moment ago.
     pub answered: Answered,
-    /// When the subscriber last asked for a key frame.
-    pub keyframe_asked: Option<Instant>,
+    /// How often the subscriber may ask for a key frame.
+    pub keyframe_limit: KeyframeLimit,
     /// Whether the subscriber was told that it cannot take what the publisher sends.
     pub codec_refused: bool,
     mid: String,
@@ -102,14 +107,17 @@ impl DownTrack {
         random: u32,
     ) -> Self {
         let [first, second, third, fourth] = random.to_be_bytes();
-        let is_video = codecs.iter().any(|(_, codec)| codec.kind.is_video());
         let mut down_track = Self {
             track,
+            publication: track,
             section,
             ssrc: send.track.ssrc,
             rtx_ssrc: send.track.rtx_ssrc,
             cname: send.track.cname.clone(),
-            forwarder: Forwarder::new(is_video, u16::from_be_bytes([first, second]) & FIRST_SEQUENCE),
+            forwarder: Forwarder::new(
+                send.kind == MediaKind::Video,
+                u16::from_be_bytes([first, second]) & FIRST_SEQUENCE,
+            ),
             wanted: Some(LayerTarget::BEST),
             target: Some(LayerTarget::LOWEST),
             patience: Patience::default(),
@@ -117,10 +125,11 @@ impl DownTrack {
             packets: 0,
             octets: 0,
             confirmed: false,
-            reported: false,
+            sent: None,
+            reported: None,
             report_sent: None,
             answered: Answered::default(),
-            keyframe_asked: None,
+            keyframe_limit: KeyframeLimit::default(),
             codec_refused: false,
             mid: String::new(),
             extensions: ExtensionMap::default(),
@@ -148,6 +157,14 @@ impl DownTrack {
                 })
             })
             .collect();
+    }
+
+    /// It carries another codec of its track from now on, from the first key frame of that.
+    pub fn change_codec(&mut self, track: usize, send: &SendSection, codecs: &[(u8, UpCodec)]) {
+        self.track = track;
+        self.renegotiate(send, codecs);
+        self.forwarder.resume_at_keyframe();
+        self.codec_refused = false;
     }
 
     /// Sets what the subscriber gets as soon as it can, `None` for a pause; true if that is something else than before.

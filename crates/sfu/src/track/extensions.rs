@@ -4,6 +4,13 @@
 //!
 //! Only what says something about the medium is carried over. What belongs to one transport (mid, rid,
 //! transport-wide sequence number, absolute send time, transmission offset) never is.
+//!
+//! A dependency descriptor goes on as it came, also where layers are left out. Its `active_decode_targets_bitmask` (AV1 RTP
+//! specification A.4.4) then names decode targets of which nothing comes. Receivers do not look at it: libwebrtc, which
+//! Chromium, Firefox, Safari and LiveKit's SDKs share, goes by frame numbers, frame differences and layers alone
+//! (`RtpVideoStreamReceiver2::ParseGenericDependenciesExtension` in WebKit's copy at 0fa3855 and in newer ones of Firefox;
+//! only its sender reads `active_decode_targets`), and decodes whichever layers come. Only who judges loss by chains would need it, which are protected by what is sent in any case: a chain of the
+//! layers that are left out concerns targets above the one that is decoded.
 
 use rtp::extension::{ExtensionKind, ExtensionMap};
 use rtp::header::{ExtensionForm, HeaderBuilder};
@@ -12,16 +19,8 @@ use rtp::packet::RtpPacket;
 use super::packet_store::MAX_EXTENSIONS;
 
 /// The extensions that are carried over; the position is the kind's number in the stored form.
-const CARRIED: [ExtensionKind; 8] = [
-    ExtensionKind::AudioLevel,
-    ExtensionKind::DependencyDescriptor,
-    ExtensionKind::AbsCaptureTime,
-    ExtensionKind::VideoOrientation,
-    ExtensionKind::PlayoutDelay,
-    ExtensionKind::VideoContentType,
-    ExtensionKind::VideoTiming,
-    ExtensionKind::ColorSpace,
-];
+const CARRIED: [ExtensionKind; 3] =
+    [ExtensionKind::AudioLevel, ExtensionKind::DependencyDescriptor, ExtensionKind::AbsCaptureTime];
 
 /// Space for the extensions of one packet.
 pub(crate) type Scratch = [u8; MAX_EXTENSIONS];
@@ -57,7 +56,7 @@ pub(crate) fn iter(stored: &[u8]) -> impl Iterator<Item = (ExtensionKind, &[u8])
 /// The form a packet's extensions need: one-byte headers hold ids up to 14 and 1 to 16 bytes. `own` are those of the
 /// subscriber's transport.
 pub(crate) fn form(stored: &[u8], subscriber: &ExtensionMap, own: [Option<(u8, &[u8])>; 2]) -> ExtensionForm {
-    let fits = |id: u8, length: usize| id <= 14 && (1..=16).contains(&length);
+    let fits = |id: u8, length: usize| ExtensionForm::OneByte.fits(id, length);
     let carried_fit =
         iter(stored).all(|(kind, value)| subscriber.id(kind).is_none_or(|id| fits(id, value.len())));
     let own_fit = own.into_iter().flatten().all(|(id, value)| fits(id, value.len()));

@@ -3,7 +3,7 @@
 //! VP8's payload descriptor (RFC 7741 §4.2). H264 has one layer.
 
 use rtp::codec::dependency_descriptor::{self as dd, MAX_FRAME_DIFFS};
-use rtp::codec::{CodecKind, vp8, vp9};
+use rtp::codec::{PayloadDescriptor, vp8, vp9};
 
 /// Spatial layers whose frames are told apart within one VP9 picture.
 const VP9_LAYERS: u64 = 4;
@@ -61,16 +61,16 @@ impl FrameReader {
     /// Reads a packet; `None` if it says too little for a choice of layers: such packets are all forwarded.
     pub fn read(
         &mut self,
-        codec: CodecKind,
         payload: &[u8],
-        descriptor: Option<&dd::Descriptor>,
+        descriptor: Option<&PayloadDescriptor>,
+        dependencies: Option<&dd::Descriptor>,
         marker: bool,
     ) -> Option<Frame> {
-        match (codec, descriptor) {
-            (_, Some(descriptor)) => Some(self.of_dependencies(descriptor)),
-            (CodecKind::Vp9, None) => self.of_vp9(&vp9::Descriptor::parse(payload).ok()?),
-            (CodecKind::Vp8, None) => self.of_vp8(&vp8::Descriptor::parse(payload).ok()?, payload, marker),
-            _ => None,
+        match (dependencies, descriptor) {
+            (Some(dependencies), _) => Some(self.of_dependencies(dependencies)),
+            (None, Some(PayloadDescriptor::Vp9(descriptor))) => self.of_vp9(descriptor),
+            (None, Some(PayloadDescriptor::Vp8(descriptor))) => self.of_vp8(descriptor, payload, marker),
+            (None, None) => None,
         }
     }
 
@@ -173,8 +173,14 @@ impl Frame {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use rtp::codec::CodecKind;
 
     use super::*;
+
+    /// A packet without a dependency descriptor.
+    fn read(reader: &mut FrameReader, codec: CodecKind, payload: &[u8], marker: bool) -> Option<Frame> {
+        reader.read(payload, PayloadDescriptor::parse(codec, payload).as_ref(), None, marker)
+    }
 
     /// VP9 in flexible mode: picture id in 15 bits, layers, references.
     fn vp9(picture: u16, spatial: u8, temporal: u8, diffs: &[u8]) -> Vec<u8> {
@@ -191,7 +197,7 @@ mod tests {
     #[test]
     fn layers_of_one_vp9_picture_are_frames_of_their_own() {
         let mut reader = FrameReader::default();
-        let mut read = |bytes: &[u8]| reader.read(CodecKind::Vp9, bytes, None, false).expect("has layers");
+        let mut read = |bytes: &[u8]| read(&mut reader, CodecKind::Vp9, bytes, false).expect("has layers");
         let base = read(&vp9(7, 0, 0, &[]));
         assert!(base.is_key && base.ends);
         let upper = read(&vp9(7, 1, 0, &[]));
@@ -206,10 +212,10 @@ mod tests {
     fn vp8_names_its_temporal_layer_and_where_it_can_be_begun() {
         let mut reader = FrameReader::default();
         let packet = [0x90, 0xE0, 0x80, 5, 3, 0x60, 0x01]; // picture 5, TL0PICIDX 3, TID 1 with Y, P
-        let frame = reader.read(CodecKind::Vp8, &packet, None, true).expect("has layers");
+        let frame = read(&mut reader, CodecKind::Vp8, &packet, true).expect("has layers");
         assert_eq!((frame.temporal, frame.switch, frame.is_key, frame.ends), (1, Switch::Here, false, true));
-        assert_eq!(reader.read(CodecKind::Vp8, &[0x10, 0x00], None, true), None, "nothing is said");
-        assert_eq!(reader.read(CodecKind::H264, &[0x65], None, true), None);
+        assert_eq!(read(&mut reader, CodecKind::Vp8, &[0x10, 0x00], true), None, "nothing is said");
+        assert_eq!(read(&mut reader, CodecKind::H264, &[0x65], true), None);
     }
 
     proptest! {
@@ -230,7 +236,7 @@ mod tests {
         fn whatever_comes_is_read_or_not(bytes in prop::collection::vec(any::<u8>(), 0..40), marker in any::<bool>()) {
             for codec in CodecKind::ALL {
                 let mut reader = FrameReader::default();
-                if let Some(frame) = reader.read(codec, &bytes, None, marker) {
+                if let Some(frame) = read(&mut reader, codec, &bytes, marker) {
                     prop_assert!(frame.references().all(|reference| reference < frame.number));
                 }
             }

@@ -26,13 +26,22 @@ pub struct KeyframeRequester {
 }
 
 impl KeyframeRequester {
-    /// Somebody needs a key frame, from now on.
+    /// Somebody needs a key frame, from now on. If others do already, it is asked for at the pace that was reached, but not
+    /// given up so soon.
     pub fn want(&mut self) {
-        if !self.wanted {
-            self.wishes = self.wishes.wrapping_add(1);
+        if self.wanted {
+            self.sent = self.sent.min(MAX_REPEATS);
+            return;
         }
         self.wanted = true;
         self.sent = 0;
+        self.wishes = self.wishes.wrapping_add(1);
+    }
+
+    /// A new source has the layer: what was asked of the one before says nothing of it.
+    pub fn renew(&mut self) {
+        self.cancel();
+        self.want();
     }
 
     /// Somebody still needs a key frame: a wish that was given up lives again at its slowest pace, another one
@@ -114,6 +123,20 @@ mod tests {
         assert_eq!(sent, [(0, 1), (5, 1), (15, 1), (35, 1), (75, 1), (115, 1)]);
         requests.keep_wanting();
         assert_eq!(requests.poll(start + Duration::from_secs(60)), Some(2), "whoever still waits asks again");
+    }
+
+    #[test]
+    fn a_publisher_that_does_not_answer_is_not_pressed_by_whoever_asks_all_the_time() {
+        let start = crate::test_start();
+        let mut requests = KeyframeRequester::default();
+        let mut sent = 0;
+        for time in 0..6000 {
+            requests.want();
+            sent += u32::from(requests.poll(start + Duration::from_millis(10) * time).is_some());
+        }
+        assert_eq!(sent, 4 + 14, "four at growing pauses, then one in 4 s of the minute");
+        requests.renew();
+        assert!(requests.poll(start + Duration::from_secs(60)).is_some(), "another source may answer");
     }
 
     #[test]

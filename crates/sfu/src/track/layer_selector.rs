@@ -38,20 +38,20 @@ pub struct LayerSelector {
     pictures: Pictures,
 }
 
-/// The highest spatial layer that was sent of the newest pictures, by RTP timestamp; a ring.
+/// The highest layers that may be sent of the newest pictures, by RTP timestamp; a ring.
 #[derive(Clone, Debug, Default)]
 struct Pictures {
-    tops: [Option<(u32, u8)>; PICTURES],
+    tops: [Option<(u32, LayerTarget)>; PICTURES],
     next: usize,
 }
 
 impl Pictures {
-    fn top(&self, timestamp: u32) -> Option<u8> {
+    fn top(&self, timestamp: u32) -> Option<LayerTarget> {
         let found = self.tops.iter().flatten().find(|(picture, _)| *picture == timestamp);
         found.map(|(_, top)| *top)
     }
 
-    fn push(&mut self, timestamp: u32, top: u8) {
+    fn push(&mut self, timestamp: u32, top: LayerTarget) {
         if let Some(oldest) = self.tops.get_mut(self.next) {
             *oldest = Some((timestamp, top));
         }
@@ -67,7 +67,7 @@ impl LayerSelector {
 
     /// The highest spatial layer that was sent of the picture with this timestamp; its frame is the picture's last.
     pub fn top(&self, timestamp: u32) -> u8 {
-        self.pictures.top(timestamp).unwrap_or(self.spatial)
+        self.pictures.top(timestamp).map_or(self.spatial, |top| top.spatial)
     }
 
     /// Another encoder's frames follow, from a key frame on.
@@ -90,14 +90,24 @@ impl LayerSelector {
             if self.fates.is_newest(frame.number) {
                 self.begin_picture(frame, target);
             }
-            self.pictures.push(timestamp, self.spatial);
-            self.spatial
+            // All spatial layers of a picture are of one temporal layer: they come together, or the picture has no end.
+            let top = LayerTarget { spatial: self.spatial, temporal: target.temporal };
+            self.pictures.push(timestamp, top);
+            top
         });
-        let is_kept = frame.spatial <= top && self.has_temporal(frame, target);
+        let is_kept =
+            frame.spatial <= top.spatial && (self.fills_gap(frame) || self.has_temporal(frame, top.temporal));
         if !self.fates.set(frame.number, is_kept) {
             return Verdict::Dropped { is_new: false }; // too late
         }
         if is_kept { Verdict::Kept } else { Verdict::Dropped { is_new: true } }
+    }
+
+    /// Whether the frame was overtaken by others and can be decoded by everybody. Of VP8 those others have a picture id that
+    /// leaves one out for it, since nothing was known of its layer; libwebrtc holds frames of upper layers back behind an id
+    /// that does not come, until one that needs layer 0 only.
+    fn fills_gap(&self, frame: &Frame) -> bool {
+        frame.switch == Switch::Here && !self.fates.is_newest(frame.number)
     }
 
     fn begin_picture(&mut self, frame: &Frame, target: LayerTarget) {
@@ -108,16 +118,17 @@ impl LayerSelector {
         self.temporal = self.temporal.min(target.temporal);
     }
 
-    fn has_temporal(&mut self, frame: &Frame, target: LayerTarget) -> bool {
+    /// `wanted`: the highest temporal layer that the subscriber should have.
+    fn has_temporal(&mut self, frame: &Frame, wanted: u8) -> bool {
         match frame.switch {
             Switch::ByReferences => {
                 let is_there = |reference| self.fates.of(reference) != Some(false);
-                return frame.temporal <= target.temporal && frame.references().all(is_there);
+                return frame.temporal <= wanted && frame.references().all(is_there);
             }
-            Switch::Here if frame.temporal > self.temporal && frame.temporal <= target.temporal => {
+            Switch::Here if frame.temporal > self.temporal && frame.temporal <= wanted => {
                 self.temporal = frame.temporal;
             }
-            Switch::Above if frame.temporal <= self.temporal => self.temporal = target.temporal,
+            Switch::Above if frame.temporal <= self.temporal => self.temporal = wanted,
             Switch::Here | Switch::Above | Switch::No => {}
         }
         frame.temporal <= self.temporal
@@ -219,6 +230,25 @@ mod tests {
         assert!(kept(&mut selector, &middle, layers(0, 0)) && kept(&mut selector, &top, layers(0, 0)));
         let [_, middle, _] = picture(11, false);
         assert!(!kept(&mut selector, &middle, layers(0, 0)));
+    }
+
+    #[test]
+    fn spatial_layers_of_a_picture_share_the_fate_of_its_temporal_layer() {
+        let of_temporal = |number, temporal| {
+            picture(number, false).map(|frame| Frame { temporal, references: Default::default(), ..frame })
+        };
+        let mut selector = LayerSelector::default();
+        sizes(&mut selector, &picture(10, true), ALL);
+        let [base, middle, top] = of_temporal(11, 2);
+        assert!(kept(&mut selector, &base, ALL));
+        let less = layers(2, 0);
+        assert!(
+            kept(&mut selector, &middle, less) && kept(&mut selector, &top, less),
+            "the picture has begun"
+        );
+        let [base, middle, top] = of_temporal(12, 2);
+        assert!(!kept(&mut selector, &base, less));
+        assert!(!kept(&mut selector, &middle, ALL) && !kept(&mut selector, &top, ALL), "it has no beginning");
     }
 
     #[test]

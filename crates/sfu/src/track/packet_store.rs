@@ -3,7 +3,8 @@
 //!
 //! A ring of packets found by extended sequence number. Its buffers are used again and again, so nothing is
 //! allocated per packet once a layer runs. It grows while packets younger than a second would be
-//! overwritten, up to a fixed bound.
+//! overwritten, up to a fixed bound. What is a second old is gone whatever room there is: only its header stays, by
+//! which a second copy is known.
 
 use std::time::{Duration, Instant};
 
@@ -21,8 +22,10 @@ const MAX_BYTES: usize = 1 << 20;
 
 const _: () = assert!(MAX_PACKETS * (MAX_PAYLOAD + MAX_EXTENSIONS + size_of::<Option<Slot>>()) <= MAX_BYTES);
 
-/// Age beyond which nobody asks for a packet any more; the store grows only to keep younger ones.
-const KEEP: Duration = Duration::from_secs(1);
+/// Age at which a packet is forgotten. Players wait less for one, and we ask publishers no longer ourselves; less would
+/// break repair over long paths, where each request takes a round trip, and what waits in the pacer (up to 0.8 s). More
+/// only keeps media in memory.
+pub(crate) const KEEP: Duration = Duration::from_secs(1);
 
 /// Bytes of header extensions kept with a packet; a packet with more is forwarded without them.
 pub(crate) const MAX_EXTENSIONS: usize = 256;
@@ -91,8 +94,14 @@ impl NotStored {
 struct Slot {
     header: PacketHeader,
     extension_len: usize,
-    /// Extensions, then payload.
+    /// Extensions, then payload; neither once it is too old.
     bytes: Vec<u8>,
+}
+
+impl Slot {
+    fn is_young(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.header.arrival) < KEEP
+    }
 }
 
 /// See the module's description.
@@ -103,6 +112,8 @@ pub struct PacketStore {
     /// Numbers below were overwritten or may have been: the ring forgets them, and growing makes room in
     /// which they would look new.
     floor: u64,
+    /// What is stored below has been forgotten.
+    oldest: u64,
 }
 
 impl PacketStore {
@@ -128,36 +139,76 @@ impl PacketStore {
         }
         let extensions = if extensions.len() <= MAX_EXTENSIONS { extensions } else { &[] };
         let index = self.slot_for(&header)?;
-        let mut bytes = match self.slots[index].take() {
+        let slot = match &mut self.slots[index] {
             Some(slot) => {
                 self.floor = self.floor.max(slot.header.sequence + 1);
-                slot.bytes
+                slot.header = header;
+                slot
             }
-            None => Vec::new(),
+            empty => empty.insert(Slot { header, extension_len: 0, bytes: Vec::new() }),
         };
-        bytes.clear();
-        bytes.reserve_exact(extensions.len() + payload.len()); // doubling would break the bound
-        bytes.extend_from_slice(extensions);
-        bytes.extend_from_slice(payload);
-        self.slots[index] = Some(Slot { header, extension_len: extensions.len(), bytes });
+        slot.extension_len = extensions.len();
+        slot.bytes.clear();
+        slot.bytes.reserve_exact(extensions.len() + payload.len()); // doubling would break the bound
+        slot.bytes.extend_from_slice(extensions);
+        slot.bytes.extend_from_slice(payload);
+        self.oldest = self.highest.map_or(header.sequence, |_| self.oldest.min(header.sequence));
         self.highest = Some(self.highest.map_or(header.sequence, |highest| highest.max(header.sequence)));
+        self.expire(header.arrival);
         Ok(())
     }
 
-    /// The packet with this extended sequence number, if it is still there.
-    pub fn get(&self, sequence: u64) -> Option<StoredPacket<'_>> {
-        let slot = self.slots.get(self.index(sequence))?.as_ref()?;
-        if slot.header.sequence != sequence {
-            return None;
-        }
-        let (extensions, payload) = slot.bytes.split_at(slot.extension_len);
+    /// The packet with this extended sequence number, if it came less than a second before `now` and is still there.
+    pub fn get(&self, now: Instant, sequence: u64) -> Option<StoredPacket<'_>> {
+        let slot = self.slot(sequence).filter(|slot| slot.is_young(now))?;
+        let (extensions, payload) = slot.bytes.split_at_checked(slot.extension_len)?;
         Some(StoredPacket { header: &slot.header, extensions, payload })
+    }
+
+    /// Whether the packet with this extended sequence number was there and is not any more; `false` for one that may still
+    /// come.
+    pub fn is_gone(&self, now: Instant, sequence: u64) -> bool {
+        sequence < self.floor || self.slot(sequence).is_some_and(|slot| !slot.is_young(now))
+    }
+
+    /// The header of the packet with this extended sequence number, which may be older than what is kept.
+    pub fn header(&self, sequence: u64) -> Option<&PacketHeader> {
+        self.slot(sequence).map(|slot| &slot.header)
+    }
+
+    /// Forgets what is a second old. Done with each packet stored; a layer that pauses needs to be told the time.
+    pub fn expire(&mut self, now: Instant) {
+        let Some(highest) = self.highest else { return };
+        self.oldest = self.oldest.max((highest + 1).saturating_sub(self.slots.len() as u64));
+        while self.oldest <= highest {
+            let index = self.index(self.oldest);
+            // It holds this packet, or an older one if this did not come.
+            if let Some(slot) = self.slots.get_mut(index).and_then(Option::as_mut) {
+                if slot.is_young(now) {
+                    break;
+                }
+                slot.bytes.clear();
+                slot.extension_len = 0;
+            }
+            self.oldest += 1;
+        }
+    }
+
+    /// Bytes of memory that it takes.
+    pub fn memory(&self) -> usize {
+        let buffers: usize = self.slots.iter().flatten().map(|slot| slot.bytes.capacity()).sum();
+        buffers + self.slots.capacity() * size_of::<Option<Slot>>()
     }
 
     /// Gives its memory back; what was stored is gone and still counts as having come.
     pub fn release(&mut self) {
         self.floor = self.highest.map_or(0, |highest| highest + 1).max(self.floor);
         self.slots = Vec::new();
+    }
+
+    fn slot(&self, sequence: u64) -> Option<&Slot> {
+        let slot = self.slots.get(self.index(sequence))?.as_ref()?;
+        (slot.header.sequence == sequence).then_some(slot)
     }
 
     fn index(&self, sequence: u64) -> usize {
@@ -183,8 +234,7 @@ impl PacketStore {
             if slot.header.sequence > header.sequence {
                 return Err(NotStored::TooOld);
             }
-            let young = header.arrival.saturating_duration_since(slot.header.arrival) < KEEP;
-            if !young || self.slots.len() >= MAX_PACKETS {
+            if !slot.is_young(header.arrival) || self.slots.len() >= MAX_PACKETS {
                 return Ok(index);
             }
             self.grow();
@@ -193,6 +243,7 @@ impl PacketStore {
 
     fn grow(&mut self) {
         let length = self.slots.len() * 2;
+        self.oldest = 0; // packets change places
         let old = std::mem::take(&mut self.slots);
         self.slots.resize_with(length, || None);
         for slot in old.into_iter().flatten() {
@@ -228,10 +279,10 @@ mod tests {
             store.insert(header(sequence, now), &[], b"x").unwrap();
         }
         store.release();
-        assert!(store.slots.is_empty() && store.get(199).is_none());
+        assert!(store.slots.is_empty() && store.get(now, 199).is_none());
         assert_eq!(store.insert(header(199, now), &[], b"x"), Err(NotStored::TooOld));
         store.insert(header(200, now), &[], b"y").unwrap();
-        assert_eq!(store.get(200).unwrap().payload, b"y");
+        assert_eq!(store.get(now, 200).unwrap().payload, b"y");
     }
 
     #[test]
@@ -239,10 +290,10 @@ mod tests {
         let now = crate::test_start();
         let mut store = PacketStore::new();
         store.insert(header(7, now), b"ext", b"payload").expect("the store is empty");
-        let packet = store.get(7).expect("it was stored");
+        let packet = store.get(now, 7).expect("it was stored");
         assert_eq!((packet.extensions, packet.payload), (&b"ext"[..], &b"payload"[..]));
         assert_eq!(store.insert(header(7, now), b"", b"other"), Err(NotStored::Duplicate));
-        assert!(store.get(8).is_none());
+        assert!(store.get(now, 8).is_none());
     }
 
     #[test]
@@ -253,12 +304,38 @@ mod tests {
             let now = start + Duration::from_millis(4) * sequence as u32; // 250 packets/s
             store.insert(header(sequence, now), b"", &[1; 1200]).expect("new");
         }
-        assert!(store.get(1999 - 249).is_some(), "one second back");
+        let now = start + Duration::from_millis(4) * 1999;
+        assert!(store.get(now, 1999 - 249).is_some(), "one second back");
         assert!(store.slots.len() <= 256, "no more than that needs");
-        assert!(store.get(1999 - 256).is_none());
+        assert!(store.get(now, 1999 - 250).is_none(), "strictly, although there is room");
+        assert!(store.memory() < 400_000, "{} bytes for 2.4 Mbit/s", store.memory());
         assert_eq!(
             store.insert(header(1999 - 256, start + Duration::from_secs(8)), b"", b""),
             Err(NotStored::TooOld)
+        );
+    }
+
+    #[test]
+    fn sound_with_silence_is_forgotten_after_a_second_and_still_told_from_new() {
+        let start = crate::test_start();
+        let at = |millis| start + Duration::from_millis(millis);
+        let mut store = PacketStore::new();
+        for sequence in 0..10 {
+            store.insert(header(sequence, at(400 * sequence)), b"ext", b"sound").expect("new");
+        }
+        let now = at(3600 + 399);
+        let kept: Vec<u64> = (0..10).filter(|sequence| store.get(now, *sequence).is_some()).collect();
+        assert_eq!(kept, [8, 9]);
+        let bytes =
+            |store: &PacketStore| store.slots.iter().flatten().map(|slot| slot.bytes.len()).sum::<usize>();
+        assert_eq!(bytes(&store), 3 * 8, "what was a second old when the last came is not in memory either");
+        store.expire(at(5000));
+        assert_eq!((bytes(&store), store.get(at(5000), 9).is_none()), (0, true));
+        assert_eq!(store.insert(header(3, at(5000)), b"", b"x"), Err(NotStored::Duplicate));
+        assert_eq!(
+            store.header(9).map(|header| header.arrival),
+            Some(at(3600)),
+            "H264 looks at the one before"
         );
     }
 
@@ -288,10 +365,9 @@ mod tests {
             store.insert(header(sequence, now), &[0; 300], payload).expect("new");
         }
         assert_eq!(store.slots.len(), MAX_PACKETS);
-        let buffers: usize = store.slots.iter().flatten().map(|slot| slot.bytes.capacity()).sum();
-        assert!(buffers + store.slots.capacity() * size_of::<Option<Slot>>() <= MAX_BYTES);
+        assert!(store.memory() <= MAX_BYTES);
         assert!(
-            store.get(4999).is_some_and(|packet| packet.extensions.is_empty()),
+            store.get(now, 4999).is_some_and(|packet| packet.extensions.is_empty()),
             "oversized ones are left out"
         );
         assert_eq!(store.insert(header(5000, now), b"", &[0; 1501]), Err(NotStored::TooLarge));
@@ -312,6 +388,36 @@ mod tests {
                     prop_assert!(accepted.insert(sequence));
                 }
             }
+        }
+
+        /// Whatever comes when, and in which order: nothing is to be had that is a second old, everything younger is
+        /// unless 64 packets overtook it, and the memory is bounded.
+        #[test]
+        fn it_holds_one_second_and_less_than_a_mebibyte(
+            arrivals in prop::collection::vec((0u64..3, 0u64..40, 0u64..120, 0usize..1500), 1..1200),
+        ) {
+            let mut now = crate::test_start();
+            let mut store = PacketStore::new();
+            let mut came: Vec<(u64, Instant)> = Vec::new();
+            let mut next = 100;
+            for (ahead, behind, millis, length) in arrivals {
+                now += Duration::from_millis(if millis < 100 { millis / 20 } else { millis * 5 });
+                next += ahead;
+                let sequence = if ahead == 0 { next.saturating_sub(behind) } else { next };
+                if store.insert(header(sequence, now), b"ext", &vec![1; length]).is_ok() {
+                    came.push((sequence, now));
+                }
+            }
+            let highest = store.highest().unwrap_or_default();
+            for (sequence, arrival) in came {
+                let is_there = store.get(now, sequence).is_some();
+                let is_young = now - arrival < KEEP;
+                prop_assert!(!is_there || is_young, "{sequence} is {:?} old", now - arrival);
+                prop_assert!(is_there || !is_young || highest - sequence >= FIRST_PACKETS as u64);
+            }
+            prop_assert!(store.memory() <= MAX_BYTES);
+            store.expire(now + KEEP);
+            prop_assert!(store.slots.iter().flatten().all(|slot| slot.bytes.is_empty()));
         }
     }
 }

@@ -1,10 +1,11 @@
-//! A published track: its layers as they arrive (one SSRC each), and who subscribes to them.
+//! A published track in one codec: its layers as they arrive (one SSRC each), and who subscribes to them.
 
 use std::time::{Duration, Instant};
 
 use protocol::ids::TrackSid;
 use protocol::livekit;
-use rtp::codec::{CodecKind, dependency_descriptor as dd, h264, is_keyframe_start, vp8};
+use rtp::RtpError;
+use rtp::codec::{CodecKind, PayloadDescriptor, dependency_descriptor as dd, h264, is_keyframe_start};
 use rtp::extension::{ExtensionKind, ExtensionMap};
 use rtp::nack::NackGenerator;
 use rtp::packet::RtpPacket;
@@ -12,22 +13,39 @@ use rtp::sequence::SequenceUnwrapper;
 use rtp::stats::ReceptionStats;
 
 use super::availability::Availability;
+use super::backup::Backup;
 use super::demand::{Demand, Level};
+use super::down_track::shared_codec;
 use super::extensions;
 use super::frame::{Frame, FrameReader};
 use super::keyframe::KeyframeRequester;
 use super::loudness::Loudness;
 use super::packet_store::{NotStored, PacketHeader, PacketStore};
+use super::red_repair::Recovered;
 use super::sender_report::ReceivedReport;
-use super::wish::{Wish, layer_sizes};
+use super::wish::{Wish, layer_bitrates, layer_sizes};
 use crate::bandwidth::target::{LayerRates, LayerTarget, MAX_SPATIAL};
 use crate::peer::sdp::{NegotiatedCodec, ReceiveSection};
+use crate::token_bucket::TokenBucket;
 
 /// Layers of one track: simulcast has at most three (rid q, h, f).
 pub const MAX_LAYERS: usize = 3;
 
 /// A layer that was silent for this long will not bring a key frame if it is asked for one.
 const LAYER_ASLEEP: Duration = Duration::from_secs(2);
+
+/// Bytes of sound taken of one track at once, and how soon one more: 160 kB a second, or 1.28 Mbit/s. Opus ends at 510 kbit/s
+/// (RFC 6716 §2.1.1), and redundancy sends all of it twice; headers take the rest. Sound is never paced nor left out, so
+/// what is more than any microphone sends is taken from everybody's pictures. A line that was interrupted delivers two
+/// seconds in one go.
+const SOUND_BURST: u32 = 320_000;
+const SOUND_INTERVAL: Duration = Duration::from_nanos(6_250);
+
+/// A packet of sound counts as so many bytes at least, so that 250 a second are taken: encoders make one in 10 to 60 ms,
+/// WebRTC's never more than 100 a second, others up to 200.
+const LEAST_SOUND: usize = 640;
+/// Generations of a backup's layers count from here, so that no packet of theirs is taken for one of the first codec's.
+const BACKUP_GENERATION: u32 = 1 << 31;
 
 /// What the publisher negotiated for one payload type.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +80,7 @@ pub struct UpTrack {
     pub publisher: usize,
     /// What LiveKit's clients are told about it.
     pub info: livekit::TrackInfo,
-    /// The publisher's media section.
+    /// The publisher's media section; empty for a backup that is not sent.
     pub mid: String,
     /// The track id under which the publisher announced and offered it.
     pub cid: String,
@@ -80,6 +98,16 @@ pub struct UpTrack {
     pub is_silenced: bool,
     /// What its publisher is asked to send.
     pub demand: Demand,
+    /// How much sound may come.
+    sound: TokenBucket,
+    /// The codec that its publisher means to send, of those that it negotiated; `None` if it did not say.
+    pub announced: Option<CodecKind>,
+    /// The same track in another codec, for those who cannot take this one.
+    pub backup: Option<Backup>,
+    /// Key of the track that this is the backup of.
+    pub primary: Option<usize>,
+    /// Generation of the next layers.
+    next_generation: u32,
     /// Which layers arrive.
     availability: Availability,
 }
@@ -94,29 +122,87 @@ impl UpTrack {
         cid: String,
         section: &ReceiveSection,
     ) -> Self {
-        let mut layers: Vec<UpLayer> =
-            section.rids.iter().take(MAX_LAYERS).map(|rid| UpLayer::new(Some(rid.clone()))).collect();
-        layers.sort_by_key(|layer| quality_of_rid(layer.rid.as_deref()));
-        if layers.is_empty() {
-            layers.resize_with(section.sim_group.len().clamp(1, MAX_LAYERS), || UpLayer::new(None));
-        }
-        let mut track = Self {
+        let mut track = Self::silent(sid, publisher, info, None);
+        track.begin(cid, section);
+        track
+    }
+
+    /// The backup of the track with the key `primary` in this codec, before its publisher sends it.
+    pub fn backup_of(primary: usize, track: &Self, codec: CodecKind) -> Self {
+        let mut backup = Self::silent(track.sid.clone(), track.publisher, track.info.clone(), Some(codec));
+        backup.primary = Some(primary);
+        backup.next_generation = BACKUP_GENERATION;
+        backup
+    }
+
+    fn silent(
+        sid: TrackSid,
+        publisher: usize,
+        info: livekit::TrackInfo,
+        announced: Option<CodecKind>,
+    ) -> Self {
+        Self {
             sid,
             publisher,
             info,
-            mid: section.mid.clone(),
-            cid,
+            mid: String::new(),
+            cid: String::new(),
             codecs: Vec::new(),
             loudness: Loudness::default(),
-            layers,
+            layers: Vec::new(),
             subscribers: Vec::new(),
             was_subscribed: false,
             is_silenced: false,
             demand: Demand::new(String::new()),
+            sound: TokenBucket::new(SOUND_BURST, SOUND_INTERVAL),
+            announced,
+            backup: None,
+            primary: None,
+            next_generation: 0,
             availability: Availability::default(),
-        };
-        track.renegotiate(section);
-        track
+        }
+    }
+
+    /// Its publisher sends it on this section from now on.
+    pub fn begin(&mut self, cid: String, section: &ReceiveSection) {
+        (self.mid, self.cid) = (section.mid.clone(), cid);
+        let layer = |rid| UpLayer { generation: self.next_generation, ..UpLayer::new(rid) };
+        self.layers = section.rids.iter().take(MAX_LAYERS).map(|rid| layer(Some(rid.clone()))).collect();
+        self.layers.sort_by_key(|layer| quality_of_rid(layer.rid.as_deref()));
+        if self.layers.is_empty() {
+            self.layers.resize_with(section.sim_group.len().clamp(1, MAX_LAYERS), || layer(None));
+        }
+        self.renegotiate(section);
+    }
+
+    /// Its publisher sends it no longer; what comes the next time is something else.
+    pub fn end(&mut self) {
+        let used = self.layers.iter().map(|layer| layer.generation).max();
+        self.next_generation = used.map_or(self.next_generation, |used| used.wrapping_add(1));
+        (self.mid, self.cid) = Default::default();
+        self.layers.clear();
+        self.codecs.clear();
+        self.availability = Availability::default();
+    }
+
+    /// Whether it is a backup that its publisher does not send now.
+    pub fn is_silent(&self) -> bool {
+        self.layers.is_empty()
+    }
+
+    /// Whether packets of it come.
+    pub fn arrives(&self, now: Instant) -> bool {
+        self.layers.iter().any(|layer| !layer.is_asleep(now))
+    }
+
+    /// Whether somebody who takes these codecs can take what its publisher means to send. While it is not sent its
+    /// parameters are not known: then the kind of codec counts.
+    pub fn suits(&self, subscriber: &[NegotiatedCodec]) -> bool {
+        if self.is_silent() {
+            return subscriber.iter().any(|codec| Some(codec.kind) == self.announced);
+        }
+        let is_meant = |codec: &UpCodec| self.announced.is_none_or(|announced| announced == codec.kind);
+        self.codecs.iter().any(|(_, codec)| is_meant(codec) && shared_codec(codec, subscriber).is_some())
     }
 
     /// Takes over the codecs of the publisher's newest offer; true if they changed.
@@ -137,6 +223,11 @@ impl UpTrack {
     /// Whether it is sound.
     pub fn is_audio(&self) -> bool {
         self.info.r#type() == livekit::TrackType::Audio
+    }
+
+    /// Whether a packet with this payload is taken: of sound only so much is.
+    pub fn admits(&mut self, now: Instant, payload: usize) -> bool {
+        !self.is_audio() || self.sound.take(now, payload.max(LEAST_SOUND) as u32)
     }
 
     /// Whether it was announced as two channels of sound.
@@ -187,15 +278,19 @@ impl UpTrack {
         self.availability.nearest(now, wanted).unwrap_or(LayerTarget { spatial: 0, ..wanted })
     }
 
-    /// Mean rates of what arrives.
+    /// Mean rates of what arrives and is forwarded; of what has just begun, what its publisher announced.
     pub fn rates(&mut self, now: Instant) -> LayerRates {
+        if self.is_silenced {
+            return LayerRates::default();
+        }
         let is_simulcast = self.is_simulcast();
-        self.availability.rates(now, is_simulcast)
+        let announced = layer_bitrates(&self.info, self.spatial_layers());
+        self.availability.rates(now, is_simulcast, &announced)
     }
 
     /// What must be kept free for it beyond its mean rates, in bit/s: a screen is still for seconds, and then another one.
     pub fn reserve(&mut self, now: Instant) -> u64 {
-        if self.info.source() != livekit::TrackSource::ScreenShare {
+        if self.info.source() != livekit::TrackSource::ScreenShare || self.is_silenced {
             return 0;
         }
         let mean = self.rates(now).iter().flatten().copied().max().unwrap_or(0);
@@ -250,8 +345,9 @@ pub struct UpLayer {
     last_timestamp: Option<u32>,
     /// The codec of the newest packet.
     pub codec: Option<CodecKind>,
-    sequence: SequenceUnwrapper,
-    structure: Option<Box<dd::Structure>>,
+    pub(super) sequence: SequenceUnwrapper,
+    /// The newest dependency structure, and the packet that brought it.
+    structure: Option<(u64, Box<dd::Structure>)>,
     frames: FrameReader,
 }
 
@@ -268,6 +364,8 @@ pub struct Taken {
     pub begins_picture: bool,
     /// The frame it belongs to, where it says so.
     pub frame: Option<Frame>,
+    /// Lost packets that were made of what it repeats.
+    pub recovered: Recovered,
 }
 
 impl UpLayer {
@@ -306,7 +404,7 @@ impl UpLayer {
         // source can only be taken up at one.
         let mut keyframes = std::mem::take(&mut self.keyframes);
         if self.ssrc.is_some() {
-            keyframes.want();
+            keyframes.renew();
         }
         *self = Self { ssrc: Some(ssrc), generation, keyframes, ..Self::new(self.rid.take()) };
     }
@@ -325,27 +423,37 @@ impl UpLayer {
     ) -> Result<Taken, NotStored> {
         self.codec = Some(codec.kind);
         let sequence = self.sequence.extend(original.sequence_number);
-        let descriptor = self.descriptor(packet, map);
+        let (dependencies, is_lost) = self.dependencies(packet, map, sequence);
+        let descriptor = PayloadDescriptor::parse(codec.kind, original.payload);
+        let descriptor = descriptor.as_ref();
         let keyframe_start = !original.payload.is_empty()
-            && is_keyframe_start(codec.kind, original.payload, descriptor.as_ref())
+            && is_keyframe_start(codec.kind, original.payload, descriptor, dependencies.as_ref())
             && (codec.kind != CodecKind::H264
                 || self.begins_picture(sequence, packet.timestamp(), original.payload));
-        let vp8 =
-            (codec.kind == CodecKind::Vp8).then(|| vp8::Descriptor::parse(original.payload).ok()).flatten();
+        let picture = match descriptor {
+            Some(PayloadDescriptor::Vp8(vp8)) => Some((vp8.picture_id.map(|id| id.value), vp8.tl0_pic_idx)),
+            _ => None,
+        };
         let header = PacketHeader {
             sequence,
             timestamp: packet.timestamp(),
             payload_type: original.payload_type,
             marker: packet.marker(),
             keyframe_start,
-            frame: self.frames.read(codec.kind, original.payload, descriptor.as_ref(), packet.marker()),
-            picture: vp8.map(|descriptor| (descriptor.picture_id.map(|id| id.value), descriptor.tl0_pic_idx)),
+            frame: self.frames.read(original.payload, descriptor, dependencies.as_ref(), packet.marker()),
+            picture,
             arrival: now,
         };
         let mut scratch = [0; super::packet_store::MAX_EXTENSIONS];
         let used = extensions::collect(packet, map, &mut scratch);
         self.store.insert(header, scratch.get(..used).unwrap_or_default(), original.payload)?;
         self.last_packet = Some(now);
+        // Not from a duplicate: what publishers send again to fill a probe may bring an old one.
+        if let Some(structure) = dependencies.and_then(|descriptor| descriptor.structure)
+            && self.structure.as_ref().is_none_or(|(newest, _)| *newest <= sequence)
+        {
+            self.structure = Some((sequence, structure));
+        }
         if let Some(ssrc) = self.ssrc {
             let stats = self.stats.get_or_insert_with(|| ReceptionStats::new(ssrc, codec.kind.clock_rate()));
             if original.recovered {
@@ -359,27 +467,40 @@ impl UpLayer {
         }
         if keyframe_start {
             self.keyframes.received();
+            self.nack.keyframe(sequence);
         }
         let begins_picture = self.last_timestamp.replace(header.timestamp) != Some(header.timestamp);
-        let beyond_repair = codec.nack && self.nack.too_far_behind();
-        Ok(Taken { sequence, beyond_repair, keyframe_start, begins_picture, frame: header.frame })
+        // While packets are missing the structure may be in one of them.
+        let beyond_repair = codec.nack && self.nack.too_far_behind() || is_lost && self.nack.missing() == 0;
+        let recovered = Recovered::default();
+        Ok(Taken { sequence, beyond_repair, keyframe_start, begins_picture, frame: header.frame, recovered })
     }
 
     /// Whether an H264 packet of a key frame is the picture's first: it brings the parameter sets, or the packet
     /// before it is of another picture. A slice whose parameter sets were lost or overtaken decodes to nothing.
     fn begins_picture(&self, sequence: u64, timestamp: u32, payload: &[u8]) -> bool {
-        let before = sequence.checked_sub(1).and_then(|before| self.store.get(before));
-        h264::has_parameter_set(payload) || before.is_some_and(|before| before.header.timestamp != timestamp)
+        let before = sequence.checked_sub(1).and_then(|before| self.store.header(before));
+        h264::has_parameter_set(payload) || before.is_some_and(|before| before.timestamp != timestamp)
     }
 
-    /// The packet's dependency descriptor; the structure it may carry is kept for those that follow.
-    fn descriptor(&mut self, packet: &RtpPacket<'_>, map: &ExtensionMap) -> Option<dd::Descriptor> {
-        let bytes = packet.extension(map.id(ExtensionKind::DependencyDescriptor)?)?;
-        let descriptor = dd::Descriptor::parse(bytes, self.structure.as_deref()).ok()?;
-        if let Some(structure) = &descriptor.structure {
-            self.structure = Some(structure.clone()); // once per key frame
+    /// The packet's dependency descriptor, and whether it follows a structure that was lost: then no frame can be placed
+    /// before the next key frame.
+    fn dependencies(
+        &self,
+        packet: &RtpPacket<'_>,
+        map: &ExtensionMap,
+        sequence: u64,
+    ) -> (Option<dd::Descriptor>, bool) {
+        let id = map.id(ExtensionKind::DependencyDescriptor);
+        let Some(bytes) = id.and_then(|id| packet.extension(id)) else { return (None, false) };
+        let known = self.structure.as_ref();
+        match dd::Descriptor::parse(bytes, known.map(|(_, structure)| &**structure)) {
+            Ok(descriptor) => (Some(descriptor), false),
+            Err(RtpError::DependencyStructureMissing | RtpError::DependencyTemplateUnknown) => {
+                (None, known.is_none_or(|(newest, _)| *newest < sequence))
+            }
+            Err(_) => (None, false),
         }
-        Some(descriptor)
     }
 }
 
@@ -395,3 +516,6 @@ pub struct Original<'a> {
     /// Whether it came as a retransmission.
     pub recovered: bool,
 }
+
+#[cfg(test)]
+mod tests;

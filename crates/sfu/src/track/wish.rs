@@ -103,6 +103,21 @@ pub fn layer_sizes(info: &livekit::TrackInfo, count: usize) -> ([(u32, u32); MAX
     (sizes, count)
 }
 
+/// Bitrates of a track's spatial layers in bit/s, lowest first, as the publisher announced them (of a scalable stream
+/// those below included); 0 where it did not.
+#[expect(deprecated, reason = "LiveKit's clients fill this field")]
+pub fn layer_bitrates(info: &livekit::TrackInfo, count: usize) -> [u64; MAX_SPATIAL] {
+    let mut layers = [(0, 0); MAX_SPATIAL];
+    let (Some(announced), true) = (layers.get_mut(..count), info.layers.len() == count) else {
+        return [0; MAX_SPATIAL];
+    };
+    for (place, layer) in announced.iter_mut().zip(&info.layers) {
+        *place = (u64::from(layer.width) * u64::from(layer.height), u64::from(layer.bitrate));
+    }
+    announced.sort_unstable();
+    layers.map(|(_, bitrate)| bitrate)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,5 +174,17 @@ mod tests {
         assert_eq!(layer_sizes(&info, 3).0, [(320, 180), (800, 450), (1280, 720)]);
         assert_eq!(layer_sizes(&info, 2).0[..2], [(640, 360), (1280, 720)], "it announced something else");
         assert_eq!(layer_sizes(&info, 9).1, MAX_SPATIAL);
+    }
+
+    #[test]
+    #[expect(deprecated, reason = "LiveKit's clients fill this field")]
+    fn bitrates_come_from_the_announcement_if_it_is_of_these_layers() {
+        let layer =
+            |(width, bitrate)| livekit::VideoLayer { width, height: 9, bitrate, ..Default::default() };
+        let layers = [(1280, 1_700_000), (320, 150_000), (640, 500_000)].map(layer).to_vec();
+        let info = livekit::TrackInfo { layers, ..Default::default() };
+        assert_eq!(layer_bitrates(&info, 3), [150_000, 500_000, 1_700_000]);
+        assert_eq!(layer_bitrates(&info, 1), [0; MAX_SPATIAL]);
+        assert_eq!(layer_bitrates(&livekit::TrackInfo::default(), 9), [0; MAX_SPATIAL]);
     }
 }

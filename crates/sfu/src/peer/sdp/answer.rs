@@ -34,9 +34,9 @@ pub(super) fn write(
         let first = bundle.first().is_some_and(|mid| *mid == section.mid);
         match &section.content {
             Content::Rtp(rtp) => {
-                lines.media(&section.media, &section.protocol, rtp, section.opus);
+                lines.media(&section.media, &section.protocol, rtp, section.preferences);
                 lines.transport(&section.mid, transport, Setup::Passive, first);
-                lines.rtp(rtp, section.send.as_ref(), section.opus);
+                lines.rtp(rtp, section.send.as_ref(), section.preferences);
                 if let Some(send) = &section.send {
                     mid_to_track_id.insert(section.mid.clone(), send.track.track_sid.clone());
                 }

@@ -26,7 +26,7 @@ pub use codec::NegotiatedCodec;
 pub use error::SdpError;
 pub use negotiator::{Negotiator, NegotiatorSettings, OfferSummary};
 pub use offerer::{AnswerIgnored, AnswerSummary, Offer, Offerer};
-pub use section::{OpusPreferences, ReceiveSection, SendSection, SendTrack};
+pub use section::{Preferences, ReceiveSection, SendSection, SendTrack};
 pub use text::LocalTransport;
 
 /// Which way media flows in a section, as seen by the author of the description (RFC 8866 §6.7).

@@ -14,9 +14,7 @@ use rtp::extension::{ExtensionKind, ExtensionMap};
 use super::answer::{self, Answer};
 use super::bundle::{PeerTransport, accepted_mids, bundled_mids, check_mids, peer_transport};
 use super::parse::{self, MediaDescription, ParseLimits, SessionDescription};
-use super::section::{
-    OpusPreferences, ReceiveSection, RtpSection, SendSection, SendTrack, SharedCodecs, Taken,
-};
+use super::section::{Preferences, ReceiveSection, RtpSection, SendSection, SendTrack, SharedCodecs, Taken};
 use super::text::LocalTransport;
 use super::{HashAlgorithm, MediaKind, SdpError, SectionIndex, Setup};
 
@@ -117,7 +115,7 @@ pub(super) struct Section {
     bytes: usize,
     /// What is sent on it.
     pub(super) send: Option<SendSection>,
-    pub(super) opus: OpusPreferences,
+    pub(super) preferences: Preferences,
     /// Whether the last answer said that we send.
     announced: bool,
     /// Whether it ever carried a track to the client.
@@ -255,10 +253,10 @@ impl Negotiator {
         &self.extensions
     }
 
-    /// Asks the client to encode Opus on a section it publishes in this way, from the next answer on.
-    pub fn set_opus(&mut self, index: SectionIndex, preferences: OpusPreferences) {
+    /// Asks the client to encode what it publishes on a section in this way, from the next answer on.
+    pub fn prefer(&mut self, index: SectionIndex, preferences: Preferences) {
         if let Some(section) = self.sections.get_mut(index.0) {
-            section.opus = preferences;
+            section.preferences = preferences;
         }
     }
 
@@ -451,7 +449,7 @@ impl Section {
             content,
             bytes: media.bytes,
             send: None,
-            opus: OpusPreferences::default(),
+            preferences: Preferences::default(),
             announced: false,
             used: false,
         }
@@ -466,7 +464,7 @@ impl Section {
         self.used = before.used;
         let track = |section: &Self| section.receive().and_then(|receive| receive.track_id.clone());
         if track(&before) == track(self) {
-            self.opus = before.opus;
+            self.preferences = before.preferences;
         }
         let Some(rtp) = self.rtp().filter(|rtp| rtp.direction.receives()) else {
             return before.send;

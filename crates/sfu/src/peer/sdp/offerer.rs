@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use super::bundle::{PeerTransport, accepted_mids, bundled_mids, check_mids, peer_transport};
 use super::offered::{Catalogue, section_bytes};
 use super::parse::{self, MediaDescription, ParseLimits, SessionDescription};
-use super::section::{OpusPreferences, RtpSection, SendSection, SendTrack, SharedCodecs, Taken};
+use super::section::{Preferences, RtpSection, SendSection, SendTrack, SharedCodecs, Taken};
 use super::text::{Lines, LocalTransport};
 use super::{HashAlgorithm, MediaKind, NegotiatorSettings, SdpError, SectionIndex, Setup};
 
@@ -384,9 +384,9 @@ impl Offerer {
                 }
                 kind => {
                     let rtp = catalogue.section(kind);
-                    lines.media(medium(kind), "UDP/TLS/RTP/SAVPF", rtp, OpusPreferences::default());
+                    lines.media(medium(kind), "UDP/TLS/RTP/SAVPF", rtp, Preferences::default());
                     lines.transport(&section.mid, transport, Setup::ActPass, first);
-                    lines.rtp(rtp, section.send.as_ref(), OpusPreferences::default());
+                    lines.rtp(rtp, section.send.as_ref(), Preferences::default());
                 }
             }
         }

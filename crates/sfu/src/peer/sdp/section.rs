@@ -86,21 +86,24 @@ pub struct SendTrack {
     pub stereo: bool,
 }
 
-/// How the client is asked to encode Opus on a section it publishes (RFC 7587 §6.1, RFC 2198).
+/// How the client is asked to encode what it publishes on a section: Opus (RFC 7587 §6.1, RFC 2198), or in which of
+/// the offered codecs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OpusPreferences {
+pub struct Preferences {
     /// Send little while nobody speaks.
     pub dtx: bool,
     /// Two channels.
     pub stereo: bool,
     /// Repeat earlier frames (RED), if that was offered.
     pub red: bool,
+    /// The codec of a picture, if it was offered; otherwise the first that was.
+    pub codec: Option<CodecKind>,
 }
 
-impl Default for OpusPreferences {
+impl Default for Preferences {
     /// Speech, without redundancy: whoever did not ask for it may seal frames, which it does not go with.
     fn default() -> Self {
-        Self { dtx: true, stereo: false, red: false }
+        Self { dtx: true, stereo: false, red: false, codec: None }
     }
 }
 
@@ -143,16 +146,22 @@ pub(super) struct Taken<'a> {
 }
 
 impl RtpSection {
-    /// The payload types as they are answered or offered. Browsers send the first codec that an answer has: RED
-    /// comes first on a section that is to carry it, and not at all on one that the client only publishes on without.
-    pub(super) fn payload_types(&self, opus: OpusPreferences) -> impl Iterator<Item = u8> {
-        let is_red = |payload_type: &u8| {
-            self.codec_set.codec(*payload_type).is_some_and(|codec| codec.kind == CodecKind::Red)
+    /// The payload types as they are answered or offered. Browsers send the first codec that an answer has, and
+    /// livekit-client leaves the choice to that: the preferred one comes first. RED comes first on a section that is to
+    /// carry it, and not at all on one that the client only publishes on without.
+    pub(super) fn payload_types(&self, preferences: Preferences) -> impl Iterator<Item = u8> {
+        let Preferences { red, codec: preferred, .. } = preferences;
+        let is_of = |payload_type: &u8, kind: CodecKind| {
+            self.codec_set.codec(*payload_type).is_some_and(|codec| codec.kind == kind)
         };
         let sends = self.direction.sends();
-        let is_first = move |payload_type: &u8| sends && opus.red && is_red(payload_type);
-        let is_left_out =
-            move |payload_type: &u8| sends && !opus.red && !self.direction.receives() && is_red(payload_type);
+        let is_first = move |payload_type: &u8| {
+            let is_preferred = preferred.is_some_and(|kind| is_of(payload_type, kind));
+            sends && (is_preferred || red && is_of(payload_type, CodecKind::Red))
+        };
+        let is_left_out = move |payload_type: &u8| {
+            sends && !red && !self.direction.receives() && is_of(payload_type, CodecKind::Red)
+        };
         let listed = || self.codec_set.payload_types.iter().copied();
         let others = listed().filter(move |number| !is_first(number) && !is_left_out(number));
         listed().filter(is_first).chain(others)

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use rtp::codec::CodecKind;
 
 use super::codec::rtpmap;
-use super::section::{OpusPreferences, RtpSection, SendSection};
+use super::section::{Preferences, RtpSection, SendSection};
 use super::{Direction, NegotiatedCodec, Setup};
 
 /// Our side of the transport.
@@ -55,9 +55,9 @@ impl Lines {
         self.0.push_str("\r\n");
     }
 
-    pub(super) fn media(&mut self, media: &str, protocol: &str, rtp: &RtpSection, opus: OpusPreferences) {
+    pub(super) fn media(&mut self, media: &str, protocol: &str, rtp: &RtpSection, preferences: Preferences) {
         let _ = write!(self.0, "m={media} 9 {protocol}");
-        for payload_type in rtp.payload_types(opus) {
+        for payload_type in rtp.payload_types(preferences) {
             let _ = write!(self.0, " {payload_type}");
         }
         self.put(format_args!(""));
@@ -86,7 +86,7 @@ impl Lines {
         self.put(format_args!("a=mid:{mid}"));
     }
 
-    pub(super) fn rtp(&mut self, rtp: &RtpSection, send: Option<&SendSection>, opus: OpusPreferences) {
+    pub(super) fn rtp(&mut self, rtp: &RtpSection, send: Option<&SendSection>, preferences: Preferences) {
         for extension in &rtp.extensions {
             let uri = extension.kind.uri();
             match extension.direction {
@@ -110,9 +110,9 @@ impl Lines {
         if rtp.rtcp_rsize {
             self.put(format_args!("a=rtcp-rsize"));
         }
-        for payload_type in rtp.payload_types(opus) {
+        for payload_type in rtp.payload_types(preferences) {
             if let Some(codec) = rtp.codec_set.codec(payload_type) {
-                self.codec(codec, opus, send.is_some_and(|send| send.track.stereo));
+                self.codec(codec, preferences, send.is_some_and(|send| send.track.stereo));
             } else if let Some(codec) = rtp.codec_set.retransmitted(payload_type) {
                 self.put(format_args!("a=rtpmap:{payload_type} rtx/90000"));
                 self.put(format_args!("a=fmtp:{payload_type} apt={}", codec.payload_type));
@@ -124,7 +124,7 @@ impl Lines {
         }
     }
 
-    fn codec(&mut self, codec: &NegotiatedCodec, opus: OpusPreferences, sends_stereo: bool) {
+    fn codec(&mut self, codec: &NegotiatedCodec, preferences: Preferences, sends_stereo: bool) {
         let payload_type = codec.payload_type;
         self.put(format_args!("a=rtpmap:{payload_type} {}", rtpmap(codec.kind)));
         let feedback = [
@@ -137,7 +137,7 @@ impl Lines {
         for (_, name) in feedback.into_iter().filter(|(offered, _)| *offered) {
             self.put(format_args!("a=rtcp-fb:{payload_type} {name}"));
         }
-        let parameters = format_parameters(codec, opus, sends_stereo);
+        let parameters = format_parameters(codec, preferences, sends_stereo);
         if !parameters.is_empty() {
             self.put(format_args!("a=fmtp:{payload_type} {parameters}"));
         }
@@ -200,13 +200,13 @@ impl Lines {
 /// What we say about a codec that we receive. Profiles and packetization repeat the offer, as they must
 /// agree. What the offerer says of itself as a receiver (Firefox: `max-fs`, `max-fr`) is left out, or it would
 /// come back as a limit on what it sends. Chromium reads its own starting rate from the answer.
-fn format_parameters(codec: &NegotiatedCodec, opus: OpusPreferences, sends_stereo: bool) -> String {
+fn format_parameters(codec: &NegotiatedCodec, preferences: Preferences, sends_stereo: bool) -> String {
     let repeated: &[&str] = match codec.kind {
         CodecKind::Opus => {
             // Each side says what it wants to receive, and in `sprop-stereo` what it will send (RFC 7587 §7.1):
             // livekit-client asks its decoder for two channels where it finds that.
-            let dtx = if opus.dtx { ";usedtx=1" } else { "" };
-            let stereo = if opus.stereo { ";stereo=1" } else { "" };
+            let dtx = if preferences.dtx { ";usedtx=1" } else { "" };
+            let stereo = if preferences.stereo { ";stereo=1" } else { "" };
             let sent = if sends_stereo { ";sprop-stereo=1" } else { "" };
             return format!("minptime=10;useinbandfec=1{dtx}{stereo}{sent}");
         }

@@ -3,7 +3,7 @@
 use rtp::codec::CodecKind;
 use rtp::extension::ExtensionKind;
 
-use super::super::{Direction, HashAlgorithm, OpusPreferences, Setup};
+use super::super::{Direction, HashAlgorithm, Preferences, Setup};
 use super::*;
 
 #[test]
@@ -298,7 +298,7 @@ fn opus_is_asked_for_as_its_track_needs_it() {
     };
     let speech = Some("a=fmtp:111 minptime=10;useinbandfec=1;usedtx=1".to_owned());
     assert_eq!(opus(&mut negotiator, "7"), speech);
-    negotiator.set_opus(SectionIndex(7), OpusPreferences { dtx: false, stereo: true, red: false });
+    negotiator.prefer(SectionIndex(7), Preferences { dtx: false, stereo: true, ..Default::default() });
     assert_eq!(opus(&mut negotiator, "7"), Some("a=fmtp:111 minptime=10;useinbandfec=1;stereo=1".to_owned()));
     negotiator.accept_offer(CHROMIUM_VP8).expect("the same offer is good again");
     assert_eq!(opus(&mut negotiator, "7"), Some("a=fmtp:111 minptime=10;useinbandfec=1;stereo=1".to_owned()));
@@ -316,9 +316,9 @@ fn redundancy_comes_first_where_it_is_wanted_and_not_at_all_where_it_is_not() {
             read.sections[section].payloads.iter().map(|payload| payload.payload_type).collect();
         (types, answer.contains("a=fmtp:63 111/111"))
     };
-    negotiator.set_opus(SectionIndex(7), OpusPreferences { red: true, ..Default::default() });
+    negotiator.prefer(SectionIndex(7), Preferences { red: true, ..Default::default() });
     assert_eq!(sound(&mut negotiator, 7), (vec![63, 111], true));
-    negotiator.set_opus(SectionIndex(7), OpusPreferences { red: false, ..Default::default() });
+    negotiator.prefer(SectionIndex(7), Preferences { red: false, ..Default::default() });
     assert_eq!(sound(&mut negotiator, 7).0, [111]);
     assert_eq!(sound(&mut negotiator, 0).0, [111, 63], "on what we send, as the client has it");
 }

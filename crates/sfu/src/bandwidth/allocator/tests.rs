@@ -1,0 +1,224 @@
+use proptest::prelude::*;
+
+use super::super::target::LayerRates;
+use super::*;
+
+const CAMERA: LayerRates =
+    [[60_000, 90_000, 150_000, 0], [200_000, 300_000, 500_000, 0], [700_000, 1_000_000, 1_700_000, 0]];
+
+fn request(importance: Importance, area: u32) -> Request {
+    let ladder = Ladder::new(&CAMERA, LayerTarget::BEST);
+    Request { importance, area, ladder, current: None, may_rise: true, may_begin: true }
+}
+
+fn spatial(targets: &[Option<LayerTarget>]) -> Vec<Option<u8>> {
+    targets.iter().map(|target| target.map(|target| target.spatial)).collect()
+}
+
+fn cost(requests: &[Request], targets: &[Option<LayerTarget>]) -> u64 {
+    let rate = |(request, target): (&Request, &Option<LayerTarget>)| {
+        (0..request.ladder.len())
+            .filter_map(|index| request.ladder.step(index))
+            .find(|step| Some(step.target) == *target)
+            .map_or(0, |step| step.rate)
+    };
+    requests.iter().zip(targets).map(rate).sum()
+}
+
+#[test]
+fn everybody_is_seen_before_anybody_is_sharp() {
+    let tiles = vec![request(Importance::Visible, 640 * 360); 4];
+    assert_eq!(spatial(&allocate(4 * 75_000, &tiles)), [Some(0); 4]);
+    let targets = allocate(1_000_000, &tiles);
+    let steps: Vec<_> =
+        tiles.iter().zip(&targets).map(|(tile, target)| tile.ladder.index_of(target.unwrap())).collect();
+    assert_eq!(steps, [Some(3), Some(3), Some(2), Some(2)], "equals rise together, step by step");
+}
+
+#[test]
+fn what_does_not_fit_is_paused_the_least_important_first() {
+    let tiles = [
+        request(Importance::Visible, 100),
+        request(Importance::Speaker, 100),
+        request(Importance::Screen, 100),
+    ];
+    assert_eq!(spatial(&allocate(140_000, &tiles)), [None, Some(0), Some(0)]);
+    assert_eq!(spatial(&allocate(10_000, &tiles)), [None; 3]);
+}
+
+#[test]
+fn the_screen_is_sharp_before_faces_are() {
+    let tiles = [request(Importance::Visible, 640 * 360), request(Importance::Screen, 1280 * 720)];
+    let targets = allocate(2_030_000, &tiles);
+    assert_eq!(targets[1], Some(LayerTarget { spatial: 2, temporal: 2 }));
+    assert_eq!(targets[0].map(|target| target.spatial), Some(0));
+}
+
+#[test]
+fn larger_tiles_come_first() {
+    let tiles = [request(Importance::Visible, 320 * 180), request(Importance::Visible, 1280 * 720)];
+    let targets = allocate(700_000, &tiles);
+    assert!(targets[1] > targets[0], "{targets:?}");
+}
+
+#[test]
+fn a_layer_is_kept_where_it_would_not_be_begun() {
+    let mut tile = request(Importance::Visible, 100);
+    let fresh = allocate(510_000, std::slice::from_ref(&tile));
+    assert!(fresh[0] < Some(LayerTarget { spatial: 1, temporal: 2 }));
+    tile.current = Some(LayerTarget { spatial: 1, temporal: 2 });
+    for budget in [510_000, 480_000] {
+        assert_eq!(allocate(budget, std::slice::from_ref(&tile))[0], tile.current);
+    }
+    assert!(allocate(440_000, std::slice::from_ref(&tile))[0] < tile.current, "but not for ever");
+}
+
+#[test]
+fn the_tolerance_is_used_once() {
+    let rates = [[99, 104, 0, 0], [0; 4], [0; 4]];
+    let current = Some(LayerTarget { spatial: 0, temporal: 1 });
+    let ladder = Ladder::new(&rates.map(|layer| layer.map(|rate| rate * 10_000)), LayerTarget::BEST);
+    let tile = Request { ladder, current, ..request(Importance::Visible, 100) };
+    let targets = allocate(950_000, std::slice::from_ref(&tile));
+    assert_eq!(targets, [Some(LayerTarget::LOWEST)], "its first step overdraws already");
+}
+
+#[test]
+fn who_may_not_rise_falls_all_the_same() {
+    let mut tile = request(Importance::Visible, 100);
+    (tile.current, tile.may_rise) = (Some(LayerTarget { spatial: 0, temporal: 1 }), false);
+    assert_eq!(allocate(9_000_000, std::slice::from_ref(&tile))[0], tile.current);
+    assert_eq!(allocate(1_000, std::slice::from_ref(&tile))[0], None);
+}
+
+#[test]
+fn a_rise_taken_back_is_tried_again_later_and_later() {
+    let start = crate::test_start();
+    let (low, high) = (Some(LayerTarget::LOWEST), Some(LayerTarget::BEST));
+    let mut patience = Patience::default();
+    let mut now = start;
+    let mut waits = Vec::new();
+    for _ in 0..8 {
+        patience.changed(now, low, high, 1000);
+        now += Duration::from_secs(2);
+        patience.changed(now, high, low, 500);
+        let until = patience.waits_until(now).expect("waits");
+        waits.push((until - now).as_secs());
+        now = until;
+    }
+    assert_eq!(waits, [2, 4, 8, 16, 30, 30, 30, 30]);
+    patience.changed(now, low, high, 1000);
+    patience.changed(now, high, low, 500);
+    assert!(!patience.may_rise(now, 1100) && !patience.may_begin(now, 1100));
+    assert!(patience.may_rise(now, 1900) && patience.may_begin(now, 1900), "the line is another");
+    now = patience.waits_until(now).expect("waits");
+    patience.changed(now, low, high, 1000);
+    now += REGRET;
+    patience.changed(now, high, low, 500);
+    assert_eq!(patience.waits_until(now), Some(now + SETTLING), "a rise that held was none");
+}
+
+#[test]
+fn after_three_rises_the_line_is_no_longer_believed_to_be_another() {
+    let start = crate::test_start();
+    let (low, high) = (Some(LayerTarget::LOWEST), Some(LayerTarget::BEST));
+    let mut patience = Patience::default();
+    let mut now = start;
+    for round in 0..MOST_RISES {
+        assert!(patience.may_rise(now, 1900), "rise {round}");
+        patience.changed(now, low, high, 1000);
+        patience.changed(now, high, low, 500);
+        now += Duration::from_millis(100);
+    }
+    assert!(!patience.may_rise(now, 1900) && !patience.may_begin(now, 1900));
+    let later = start + RISES_WITHIN;
+    assert!(patience.may_rise(later, 1900) && patience.may_begin(later, 1900));
+    patience.renew();
+    assert!(patience.may_rise(now, 1000), "it wants more now");
+}
+
+#[test]
+fn another_frame_rate_settles_and_is_neither_rise_nor_mistake() {
+    let mut patience = Patience::default();
+    let target = |spatial, temporal| Some(LayerTarget { spatial, temporal });
+    let start = crate::test_start();
+    patience.changed(start, target(0, 2), target(1, 0), 1000);
+    for tick in 0..20 {
+        let now = start + Duration::from_millis(500) * tick;
+        let (from, to) = if tick % 2 == 0 { (0, 2) } else { (2, 0) };
+        patience.changed(now, target(1, from), target(1, to), 1000);
+        assert!(!patience.may_rise(now, 1000), "it settles");
+    }
+    let settled = start + Duration::from_millis(500) * 19 + SETTLING;
+    assert!(patience.may_rise(settled, 1000), "and nothing more");
+    patience.changed(settled, target(1, 2), target(0, 2), 1000);
+    assert!(!patience.may_rise(settled + SETTLING, 1000), "another picture size is a mistake");
+}
+
+fn any_request() -> impl Strategy<Value = Request> {
+    let importance = prop_oneof![
+        (1u32..4).prop_map(Importance::Explicit),
+        Just(Importance::Screen),
+        Just(Importance::Main),
+        Just(Importance::Speaker),
+        Just(Importance::Visible),
+    ];
+    let target = (0u8..3, 0u8..4).prop_map(|(spatial, temporal)| LayerTarget { spatial, temporal });
+    let rates = prop::array::uniform3(prop::array::uniform4(prop_oneof![Just(0u64), 0..4_000_000u64]));
+    let may = (any::<bool>(), any::<bool>());
+    (importance, any::<u32>(), rates, target.clone(), prop::option::of(target), may).prop_map(
+        |(importance, area, rates, wanted, current, (may_rise, may_begin))| Request {
+            importance,
+            area,
+            ladder: Ladder::new(&rates, wanted),
+            current,
+            may_rise,
+            may_begin,
+        },
+    )
+}
+
+proptest! {
+    /// The sum stays within the budget but for the tolerance, nobody gets what is not on its ladder, and who may
+    /// not rise does not.
+    #[test]
+    fn no_more_than_there_is(
+        budget in 0u64..20_000_000,
+        requests in prop::collection::vec(any_request(), 0..30),
+    ) {
+        let targets = allocate(budget, &requests);
+        prop_assert_eq!(targets.len(), requests.len());
+        let kept: u64 = requests
+            .iter()
+            .filter_map(|request| request.ladder.step(request.ladder.index_of(request.current?)?))
+            .map(|step| step.rate)
+            .sum();
+        prop_assert!(cost(&requests, &targets) <= budget + kept * KEEP_TOLERANCE / 100 + 1);
+        for (request, target) in requests.iter().zip(&targets) {
+            let on_ladder = (0..request.ladder.len()).filter_map(|index| request.ladder.step(index));
+            prop_assert!(target.is_none() || on_ladder.into_iter().any(|step| Some(step.target) == *target));
+            let current = request.current.and_then(|current| request.ladder.index_of(current));
+            let granted = target.and_then(|target| request.ladder.index_of(target));
+            prop_assert!(request.may_rise || granted <= current.max(request.may_begin.then_some(0)));
+            prop_assert!(request.may_begin || granted.is_none() || current.is_some());
+        }
+    }
+
+    /// More bandwidth never means less picture for the most important, and the same question has the same answer.
+    #[test]
+    fn more_is_never_less_for_the_most_important(
+        budget in 0u64..10_000_000,
+        more in 0u64..10_000_000,
+        requests in prop::collection::vec(any_request(), 1..20),
+    ) {
+        let first = (0..requests.len()).min_by_key(|index| requests[*index].rank());
+        let first = first.unwrap_or_default();
+        let (little, much) = (allocate(budget, &requests), allocate(budget + more, &requests));
+        prop_assert_eq!(&little, &allocate(budget, &requests));
+        let is_alone = requests.iter().filter(|other| other.rank() == requests[first].rank()).count() == 1;
+        let enough = requests.iter().filter_map(|request| request.ladder.step(0)).map(|step| step.rate * 2).sum::<u64>();
+        if is_alone && budget > enough {
+            prop_assert!(much[first] >= little[first]);
+        }
+    }
+}

@@ -1,0 +1,84 @@
+/** Somebody who publishes with livekit-client itself instead of the web client, to use what that does not. */
+import { createHmac } from 'node:crypto';
+import { resolve } from 'node:path';
+import type * as LiveKit from '../../../web/node_modules/livekit-client/dist/src/index.ts';
+import type { Person } from './person.ts';
+import type { ChromiumWindow } from './window.ts';
+
+const library = resolve(
+  import.meta.dirname,
+  '../../../web/node_modules/livekit-client/dist/livekit-client.umd.js',
+);
+
+declare global {
+  interface Window {
+    LivekitClient: typeof LiveKit;
+  }
+}
+
+/** What a camera is published with. */
+export interface Codecs {
+  first: 'vp9' | 'av1';
+  backup: 'vp8' | 'h264';
+  /** Whether both may be sent at a time, or everybody goes over to the backup. */
+  policy: 'SIMULCAST' | 'PREFER_REGRESSION';
+}
+
+/** An access token of the development keys. */
+function token(room: string, identity: string): string {
+  const encode = (value: object | Buffer) =>
+    Buffer.from(value instanceof Buffer ? value : JSON.stringify(value)).toString('base64url');
+  const claims = {
+    iss: 'devkey',
+    sub: identity,
+    exp: Math.floor(Date.now() / 1000) + 3600,
+    video: { room, roomJoin: true, canPublish: true, canSubscribe: false },
+  };
+  const signed = `${encode({ alg: 'HS256', typ: 'JWT' })}.${encode(claims)}`;
+  return `${signed}.${encode(createHmac('sha256', 'secret').update(signed).digest())}`;
+}
+
+/** Publishes the camera of somebody who is not in the meeting yet. */
+export async function publishCamera(
+  person: Person<ChromiumWindow>,
+  origin: string,
+  room: string,
+  codecs: Codecs,
+): Promise<void> {
+  await person.window.page.addInitScript({ path: library });
+  await person.window.open(`${origin}/`);
+  await person.window.evaluate(
+    async ({ url, token, codecs }) => {
+      const { Room, Track, BackupCodecPolicy } = window.LivekitClient;
+      const meeting = new Room({ singlePeerConnection: true, dynacast: true });
+      await meeting.connect(url, token);
+      const stream = await navigator.mediaDevices.getUserMedia({ video: true });
+      await meeting.localParticipant.publishTrack(stream.getVideoTracks()[0]!, {
+        source: Track.Source.Camera,
+        videoCodec: codecs.first,
+        backupCodec: { codec: codecs.backup },
+        backupCodecPolicy: BackupCodecPolicy[codecs.policy],
+      });
+    },
+    { url: origin.replace(/^http/, 'ws'), token: token(room, person.name), codecs },
+  );
+}
+
+/** Which codecs a publisher encodes at the moment. */
+export function encodes(person: Person<ChromiumWindow>): Promise<string[]> {
+  return person.window.evaluate(async () => {
+    const found: string[] = [];
+    for (const connection of window.probe.connections) {
+      const senders = connection.getSenders().filter(({ track }) => track?.kind === 'video');
+      for (const sender of senders) {
+        const report = await sender.getStats();
+        const active = sender.getParameters().encodings.some((encoding) => encoding.active);
+        report.forEach(({ type, codecId }: { type: string; codecId?: string }) => {
+          const codec = report.get(codecId ?? '') as { mimeType: string } | undefined;
+          if (active && type === 'outbound-rtp' && codec) found.push(codec.mimeType);
+        });
+      }
+    }
+    return [...new Set(found)].sort();
+  }, undefined);
+}
