@@ -23,7 +23,6 @@ const REPORTS = [
   // pytest
   { pattern: /^(?:=+ )?(\d+) failed\b.* in [\d.]+s/gm, failed: 1 },
   { pattern: /^(?:=+ )?(?:\d+ failed, )?(\d+) passed\b.* in [\d.]+s/gm, passed: 1 },
-  { pattern: /^(\d+) tried again$/gm, retried: 1 },
   // scripts/fuzz
   { pattern: /^fuzz \S+: (?:(ok)|(failed))$/gm, passed: 1, failed: 2 },
 ];
@@ -40,9 +39,9 @@ const FAILURES = [
   // playwright: every attempt's title, and its errors
   /^ {2}\d+\) .*$/gm,
   /^ {4}Retry #\d.*$/gm,
-  /^ {4}(?:\w*Error: .*|Test timeout .*)(?:\n\n? {4}(?!Retry #)\S.*){0,4}$/gm,
+  /^ {4}(?:\w*Error: .*|Test timeout .*)(?:\n\n? {4}(?!Retry #)\S.*){0,10}$/gm,
   // pytest
-  /^(?:FAILED|ERROR|TRIED AGAIN) .*$/gm,
+  /^(?:FAILED|ERROR) .*$/gm,
   // scripts/fuzz
   /^fuzz \S+: failed$/gm,
   // rustc, clippy
@@ -50,7 +49,7 @@ const FAILURES = [
 ];
 
 /** Lines of names and reasons that one part may add to the end of the output. */
-const FAILURE_LINES = 24;
+const FAILURE_LINES = 40;
 
 // eslint-disable-next-line no-control-regex
 const uncoloured = (log) => log.replace(/\x1b\[[0-9;]*m/g, '');

@@ -19,8 +19,6 @@ from contextlib import contextmanager
 import pytest
 from participant import Participant
 
-pytest_plugins = ["another_try"]
-
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = pathlib.Path(os.environ.get("KONKLAVE_BINARY", ROOT / "target/debug/konklave"))
 
@@ -139,6 +137,5 @@ def connections(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture
 def room(request: pytest.FixtureRequest) -> str:
-    """A room name of the test's own, another one at each try."""
-    name = f"{request.node.name}-{request.node.attempt}"
-    return name.replace("_", "-").replace("[", "-").replace("]", "").lower()[-64:].lstrip("-")
+    """A room name of the test's own."""
+    return request.node.name.replace("_", "-").replace("[", "-").replace("]", "").lower()[-64:].lstrip("-")

@@ -163,6 +163,8 @@ pub struct Client {
     receiver: SrtpReceiver,
     keys: SrtpKeys,
     pairs: BTreeMap<u32, u32>,
+    /// Sources that any description has named so far.
+    announced: BTreeSet<u32>,
     /// The offer that waits for its answer: its id and sections.
     awaited: Option<(u32, Vec<Section>)>,
     offer_due: bool,
@@ -219,6 +221,7 @@ impl Client {
             receiver: SrtpReceiver::new(options.profile, &mine.remote)?,
             keys: keys.clone(),
             pairs: BTreeMap::new(),
+            announced: BTreeSet::new(),
             awaited: None,
             offer_due: publisher_keys.is_none(), // with two it has nothing to offer before it publishes
             offers: 0,

@@ -133,7 +133,7 @@ impl super::Room {
 
 /// The layer of the track whose key frame a subscriber waits for.
 fn awaits(down: &DownTrack, track: &UpTrack) -> Option<usize> {
-    let target = down.target()?;
+    let target = down.target().filter(|_| down.held_until.is_none())?;
     let layer = track.stream_of(target.spatial);
     let generation = track.layers.get(layer).filter(|layer| layer.ssrc.is_some())?.generation;
     down.forwarder.wants_keyframe(layer, generation, track.is_simulcast(), target).then_some(layer)

@@ -157,7 +157,8 @@ impl super::Room {
             clock_rate: up_layer.codec.map_or(90_000, CodecKind::clock_rate),
         };
         let payload_type = stored.header.payload_type;
-        let mut unsupported = Vec::new(); // allocates only when somebody is refused
+        // These allocate only when somebody is refused, or begins.
+        let (mut unsupported, mut released) = (Vec::new(), Vec::new());
         for Subscriber { participant: key, down_track } in up_track.subscribers.iter().copied() {
             let Some(participant) = self.participants.get_mut(key) else { continue };
             if !participant.links.sending().transport.is_connected() {
@@ -173,6 +174,13 @@ impl super::Room {
                 down.forwarder.resume_at_keyframe();
                 continue;
             }
+            if let Some(until) = down.held_until {
+                if context.now < until {
+                    continue;
+                }
+                down.held_until = None;
+                released.push((key, down_track));
+            }
             let Some(mapped) = down.forwarder.forward(context.now, &incoming, target) else { continue };
             if stored.header.keyframe_start {
                 down.keyframe_limit.came(context.now);
@@ -183,6 +191,9 @@ impl super::Room {
             if !std::mem::replace(&mut participant.is_dirty, true) {
                 self.dirty.push(key);
             }
+        }
+        for (key, down_track) in released {
+            self.want_keyframe(context, key, down_track);
         }
         for key in unsupported {
             self.tell_codec_unsupported(context, key, track);

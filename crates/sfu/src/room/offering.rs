@@ -4,6 +4,8 @@
 //! A wish is bound to a section, the section is offered, and once the client takes it the track is sent. What
 //! changes while an offer waits for its answer goes into the next one.
 
+use std::time::Duration;
+
 use protocol::livekit;
 
 use super::links::Target;
@@ -107,7 +109,9 @@ impl super::Room {
         let Some(participant) = self.participants.get_mut(key) else { return };
         let Some(send) = participant.negotiation.send_section(section) else { return };
         match self.by_track_sid.get(send.track.track_sid.as_str()).copied() {
-            Some(track) if self.is_wanted(key, track) => self.attach(context, key, track, section),
+            Some(track) if self.is_wanted(key, track) => {
+                self.attach(context, key, track, section, Duration::ZERO); // they know it
+            }
             _ => {
                 if let Some(participant) = self.participants.get_mut(key) {
                     participant.negotiation.unbind(section);

@@ -4,6 +4,8 @@
 //! missing or their content changed, the client is asked to offer again (`MediaSectionsRequirement`), and its offer
 //! binds. With two, we offer ([`super::offering`]).
 
+use std::time::Duration;
+
 use protocol::livekit;
 
 use super::Context;
@@ -13,6 +15,12 @@ use crate::peer::sdp::{MediaKind, SectionIndex, SendTrack};
 use crate::track::down_track::DownTrack;
 use crate::track::up_track::{Subscriber, UpTrack};
 use crate::track::wish::Wish;
+
+/// An answer goes over TCP, where a long one takes another round trip, and is worked on before it holds; pictures over UDP
+/// would be there first. libwebrtc begins a stream of its own for what it does not know and replaces it when the answer
+/// comes: of one in ten such streams no picture was ever shown. Measured with LiveKit's Python SDK on a busy machine, meetings
+/// of two without a picture: 10 of 85 with no hold, 5 of 120 with 30 and 60 ms, 0 of 125 with 100 ms.
+const ANSWER_UNDERWAY: Duration = Duration::from_millis(200);
 
 impl Participant {
     /// Takes a DownTrack off its section.
@@ -237,11 +245,12 @@ impl super::Room {
     pub(super) fn bind_subscriptions(&mut self, context: &mut Context<'_>, key: usize) {
         let Some(participant) = self.participants.get(key) else { return };
         let wishes: Vec<(usize, MediaKind)> = participant.unbound(&self.tracks).collect();
+        let hold = ANSWER_UNDERWAY + participant.quality.rtt().unwrap_or_default();
         for (track, kind) in wishes {
             let Some(send) = self.send_track(context, track, kind) else { continue };
             let Some(participant) = self.participants.get_mut(key) else { return };
             let Some(section) = participant.negotiation.answerer.bind(send) else { continue };
-            self.attach(context, key, track, section);
+            self.attach(context, key, track, section, hold);
         }
     }
 
@@ -266,13 +275,14 @@ impl super::Room {
         })
     }
 
-    /// Begins to send a track on a section that it is bound to and that the client takes.
+    /// Begins to send a track on a section that it is bound to and that the client takes; pictures only after `hold`.
     pub(super) fn attach(
         &mut self,
         context: &mut Context<'_>,
         key: usize,
         track: usize,
         section: SectionIndex,
+        hold: Duration,
     ) {
         let Some(participant) = self.participants.get(key) else { return };
         let Some(negotiated) = participant.negotiation.send_section(section) else { return };
@@ -281,6 +291,7 @@ impl super::Room {
         let random = u32::from_be_bytes(context.random());
         let mut down = DownTrack::new(source, section, negotiated, &up_track.codecs, random);
         down.publication = track;
+        down.held_until = Some(context.now + hold).filter(|_| !hold.is_zero() && !up_track.is_audio());
         let is_awaited = up_track.is_silent(); // its publisher is asked for it
         let Some(participant) = self.participants.get_mut(key) else { return };
         if !down.has_shared_codec() && !is_awaited {

@@ -76,6 +76,8 @@ pub struct DownTrack {
     pub packets: u32,
     /// See `packets`.
     pub octets: u32,
+    /// Pictures wait for this: the answer that announces their source is still under way. Nothing was sent before.
+    pub held_until: Option<Instant>,
     /// The subscriber reported about this SSRC, so it knows which section it belongs to.
     pub confirmed: bool,
     /// The highest extended sequence number sent.
@@ -124,6 +126,7 @@ impl DownTrack {
             is_starved: false,
             packets: 0,
             octets: 0,
+            held_until: None,
             confirmed: false,
             sent: None,
             reported: None,

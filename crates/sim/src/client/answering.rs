@@ -114,6 +114,7 @@ impl Client {
         if self.declared.values().any(|(known, _)| known == track) {
             return Err(format!("{track} is sent on two sections"));
         }
+        self.announced.insert(ssrc);
         self.declared.insert(ssrc, (track.clone(), mid.clone()));
         if let Some(rtx) = section.rtx_ssrc {
             self.pairs.insert(rtx, ssrc);

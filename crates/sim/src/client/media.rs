@@ -84,6 +84,9 @@ impl Client {
             false => (None, payload),
         };
         let (stamp, _) = Stamp::read(payload)?;
+        if codec.is_video() && self.state == State::Joined && !self.announced.contains(&ssrc) {
+            return Err(format!("a picture of source {ssrc} before the answer that announces it"));
+        }
         let reception = self.receptions.entry(ssrc).or_insert_with(|| Reception::new(codec));
         if let Some(copy) = copy.filter(|_| reception.highest().is_some()) {
             // What a copy brings was sent with the packet before.

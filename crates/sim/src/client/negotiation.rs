@@ -75,6 +75,7 @@ impl Client {
             // Browsers tell of a track only when a section begins to send.
             return Err(format!("section {} changes from {other} to {track} in one answer", answered.mid));
         }
+        self.announced.insert(ssrc);
         self.declared.insert(ssrc, (track.clone(), answered.mid.clone()));
         if let Some(rtx) = answered.rtx_ssrc {
             self.pairs.insert(rtx, ssrc);
