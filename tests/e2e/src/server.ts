@@ -65,6 +65,9 @@ async function launch(port: number): Promise<ChildProcess> {
       throw new Error(`konklave ended with ${child.exitCode}; see ${log.path.toString()}`);
     const answer = await fetch(`http://localhost:${port}`).catch(() => undefined);
     return answer?.ok ?? false;
+  }).catch((error: unknown) => {
+    child.kill('SIGKILL');
+    throw error;
   });
   return child;
 }
