@@ -201,13 +201,13 @@ fn announcement() -> livekit::AddTrackRequest {
 fn who_cannot_take_the_first_codec_gets_the_backup_as_the_same_track() {
     let mut world = World::new(Simulcast);
     let ben = world.modern("ben");
-    world.send(&["vp9"]);
+    world.wait(SECOND, &["vp9"]);
     assert_eq!((world.gets(ben), world.asked()), (Some("VP9"), vec![]), "nothing but VP9 is sent, unasked");
     let cem = world.old("cem");
     assert_eq!(world.asked(), [("vp9", true), ("vp8", true)]);
     assert_eq!(world.gets(cem), None);
     world.publish_backup();
-    world.send(&["vp9", "vp8"]);
+    world.wait(SECOND, &["vp9", "vp8"]);
     assert_eq!((world.gets(ben), world.gets(cem)), (Some("VP9"), Some("VP8")));
     let sid = world.track().sid.to_string();
     for session in [2, 3] {
