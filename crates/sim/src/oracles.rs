@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::encoder::Encoding;
+use crate::encoder::{Encoding, Scene};
 use crate::meeting::{EVERYBODY, Outcome, SAMPLE, Sample, Seen, Watched, Watcher};
 use crate::plan::Plan;
 use crate::scalability::{Structure, TEMPORAL_LAYERS};
@@ -24,6 +24,10 @@ const OVERHEAD: f64 = 1.06;
 const RISE_MARGIN: f64 = 0.15;
 /// How much of a steady link the estimate may leave out: the oracle of granularity grants it.
 const ESTIMATE_MARGIN: f64 = 0.05;
+/// Lines on which a shared screen of 1.5 Mbit/s at most is always shown, and how old its picture may be: it stands still for
+/// 1.5 s while a line catches up, then a key frame takes a second or two.
+const SCREEN_SHOWN: u64 = 700_000;
+const SCREEN_AGE: Duration = Duration::from_secs(6);
 /// Somebody over a good line sees every camera, without longer gaps than a change of layer or a late joiner makes.
 const GOOD_GAP: Duration = Duration::from_millis(1500);
 
@@ -41,6 +45,7 @@ impl Outcome {
                 self.standing_queue(watcher),
                 self.utilisation(watcher),
                 self.gaps(watcher),
+                self.screen(watcher),
                 self.changes(watcher),
                 self.sound(watcher),
                 self.speech(watcher),
@@ -119,6 +124,30 @@ impl Outcome {
                 longest.2.as_secs_f64()
             )
         })
+    }
+
+    /// A screen that is shared is shown wherever a line takes half of what it takes at most: at once, or a moment later.
+    fn screen(&self, watcher: &Watcher) -> Option<String> {
+        let is_wide = self
+            .setting
+            .down
+            .iter()
+            .all(|(_, conditions)| conditions.rate.is_none_or(|rate| rate >= SCREEN_SHOWN));
+        if !is_wide || self.setting.outage.is_some() || self.setting.competing.is_some() {
+            return None;
+        }
+        let screens = watcher.tracks.iter().filter(|track| track.recipe.scene == Some(Scene::Slides));
+        let from = EVERYBODY.max(watcher.joined) + CONVERGED / 2;
+        screens.flat_map(|track| watcher.samples.iter().map(|sample| (track.number, sample))).find_map(
+            |(number, sample)| {
+                let seen = sample.tracks.get(&number).filter(|_| sample.at >= from)?;
+                let what =
+                    if seen.paused { "was paused".to_owned() } else { format!("is of {:?} ago", seen.age) };
+                (seen.paused || seen.age > SCREEN_AGE).then(|| {
+                    format!("the screen of track {number} {what} at {:.1} s", sample.at.as_secs_f64())
+                })
+            },
+        )
     }
 
     /// No camera stands still that has been seen: what is lost is repaired, or a key frame comes.

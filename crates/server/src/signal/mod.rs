@@ -40,6 +40,9 @@ const PING_INTERVAL: Duration = Duration::from_secs(2);
 /// line for its end; a resume that was not needed costs no more than an ICE restart.
 const PING_TIMEOUT: Duration = Duration::from_secs(6);
 
+/// How long a closed connection waits for the other end to close.
+const CLOSING: Duration = Duration::from_secs(1);
+
 /// How long tokens are valid.
 pub(crate) const TOKEN_LIFETIME: Duration = Duration::from_secs(10 * 60);
 
@@ -381,8 +384,14 @@ fn length(message: &Message) -> usize {
 
 async fn close(socket: &mut WebSocket, code: u16, reason: &'static str) {
     let frame = CloseFrame { code, reason: reason.into() };
-    // Whether the other side still hears it does not matter.
-    let _ = timeout(Duration::from_secs(1), socket.send(Message::Close(Some(frame)))).await;
+    // Whether the other side still hears it does not matter; but a connection that is dropped with something unread is reset,
+    // and takes the word away that is under way. So the other side may say its own first (RFC 6455 §7.1.1).
+    let _ = timeout(CLOSING, async {
+        socket.send(Message::Close(Some(frame))).await?;
+        while socket.recv().await.transpose()?.is_some() {}
+        Ok::<(), axum::Error>(())
+    })
+    .await;
 }
 
 /// The core's command for a connection, and the claims that its refreshed tokens carry.

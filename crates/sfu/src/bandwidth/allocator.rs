@@ -18,6 +18,9 @@ const RISE_MARGIN: u64 = 15;
 /// the pacer and the next estimate absorb it. More builds queues, less flutters.
 const KEEP_TOLERANCE: u64 = 5;
 
+/// At most one part in so many is kept free for bursts of screens; on narrow lines they take longer instead.
+const MOST_RESERVED: u64 = 2;
+
 /// What a track is to its subscriber, the most important first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Importance {
@@ -42,6 +45,8 @@ pub struct Request {
     pub area: u32,
     /// What could be sent.
     pub ladder: Ladder,
+    /// Bit/s that it takes now and then beyond that: nobody else rises into them.
+    pub reserve: u64,
     /// What is sent now.
     pub current: Option<LayerTarget>,
     /// Whether it may get more than now ([`Patience::may_rise`]).
@@ -93,6 +98,8 @@ struct Round<'a> {
     requests: &'a [Request],
     /// Bit/s not given away; below zero where a kept layer overdraws, so that no two steps use the same tolerance.
     left: i128,
+    /// Kept free for all reserves.
+    reserve: u64,
     /// Index of what each has now on its ladder.
     current: Vec<Option<usize>>,
     granted: Vec<Option<usize>>,
@@ -104,6 +111,7 @@ impl<'a> Round<'a> {
         Self {
             requests,
             left: i128::from(budget),
+            reserve: requests.iter().map(|request| request.reserve).sum::<u64>().min(budget / MOST_RESERVED),
             current: requests.iter().map(current).collect(),
             granted: vec![None; requests.len()],
         }
@@ -124,7 +132,9 @@ impl<'a> Round<'a> {
         let Some(price) = request.price(next, self.current.get(index).copied().flatten()) else {
             return false;
         };
-        if i128::from(price) > available {
+        // Its cheapest step everybody gets whatever bursts may come: they are short, and a black tile stays black for long.
+        let kept = if next == 0 { 0 } else { self.reserve.saturating_sub(request.reserve) };
+        if i128::from(price) > available - i128::from(kept) {
             return false;
         }
         let rate = request.ladder.step(next).map_or(0, |step| step.rate);

@@ -54,6 +54,13 @@ impl Ladder {
         }
     }
 
+    /// Its cheapest step costs no more than this.
+    pub fn cap(&mut self, rate: u64) {
+        if let Some(first) = self.steps.first_mut().and_then(Option::as_mut) {
+            first.rate = first.rate.min(rate);
+        }
+    }
+
     /// How many steps there are.
     pub fn len(&self) -> usize {
         self.length
@@ -118,6 +125,16 @@ mod tests {
         let ladder = Ladder::new(&only_full, LayerTarget::BEST);
         assert_eq!(targets(&ladder), [(2, 0, 700), (2, 1, 1000), (2, 2, 1700)]);
         assert!(Ladder::new(&[[0; 4]; 3], LayerTarget::BEST).is_empty());
+    }
+
+    #[test]
+    fn only_the_cheapest_step_is_capped() {
+        let mut ladder = Ladder::new(&SIMULCAST, LayerTarget { spatial: 0, temporal: 2 });
+        ladder.cap(1000);
+        assert_eq!(targets(&ladder), [(0, 0, 60), (0, 1, 90), (0, 2, 150)]);
+        ladder.cap(50);
+        assert_eq!(targets(&ladder), [(0, 0, 50), (0, 1, 90), (0, 2, 150)]);
+        Ladder::default().cap(1);
     }
 
     #[test]

@@ -22,6 +22,18 @@ const BURST: Duration = Duration::from_millis(5);
 /// second, and somebody waits for the picture.
 const LONGEST_WAIT: Duration = Duration::from_millis(800);
 
+/// Screens leave as the line takes what was sent before, at the estimate, but for this much of it at once: a slide begins at
+/// once, and what is scrolled for seconds waits here rather than in front of sound and faces.
+const SCREEN_CREDIT: Duration = Duration::from_millis(50);
+
+/// A screen's packets wait no longer than this: a slide that takes 100 KB comes in that time over 300 kbit/s, beside faces.
+/// They are stored for three seconds.
+const SCREEN_WAIT: Duration = Duration::from_millis(2500);
+
+/// A screen of which more waits than the line takes in this time is behind. Somebody who watches it sees what is scrolled
+/// that much later; less cuts off what a new slide costs.
+const SCREEN_BEHIND: Duration = Duration::from_millis(600);
+
 /// Share of the estimate that retransmissions may take. Less leaves pictures broken on a line that loses much, more lets what
 /// was lost when a queue overflowed fill it again.
 const REPAIR: f64 = 1.0;
@@ -48,6 +60,10 @@ pub enum Class {
     Retransmission,
     /// A picture's packet.
     Video,
+    /// A screen's packet: what changes on a screen takes the line for seconds, and neither sound nor faces wait for it.
+    Screen,
+    /// The same, of a key frame: large, and not to be done without.
+    ScreenKey,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +71,61 @@ struct Waiting<T> {
     item: T,
     bytes: u32,
     since: Instant,
+    is_key: bool,
+}
+
+impl<T> Waiting<T> {
+    fn key_bytes(&self) -> u64 {
+        if self.is_key { self.bytes.into() } else { 0 }
+    }
+}
+
+/// Packets that wait for one reason, the oldest first.
+#[derive(Debug)]
+struct Queue<T> {
+    waiting: VecDeque<Waiting<T>>,
+    /// Of all of them, and of those that are of key frames.
+    bytes: u64,
+    key_bytes: u64,
+}
+
+impl<T> Default for Queue<T> {
+    fn default() -> Self {
+        Self { waiting: VecDeque::new(), bytes: 0, key_bytes: 0 }
+    }
+}
+
+impl<T> Queue<T> {
+    fn push(&mut self, waiting: Waiting<T>) {
+        self.bytes += u64::from(waiting.bytes);
+        self.key_bytes += waiting.key_bytes();
+        self.waiting.push_back(waiting);
+    }
+
+    fn pop(&mut self) -> Option<T> {
+        let waiting = self.waiting.pop_front()?;
+        self.bytes -= u64::from(waiting.bytes);
+        self.key_bytes -= waiting.key_bytes();
+        Some(waiting.item)
+    }
+
+    /// Since when the oldest waits.
+    fn oldest(&self) -> Option<Instant> {
+        self.waiting.front().map(|waiting| waiting.since)
+    }
+
+    /// Drops what has waited for as long as this.
+    fn drop_older(&mut self, now: Instant, age: Duration) {
+        while self.oldest().is_some_and(|since| now.saturating_duration_since(since) >= age) {
+            self.pop();
+        }
+    }
+
+    fn retain(&mut self, mut keeps: impl FnMut(&T) -> bool) {
+        self.waiting.retain(|waiting| keeps(&waiting.item));
+        self.bytes = self.waiting.iter().map(|waiting| u64::from(waiting.bytes)).sum();
+        self.key_bytes = self.waiting.iter().map(Waiting::key_bytes).sum();
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -68,13 +139,15 @@ struct Active {
 /// See the module's description.
 #[derive(Debug)]
 pub struct Pacer<T> {
-    audio: VecDeque<Waiting<T>>,
-    retransmissions: VecDeque<Waiting<T>>,
-    video: VecDeque<Waiting<T>>,
-    waiting_bytes: u64,
+    audio: Queue<T>,
+    retransmissions: Queue<T>,
+    video: Queue<T>,
+    screens: Queue<T>,
     estimate: u64,
     /// When the line will have taken what was sent so far.
     free_at: Option<Instant>,
+    /// The same at no more than the estimate.
+    caught_up_at: Option<Instant>,
     /// The same for what retransmissions may take of it.
     repair_free_at: Option<Instant>,
     /// Bytes that came in within the last window and the current one, and when that began.
@@ -88,12 +161,13 @@ impl<T: Copy> Pacer<T> {
     /// Nothing waits.
     pub fn new() -> Self {
         Self {
-            audio: VecDeque::new(),
-            retransmissions: VecDeque::new(),
-            video: VecDeque::new(),
-            waiting_bytes: 0,
+            audio: Queue::default(),
+            retransmissions: Queue::default(),
+            video: Queue::default(),
+            screens: Queue::default(),
             estimate: LEAST_RATE,
             free_at: None,
+            caught_up_at: None,
             repair_free_at: None,
             incoming: (0, 0, None),
             probe: None,
@@ -121,9 +195,25 @@ impl<T: Copy> Pacer<T> {
         std::mem::take(&mut self.dropped)
     }
 
+    /// Whether something of a screen waits that came no later than this.
+    pub fn holds_screen(&self, came: Instant) -> bool {
+        self.screens.oldest().is_some_and(|since| since <= came)
+    }
+
+    /// Whether more of screens waits behind and before their key frames than the line takes in reasonable time.
+    pub fn is_behind(&self) -> bool {
+        duration(self.screens.bytes - self.screens.key_bytes, self.estimate) > SCREEN_BEHIND
+    }
+
+    /// Whether so little of screens waits that they may go on with a key frame.
+    pub fn has_caught_up(&self) -> bool {
+        duration(self.screens.bytes, self.estimate) <= SCREEN_BEHIND
+    }
+
     /// Packets that wait.
     pub fn len(&self) -> usize {
-        self.audio.len() + self.retransmissions.len() + self.video.len()
+        let queues = [&self.audio, &self.retransmissions, &self.video, &self.screens];
+        queues.into_iter().map(|queue| queue.waiting.len()).sum()
     }
 
     /// Whether nothing waits.
@@ -133,25 +223,16 @@ impl<T: Copy> Pacer<T> {
 
     /// Forgets everything that waits.
     pub fn clear(&mut self) {
-        self.audio.clear();
-        self.retransmissions.clear();
-        self.video.clear();
-        self.waiting_bytes = 0;
-        (self.free_at, self.repair_free_at) = (None, None);
+        self.retain(|_| false);
+        (self.free_at, self.caught_up_at, self.repair_free_at) = (None, None, None);
         self.probe = None;
     }
 
     /// Keeps of what waits only what `keeps` says.
     pub fn retain(&mut self, mut keeps: impl FnMut(&T) -> bool) {
-        let mut dropped = 0;
-        self.video.retain(|waiting| {
-            let is_kept = keeps(&waiting.item);
-            dropped += if is_kept { 0 } else { u64::from(waiting.bytes) };
-            is_kept
-        });
-        self.retransmissions.retain(|waiting| keeps(&waiting.item));
-        self.audio.retain(|waiting| keeps(&waiting.item));
-        self.waiting_bytes = self.waiting_bytes.saturating_sub(dropped);
+        for queue in [&mut self.audio, &mut self.retransmissions, &mut self.video, &mut self.screens] {
+            queue.retain(&mut keeps);
+        }
     }
 
     /// A packet of about this many bytes wants to leave.
@@ -160,16 +241,16 @@ impl<T: Copy> Pacer<T> {
             Class::Audio => &mut self.audio,
             Class::Retransmission => &mut self.retransmissions,
             Class::Video => &mut self.video,
+            Class::Screen | Class::ScreenKey => &mut self.screens,
         };
-        if queue.len() >= MAX_WAITING {
+        if queue.waiting.len() >= MAX_WAITING {
             self.dropped += 1;
             return;
         }
-        queue.push_back(Waiting { item, bytes, since: now });
-        if class != Class::Video {
+        queue.push(Waiting { item, bytes, since: now, is_key: class == Class::ScreenKey });
+        if matches!(class, Class::Audio | Class::Retransmission) {
             return;
         }
-        self.waiting_bytes += u64::from(bytes);
         let (_, current, began) = &mut self.incoming;
         *current = current.saturating_add(u64::from(bytes));
         began.get_or_insert(now);
@@ -187,36 +268,40 @@ impl<T: Copy> Pacer<T> {
 
     /// The next packet that may leave now. What really left is told by [`Self::sent`] before this is called again.
     pub fn poll(&mut self, now: Instant) -> Option<T> {
-        if let Some(waiting) = self.audio.pop_front() {
-            return Some(waiting.item);
+        if let Some(item) = self.audio.pop() {
+            return Some(item);
         }
         if self.is_cut {
-            self.drop_old(now);
+            for queue in [&mut self.retransmissions, &mut self.video, &mut self.screens] {
+                queue.drop_older(now, HELD);
+            }
             return None;
         }
         if !self.may_send(now) {
             return None;
         }
-        let is_late = |waiting: &Waiting<T>| now.saturating_duration_since(waiting.since) >= LONGEST_WAIT;
-        while self.retransmissions.front().is_some_and(is_late) {
-            self.retransmissions.pop_front(); // asked for again if it is still of use
-        }
+        self.retransmissions.drop_older(now, LONGEST_WAIT); // asked for again if they are still of use
         if self.may_repair(now)
-            && let Some(waiting) = self.retransmissions.pop_front()
+            && let Some(bytes) = self.retransmissions.waiting.front().map(|waiting| waiting.bytes)
         {
-            let takes = duration(waiting.bytes, (self.estimate as f64 * REPAIR) as u64);
+            let takes = duration(bytes.into(), (self.estimate as f64 * REPAIR) as u64);
             self.repair_free_at = Some(self.repair_free_at.map_or(now, |free| free.max(now)) + takes);
-            return Some(waiting.item);
+            return self.retransmissions.pop();
         }
-        let waiting = self.video.pop_front()?;
-        self.waiting_bytes = self.waiting_bytes.saturating_sub(u64::from(waiting.bytes));
-        Some(waiting.item)
+        if let Some(item) = self.video.pop() {
+            return Some(item);
+        }
+        self.screens_may_leave_at(now).filter(|at| *at <= now)?;
+        self.screens.pop()
     }
 
     /// Bytes of padding that the probe needs now, in one packet; `None` while media can do it, or it is not time.
     pub fn padding(&self, now: Instant) -> Option<u32> {
-        let repairs = !self.retransmissions.is_empty() && self.may_repair(now);
-        let is_idle = self.audio.is_empty() && self.video.is_empty() && !repairs;
+        let repairs = self.retransmissions.oldest().is_some() && self.may_repair(now);
+        let is_idle = self.audio.oldest().is_none()
+            && self.video.oldest().is_none()
+            && self.screens.oldest().is_none()
+            && !repairs;
         let active = self.probe.filter(|_| !self.is_cut && is_idle && self.may_send(now))?;
         let missing = u64::from(active.probe.bytes).saturating_sub(active.bytes);
         let packets = active.probe.packets.saturating_sub(active.packets).max(1);
@@ -226,9 +311,13 @@ impl<T: Copy> Pacer<T> {
     /// A packet has left, with the bytes it really had.
     pub fn sent(&mut self, now: Instant, bytes: u32) {
         let rate = self.rate(now).max(1);
-        let takes = duration(bytes, rate);
+        let takes = duration(bytes.into(), rate);
         let oldest = now.checked_sub(BURST).unwrap_or(now);
         self.free_at = Some(self.free_at.map_or(oldest, |free| free.max(oldest)) + takes);
+        let oldest = now.checked_sub(SCREEN_CREDIT).unwrap_or(now);
+        let caught_up =
+            self.caught_up_at.map_or(oldest, |at| at.max(oldest)) + duration(bytes.into(), self.estimate);
+        self.caught_up_at = Some(caught_up.min(now + SCREEN_WAIT));
         if let Some(active) = &mut self.probe {
             // Its intervals are measured from its own first packet on.
             if active.began.replace(now).is_none() {
@@ -249,23 +338,33 @@ impl<T: Copy> Pacer<T> {
 
     /// When [`Self::poll`] or [`Self::padding`] may have something that they have not now.
     pub fn next_timeout(&self, now: Instant) -> Option<Instant> {
-        if !self.audio.is_empty() {
+        if self.audio.oldest().is_some() {
             return Some(now);
         }
         if self.is_cut {
-            let oldest = self.retransmissions.front().into_iter().chain(self.video.front());
-            return oldest.map(|waiting| waiting.since + HELD).min();
+            let held = [&self.retransmissions, &self.video, &self.screens];
+            return held.into_iter().filter_map(Queue::oldest).min().map(|since| since + HELD);
         }
         if self.is_empty() && self.probe.is_none() {
             return None;
         }
         let free = self.free_at.unwrap_or(now);
         // A probe is timed by its packets; else a wait of a burst's length is one burst.
-        match self.repair_free_at {
-            _ if self.probe.is_some() => Some(free),
-            Some(repair) if self.video.is_empty() => Some(free.max(repair).max(now + BURST)),
-            _ => Some(free.max(now + BURST)),
+        if self.probe.is_some() {
+            return Some(free);
         }
+        let pictures = self.video.oldest().map(|_| free);
+        let repair = self.retransmissions.oldest().map(|_| self.repair_free_at.unwrap_or(free));
+        let due = pictures.into_iter().chain(repair).chain(self.screens_may_leave_at(now)).min();
+        due.map(|due| due.max(free).max(now + BURST))
+    }
+
+    /// When the oldest packet of a screen may leave as far as the estimate goes: when the line has caught up, or when it has
+    /// waited for too long.
+    fn screens_may_leave_at(&self, now: Instant) -> Option<Instant> {
+        let late = self.screens.oldest()? + SCREEN_WAIT;
+        let caught_up = self.caught_up_at.filter(|_| self.probe.is_none()).unwrap_or(now);
+        Some(caught_up.min(late))
     }
 
     fn may_repair(&self, now: Instant) -> bool {
@@ -285,29 +384,20 @@ impl<T: Copy> Pacer<T> {
             (*current, *began) = (0, None);
         }
         let incoming = (*before).max(*current).saturating_mul(8) as f64 / INCOMING_WINDOW.as_secs_f64();
-        let oldest = self.video.front();
-        let waited = oldest.map(|waiting| now.saturating_duration_since(waiting.since)).unwrap_or_default();
-        let left = LONGEST_WAIT.saturating_sub(waited).max(BURST);
-        let drains = self.waiting_bytes.saturating_mul(8) as f64 / left.as_secs_f64();
+        let drain = |queue: &Queue<T>, longest: Duration| {
+            let waited = queue.oldest().map(|since| now.saturating_duration_since(since)).unwrap_or_default();
+            let left = longest.saturating_sub(waited).max(BURST);
+            queue.bytes.saturating_mul(8) as f64 / left.as_secs_f64()
+        };
+        let drains = drain(&self.video, LONGEST_WAIT) + drain(&self.screens, SCREEN_WAIT);
         let paced = (self.estimate as f64 * PACE).max(incoming * INCOMING).max(drains);
         self.probe.map_or(paced, |active| active.probe.rate as f64) as u64
-    }
-
-    /// Drops what has waited too long while the line is cut.
-    fn drop_old(&mut self, now: Instant) {
-        let is_old = |waiting: &Waiting<T>| now.saturating_duration_since(waiting.since) >= HELD;
-        while self.retransmissions.front().is_some_and(is_old) {
-            self.retransmissions.pop_front();
-        }
-        while let Some(waiting) = self.video.pop_front_if(|waiting| is_old(waiting)) {
-            self.waiting_bytes = self.waiting_bytes.saturating_sub(u64::from(waiting.bytes));
-        }
     }
 }
 
 /// How long a line of `rate` bit/s is busy with a packet.
-fn duration(bytes: u32, rate: u64) -> Duration {
-    Duration::from_nanos((u64::from(bytes) * 8).saturating_mul(1_000_000_000) / rate.max(1))
+fn duration(bytes: u64, rate: u64) -> Duration {
+    Duration::from_nanos(bytes.saturating_mul(8).saturating_mul(1_000_000_000) / rate.max(1))
 }
 
 impl<T: Copy> Default for Pacer<T> {
@@ -379,6 +469,52 @@ mod tests {
     }
 
     #[test]
+    fn what_is_scrolled_waits_for_the_line_and_faces_pass_it() {
+        let start = crate::test_start();
+        let mut pacer = Pacer::new();
+        pacer.set_estimate(1_000_000);
+        let (mut screens, mut faces) = (0, Vec::new());
+        for tick in 0..4000 {
+            let now = start + MS * tick;
+            if tick < 1000 && tick % 5 == 0 {
+                pacer.push(now, Class::Screen, 1200, 0); // 1.9 Mbit/s for a second
+            }
+            if tick % 40 == 0 {
+                pacer.push(now, Class::Video, 1200, tick); // 0.24 Mbit/s
+            }
+            for item in drain(&mut pacer, now) {
+                match item {
+                    0 if tick > 0 => screens += 1,
+                    since => faces.push(tick - since),
+                }
+            }
+            match tick {
+                200 => assert!(!pacer.is_behind()),
+                999 => assert!(pacer.is_behind() && pacer.holds_screen(start + MS * 900)),
+                _ => {}
+            }
+            let most = tick / 10 + 25; // what the estimate is in packets, and at its beginning a little more
+            assert!(screens + faces.len() as u32 <= most, "{screens} {} at {tick} ms", faces.len());
+        }
+        assert!(pacer.is_empty() && !pacer.is_behind());
+        assert!(screens >= 199 && faces.iter().all(|wait| *wait <= 15), "{screens} {:?}", faces.iter().max());
+    }
+
+    #[test]
+    fn a_screen_waits_no_longer_than_it_is_stored() {
+        let start = crate::test_start();
+        let mut pacer = Pacer::new();
+        pacer.set_estimate(100_000);
+        (0..80).for_each(|item| pacer.push(start, Class::Screen, 1200, item)); // 7.7 s
+        let mut now = start;
+        while let Some(next) = pacer.next_timeout(now) {
+            now = next;
+            drain(&mut pacer, now);
+        }
+        assert!(now - start > SCREEN_WAIT / 2 && now - start <= SCREEN_WAIT + MS * 100, "{:?}", now - start);
+    }
+
+    #[test]
     fn while_the_line_is_cut_sound_goes_on_and_pictures_become_too_old() {
         let start = crate::test_start();
         let mut pacer = Pacer::new();
@@ -434,7 +570,7 @@ mod tests {
         /// gets on: whether the line is cut, whether it is probed.
         #[test]
         fn nothing_stays_for_ever(
-            packets in prop::collection::vec((0u8..3, 0u32..1500, 0u64..20, 0u64..1_000_000, 0u8..40), 1..500),
+            packets in prop::collection::vec((0u8..5, 0u32..1500, 0u64..20, 0u64..1_000_000, 0u8..40), 1..500),
         ) {
             let mut pacer = Pacer::new();
             let mut now = crate::test_start();
@@ -454,7 +590,7 @@ mod tests {
                     _ => {}
                 }
                 pacer.set_cut(is_cut);
-                let class = [Class::Audio, Class::Retransmission, Class::Video][usize::from(class)];
+                let class = [Class::Audio, Class::Retransmission, Class::Video, Class::Screen, Class::ScreenKey][usize::from(class)];
                 pacer.push(now, class, bytes, index as u32);
                 drain_and_pad(&mut pacer, now);
             }

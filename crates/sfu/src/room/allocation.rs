@@ -25,8 +25,9 @@ const MAX_LOSS: f64 = 0.2;
 /// where it leaves a margin.
 const DEMAND_MARGIN: u64 = 25;
 
-/// At most one part in so many is kept free for bursts of screens; on narrow lines they take longer instead.
-const MOST_RESERVED: u64 = 2;
+/// A screen is shown where half of the line carries less than it takes: then it skips what the line does not keep up with. Not
+/// where a key frame of it would take many seconds.
+const LEAST_OF_SCREEN: u64 = 250_000;
 
 /// A shortage of less than this is bridged, unless packets already stand in a queue of `BAD_QUEUE` or only half of what
 /// is sent fits. Longer flutters less and makes longer queues where a line really became narrower.
@@ -41,6 +42,7 @@ struct Candidate {
     top: LayerTarget,
     /// The lowest that arrives.
     lowest: LayerTarget,
+    is_screen: bool,
     request: Request,
 }
 
@@ -70,7 +72,7 @@ impl super::Room {
         let Some(participant) = self.participants.get_mut(key) else { return };
         // Allocates a few small vectors per decision, not per packet.
         let (mut candidates, mut changed) = (Vec::new(), Vec::new());
-        let (mut sound, mut reserve) = (0u64, 0u64);
+        let mut sound = 0u64;
         let estimate = participant.pacing.estimator.estimate();
         let Participant { down_tracks, subscriptions, .. } = participant;
         for (down_track, down) in down_tracks {
@@ -89,21 +91,31 @@ impl super::Room {
             }
             let wish = subscriptions.get(&down.publication).map(|subscription| subscription.wish);
             let wish = wish.unwrap_or_default();
-            reserve = reserve.saturating_add(track.reserve(context.now));
             let top = track.nearest(context.now, wanted);
             let request = Request {
                 importance: importance(track, &wish, speaker),
                 area: wish.width.saturating_mul(wish.height),
                 ladder: Ladder::new(&rates, top),
+                reserve: track.reserve(context.now),
                 current: down.target(),
                 may_rise: down.patience.may_rise(context.now, estimate),
                 may_begin: down.patience.may_begin(context.now, estimate),
             };
             let lowest = track.nearest(context.now, LayerTarget { spatial: 0, ..wanted });
-            candidates.push(Candidate { down_track, rates, top, lowest, request });
+            candidates.push(Candidate {
+                down_track,
+                rates,
+                top,
+                lowest,
+                is_screen: track.is_screen(),
+                request,
+            });
         }
         find_main(&mut candidates);
-        let (budget, demand) = participant.share(sound, reserve, &candidates);
+        let (budget, demand) = participant.share(sound, &candidates);
+        for candidate in candidates.iter_mut().filter(|candidate| candidate.is_screen) {
+            candidate.request.ladder.cap((budget / 2).max(LEAST_OF_SCREEN));
+        }
         let (budget, is_bad) = participant.bridge(context.now, budget, &candidates);
         let requests: Vec<Request> = candidates.iter().map(|candidate| candidate.request.clone()).collect();
         let granted = allocate(budget, &requests);
@@ -177,17 +189,14 @@ impl super::Room {
 
 impl Participant {
     /// Bit/s for pictures, and what all that is wanted would take, sound included.
-    fn share(&self, sound: u64, reserve: u64, candidates: &[Candidate]) -> (u64, u64) {
+    fn share(&self, sound: u64, candidates: &[Candidate]) -> (u64, u64) {
         let estimator = &self.pacing.estimator;
         let kept = 1.0 - estimator.loss().clamp(0.0, MAX_LOSS);
         let budget = (estimator.estimate().saturating_sub(sound) as f64 * kept) as u64;
-        let budget = budget.saturating_sub(reserve.min(budget / MOST_RESERVED));
-        let wanted: u64 = candidates
-            .iter()
-            .filter_map(|candidate| candidate.request.ladder.last())
-            .map(|step| step.rate)
-            .sum();
-        let wanted = wanted.saturating_add(reserve);
+        let wants = |request: &Request| {
+            request.ladder.last().map_or(0, |step| step.rate).saturating_add(request.reserve)
+        };
+        let wanted: u64 = candidates.iter().map(|candidate| wants(&candidate.request)).sum();
         let demand = wanted.saturating_add(wanted.saturating_mul(DEMAND_MARGIN) / 100).saturating_add(sound);
         (budget, (demand as f64 / kept) as u64)
     }
@@ -214,7 +223,7 @@ impl Participant {
 /// What a track is to a subscriber who says `wish` of it.
 fn importance(track: &UpTrack, wish: &Wish, speaker: Option<usize>) -> Importance {
     match wish.priority {
-        0 if track.info.source() == livekit::TrackSource::ScreenShare => Importance::Screen,
+        0 if track.is_screen() => Importance::Screen,
         0 if speaker == Some(track.publisher) => Importance::Speaker,
         0 => Importance::Visible,
         priority => Importance::Explicit(priority),
@@ -253,8 +262,16 @@ mod tests {
 
     fn candidate(importance: Importance, area: u32) -> Candidate {
         let ladder = Ladder::new(&CAMERA, LayerTarget::BEST);
-        let request = Request { importance, area, ladder, current: None, may_rise: true, may_begin: true };
-        Candidate { down_track: 0, rates: CAMERA, top: LayerTarget::BEST, lowest: layer(0, 3), request }
+        let request =
+            Request { importance, area, ladder, reserve: 0, current: None, may_rise: true, may_begin: true };
+        Candidate {
+            down_track: 0,
+            rates: CAMERA,
+            top: LayerTarget::BEST,
+            lowest: layer(0, 3),
+            is_screen: false,
+            request,
+        }
     }
 
     fn layer(spatial: u8, temporal: u8) -> LayerTarget {

@@ -10,8 +10,10 @@ use rtp::rtcp::{self, ReportBlock, RtcpPacket};
 use super::Context;
 use super::pacing::Outgoing;
 use super::receiver::REPORT_INTERVAL;
+use crate::bandwidth::pacer::Class;
 use crate::track::keyframe_limit::{KeyframeLimit, Request};
 use crate::track::sender_report::{ReceivedReport, extrapolate};
+use crate::track::up_track::UpTrack;
 
 /// Round trip assumed to participants whose is not measured yet; typical for Europe. Too low repeats in vain, too
 /// high repairs late.
@@ -27,6 +29,9 @@ const MAX_BLOCKS: usize = 31;
 
 /// Packets asked for in one NACK: far apart each takes 4 bytes, and all fit a datagram.
 const MAX_NACKED: usize = 256;
+
+/// The packets of one key frame come within this of the first.
+const KEYFRAME_SPREAD: Duration = Duration::from_millis(200);
 
 impl super::Room {
     /// A decrypted compound (or reduced-size) RTCP packet of a participant.
@@ -243,7 +248,7 @@ impl super::Room {
                 mapped,
                 is_rtx: true,
             };
-            participant.pacing.enqueue(context.now, outgoing, stored.payload.len(), false); // sound has no RTX
+            participant.pacing.enqueue(context.now, outgoing, stored.payload.len(), Class::Retransmission);
         }
         self.mark_dirty(key);
         if is_broken {
@@ -268,8 +273,15 @@ impl super::Room {
         down_track: usize,
         request: impl FnOnce(&mut KeyframeLimit, Instant) -> Request,
     ) -> Option<Request> {
-        let down = self.participants.get_mut(key)?.down_tracks.get_mut(down_track)?;
+        let participant = self.participants.get_mut(key)?;
+        let down = participant.down_tracks.get_mut(down_track)?;
         down.target()?; // paused: it gets none, and one is asked for when it goes on
+        let is_screen = self.tracks.get(down.track).is_some_and(UpTrack::is_screen);
+        let waits =
+            |(_, came): (u32, Instant)| is_screen && participant.pacing.holds_screen(came + KEYFRAME_SPREAD);
+        if down.keyframe.is_some_and(waits) {
+            return Some(Request::Underway); // a slide takes seconds on a narrow line
+        }
         let request = request(&mut down.keyframe_limit, context.now);
         if request != Request::Followed {
             return Some(request);

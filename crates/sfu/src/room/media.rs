@@ -4,6 +4,8 @@
 //! polled, what the pacer lets go for one participant is written and sealed in one go, straight from the store
 //! ([`super::pacing`]).
 
+use std::time::Duration;
+
 use rtp::codec::CodecKind;
 use rtp::codec::red::Redundant;
 use rtp::extension::{AudioLevel, ExtensionKind, decode_transport_cc};
@@ -12,12 +14,17 @@ use rtp::packet::RtpPacket;
 use super::Context;
 use super::pacing::Outgoing;
 use super::receiver::{REPORT_INTERVAL, ReceiveError};
+use crate::bandwidth::pacer::Class;
 use crate::batch::SendBatch;
 use crate::peer::srtp::SrtpError;
 use crate::track::forwarder::Incoming;
 use crate::track::packet_store::NotStored;
 use crate::track::red_repair::Recovered;
 use crate::track::up_track::{Original, Subscriber, Taken};
+
+/// A screen that is scrolled faster than somebody's line takes it stands still there for so long, and goes on with a key frame.
+/// Less asks for more of them, of which everybody gets the cost.
+const CATCH_UP: Duration = Duration::from_millis(1500);
 
 impl super::Room {
     /// A decrypted RTP packet of a participant.
@@ -154,6 +161,7 @@ impl super::Room {
             is_simulcast: up_track.is_simulcast(),
             report: up_layer.report.as_ref(),
             header: stored.header,
+            is_late: up_layer.store.highest() > Some(sequence),
             clock_rate: up_layer.codec.map_or(90_000, CodecKind::clock_rate),
         };
         let payload_type = stored.header.payload_type;
@@ -175,19 +183,32 @@ impl super::Room {
                 continue;
             }
             if let Some(until) = down.held_until {
-                if context.now < until {
+                if context.now < until || up_track.is_screen() && !participant.pacing.has_caught_up() {
                     continue;
                 }
                 down.held_until = None;
                 released.push((key, down_track));
             }
+            let is_of_keyframe = stored.header.keyframe_start || down.is_of_keyframe(stored.header.timestamp);
+            if up_track.is_screen() && !is_of_keyframe && participant.pacing.is_behind() {
+                down.forwarder.resume_at_keyframe();
+                down.held_until = Some(context.now + CATCH_UP);
+                continue;
+            }
             let Some(mapped) = down.forwarder.forward(context.now, &incoming, target) else { continue };
             if stored.header.keyframe_start {
                 down.keyframe_limit.came(context.now);
+                down.keyframe = Some((stored.header.timestamp, context.now));
             }
             let generation = incoming.generation;
             let outgoing = Outgoing { down_track, layer, generation, sequence, mapped, is_rtx: false };
-            participant.pacing.enqueue(context.now, outgoing, stored.payload.len(), up_track.is_audio());
+            let class = match up_track.is_audio() {
+                true => Class::Audio,
+                false if !up_track.is_screen() => Class::Video,
+                false if is_of_keyframe => Class::ScreenKey,
+                false => Class::Screen,
+            };
+            participant.pacing.enqueue(context.now, outgoing, stored.payload.len(), class);
             if !std::mem::replace(&mut participant.is_dirty, true) {
                 self.dirty.push(key);
             }

@@ -69,12 +69,7 @@ impl Pacing {
     }
 
     /// Queues a packet of `payload` bytes.
-    pub(crate) fn enqueue(&mut self, now: Instant, outgoing: Outgoing, payload: usize, is_audio: bool) {
-        let class = match outgoing.is_rtx {
-            _ if is_audio => Class::Audio,
-            true => Class::Retransmission,
-            false => Class::Video,
-        };
+    pub(crate) fn enqueue(&mut self, now: Instant, outgoing: Outgoing, payload: usize, class: Class) {
         self.pacer.push(now, class, (payload + AROUND) as u32, outgoing);
     }
 
@@ -88,6 +83,21 @@ impl Pacing {
     /// Forgets everything that waits.
     pub(crate) fn clear(&mut self) {
         self.pacer.clear();
+    }
+
+    /// Whether something of a screen waits that came no later than this.
+    pub(crate) fn holds_screen(&self, came: Instant) -> bool {
+        self.pacer.holds_screen(came)
+    }
+
+    /// Whether screens wait for longer than is of use.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.pacer.is_behind()
+    }
+
+    /// Whether so little of screens waits that they may go on.
+    pub(crate) fn has_caught_up(&self) -> bool {
+        self.pacer.has_caught_up()
     }
 
     /// Whether packets were dropped since this was last asked because more came in than may wait.

@@ -19,6 +19,9 @@ const LAYER_BEHIND: u32 = 4;
 /// as much as a quarter to half a second of other frames, and over 1 s looked like a layer half as dear again.
 const RATE_MEMORY: Duration = Duration::from_secs(4);
 
+/// The same of a screen: it moves for a second or three and stays for ten, and what it takes beyond its mean is a burst.
+const SCREEN_MEMORY: Duration = Duration::from_secs(20);
+
 /// How often what has come is folded into the rates.
 const RATE_STEP: Duration = Duration::from_millis(250);
 
@@ -37,7 +40,7 @@ const OVERHEAD: u64 = 16 + 24;
 
 /// A burst is forgotten over about this time: slides change every few seconds, and what they cost when they do must be
 /// kept free.
-const BURST_MEMORY: Duration = Duration::from_secs(15);
+const BURST_MEMORY: Duration = Duration::from_secs(45);
 
 /// One spatial layer's arrivals.
 #[derive(Clone, Debug, Default)]
@@ -59,9 +62,20 @@ struct Arrivals {
 #[derive(Clone, Debug, Default)]
 pub struct Availability {
     layers: [Arrivals; MAX_SPATIAL],
+    /// Whether it is a screen: [`SCREEN_MEMORY`].
+    is_screen: bool,
 }
 
 impl Availability {
+    /// Nothing has come yet.
+    pub fn new(is_screen: bool) -> Self {
+        Self { is_screen, ..Self::default() }
+    }
+
+    fn memory(&self) -> Duration {
+        if self.is_screen { SCREEN_MEMORY } else { RATE_MEMORY }
+    }
+
     /// A packet of `payload` bytes arrived; `begins_picture` says whether it is the first of a picture in its stream.
     /// True if its spatial layer did not arrive until now.
     pub fn note(&mut self, now: Instant, layer: LayerTarget, payload: usize, begins_picture: bool) -> bool {
@@ -74,9 +88,10 @@ impl Availability {
                 arrivals.behind = arrivals.behind.saturating_add(1);
             }
         }
+        let memory = self.memory();
         let Some(arrivals) = self.layers.get_mut(spatial) else { return false };
         arrivals.last = Some(now);
-        arrivals.step(now);
+        arrivals.step(now, memory);
         if let Some(bytes) = arrivals.bytes.get_mut(usize::from(layer.temporal).min(MAX_TEMPORAL - 1)) {
             *bytes = bytes.saturating_add(payload as u64 + OVERHEAD);
         }
@@ -116,13 +131,13 @@ impl Availability {
     /// simulcast each spatial layer is a stream of its own, in a scalable stream it needs those below. `announced` are the
     /// publisher's own figures, 0 where it gave none: a layer above a measured one counts with them until it is measured.
     pub fn rates(&mut self, now: Instant, is_simulcast: bool, announced: &[u64; MAX_SPATIAL]) -> LayerRates {
-        let mut rates = LayerRates::default();
+        let (memory, mut rates) = (self.memory(), LayerRates::default());
         let mut below = [0; MAX_TEMPORAL];
         let mut dearest = 0;
         for (spatial, of_layer) in rates.iter_mut().enumerate() {
             let arrives = self.arrives(now, spatial);
             let Some(arrivals) = self.layers.get_mut(spatial).filter(|_| arrives) else { continue };
-            arrivals.step(now);
+            arrivals.step(now, memory);
             if arrivals.rates.iter().all(|rate| *rate == 0) {
                 let announced = announced.get(spatial).copied().unwrap_or_default();
                 of_layer[0] = guess(announced, dearest);
@@ -156,7 +171,7 @@ fn guess(announced: u64, below: u64) -> u64 {
 
 impl Arrivals {
     /// Folds what has come into the rates.
-    fn step(&mut self, now: Instant) {
+    fn step(&mut self, now: Instant, memory: Duration) {
         let since = *self.stepped.get_or_insert(now);
         let passed = now.saturating_duration_since(since);
         if passed < RATE_STEP {
@@ -167,10 +182,10 @@ impl Arrivals {
         if passed > RATE_GAP || self.rates.iter().all(|rate| *rate == 0) {
             self.began = Some(since);
         }
-        // Weighted by time: at first the mean of all that came, then one that forgets within RATE_MEMORY, whatever
+        // Weighted by time: at first the mean of all that came, then one that forgets within `memory`, whatever
         // the steps are.
         let known = self.began.map_or(Duration::ZERO, |began| since.saturating_duration_since(began));
-        let memory = if passed > RATE_GAP { 0 } else { known.min(RATE_MEMORY).as_millis() as u64 };
+        let memory = if passed > RATE_GAP { 0 } else { known.min(memory).as_millis() as u64 };
         let came: u64 = self.bytes.iter().sum();
         let came = came.saturating_mul(8000) / millis.max(1);
         let (second, burst) = &mut self.burst;
@@ -281,6 +296,26 @@ mod tests {
         );
         let (simulcast, _) = run(100, 475, 300);
         assert!(close(simulcast[1][1], 300, 2), "{simulcast:?}");
+    }
+
+    #[test]
+    fn what_is_scrolled_for_a_moment_raises_the_mean_of_a_screen_little_and_its_burst_at_once() {
+        let start = crate::test_start();
+        let measured = |is_screen| {
+            let mut availability = Availability::new(is_screen);
+            let mut scroll = |from: u32, to: u32, bytes: usize| {
+                for frame in from..to {
+                    availability.note(start + MS * 50 * frame, layer(0, 0), bytes, true);
+                }
+            };
+            scroll(0, 400, 200);
+            scroll(400, 440, 10_000); // 1.6 Mbit/s for two seconds
+            let mean = availability.rates(start + MS * 22_000, true, &[0; MAX_SPATIAL])[0][0];
+            (mean, availability.burst())
+        };
+        let ((camera, _), (screen, burst)) = (measured(false), measured(true));
+        assert!(camera > 500_000 && screen < 220_000, "{camera} {screen}");
+        assert!(burst > 1_300_000, "{burst}");
     }
 
     #[test]

@@ -76,8 +76,11 @@ pub struct DownTrack {
     pub packets: u32,
     /// See `packets`.
     pub octets: u32,
-    /// Pictures wait for this: the answer that announces their source is still under way. Nothing was sent before.
+    /// Pictures are left out until then, and begin with a key frame: the answer that announces them is still under way, or the
+    /// line has to catch up.
     pub held_until: Option<Instant>,
+    /// Its newest key frame: the publisher's timestamp, and when it began to be forwarded.
+    pub keyframe: Option<(u32, Instant)>,
     /// The subscriber reported about this SSRC, so it knows which section it belongs to.
     pub confirmed: bool,
     /// The highest extended sequence number sent.
@@ -127,6 +130,7 @@ impl DownTrack {
             packets: 0,
             octets: 0,
             held_until: None,
+            keyframe: None,
             confirmed: false,
             sent: None,
             reported: None,
@@ -200,6 +204,11 @@ impl DownTrack {
         if wanted > std::mem::replace(&mut self.wanted, wanted) {
             self.patience.renew();
         }
+    }
+
+    /// Whether a packet with this timestamp of the publisher's is of the newest key frame.
+    pub fn is_of_keyframe(&self, timestamp: u32) -> bool {
+        self.keyframe.is_some_and(|(keyframe, _)| keyframe == timestamp)
     }
 
     /// What the subscriber gets as soon as it can; `None` if it is paused.

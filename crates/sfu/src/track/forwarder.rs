@@ -72,6 +72,8 @@ pub struct Incoming<'a> {
     pub report: Option<&'a ReceivedReport>,
     /// The stored packet's header.
     pub header: &'a PacketHeader,
+    /// Whether later packets of the layer came before it.
+    pub is_late: bool,
     /// Ticks per second.
     pub clock_rate: u32,
 }
@@ -185,7 +187,7 @@ impl Forwarder {
             let is_first = self.source.is_none() || self.paused;
             let is_wanted =
                 incoming.is_of(target) || is_first && incoming.layer < usize::from(target.spatial);
-            if !is_start || !is_wanted {
+            if !is_start || !is_wanted || incoming.is_late && self.is_past(incoming) {
                 return None;
             }
             self.change_source(now, incoming);
@@ -353,20 +355,36 @@ impl Forwarder {
         self.layers.restart();
     }
 
+    /// What a layer's timestamp is in the numbers of what is sent, where sender reports say it.
+    fn dated(&self, incoming: &Incoming<'_>) -> Option<u32> {
+        let old = self.source?;
+        let moment = same_moment(
+            incoming.report?,
+            old.report.as_ref()?,
+            incoming.header.timestamp,
+            incoming.clock_rate,
+        );
+        Some(moment.wrapping_add(old.timestamp_offset))
+    }
+
+    /// Whether a picture is, or without sender reports may be, older than the last one that was sent: a key frame that was
+    /// repaired when its subscriber had another layer's later pictures already.
+    fn is_past(&self, incoming: &Incoming<'_>) -> bool {
+        match (self.dated(incoming), self.last) {
+            (Some(dated), Some(last)) => dated.wrapping_sub(last.timestamp).cast_signed() <= 0,
+            _ => self.source.is_some() && !self.paused,
+        }
+    }
+
     /// Sender reports date the new layer's picture exactly; without them the time that passed here does.
     fn timestamp_offset_for(&self, now: Instant, incoming: &Incoming<'_>) -> u32 {
-        let (Some(last), Some(old)) = (self.last, self.source) else { return 0 };
+        let Some(last) = self.last.filter(|_| self.source.is_some()) else { return 0 };
         let new = incoming.header.timestamp;
         let passed = duration_to_ticks(now.saturating_duration_since(last.at), incoming.clock_rate).max(1);
         let by_arrival = last.timestamp.wrapping_add(passed);
-        let by_report = match (incoming.report, old.report.as_ref()) {
-            (Some(report), Some(old_report)) => Some(
-                same_moment(report, old_report, new, incoming.clock_rate).wrapping_add(old.timestamp_offset),
-            ),
-            _ => None,
-        };
         let plausible = i64::from(duration_to_ticks(PLAUSIBLE, incoming.clock_rate));
-        let outgoing = by_report
+        let outgoing = self
+            .dated(incoming)
             .filter(|report| {
                 let off = i64::from(report.wrapping_sub(by_arrival).cast_signed());
                 let advance = report.wrapping_sub(last.timestamp).cast_signed();

@@ -13,19 +13,31 @@ use super::frame::Frame;
 /// Packets a store starts with: more than a second of audio. A power of two.
 const FIRST_PACKETS: usize = 64;
 
-/// Packets a store never exceeds, a power of two: one second of a 5 Mbit/s layer. With [`MAX_PAYLOAD`] and
-/// [`MAX_EXTENSIONS`] this bounds a layer's memory to less than [`MAX_BYTES`]; doubling it doubles that.
-const MAX_PACKETS: usize = 512;
-
-/// Bytes of memory that a layer may take: with three layers of 200 pictures these are 600 MiB at the very worst.
+/// Bytes of memory that a camera's layer may take: with three layers of 200 pictures these are 600 MiB at the very worst.
 const MAX_BYTES: usize = 1 << 20;
 
-const _: () = assert!(MAX_PACKETS * (MAX_PAYLOAD + MAX_EXTENSIONS + size_of::<Option<Slot>>()) <= MAX_BYTES);
+const _: () = assert!(
+    Retention::PICTURES.packets * (MAX_PAYLOAD + MAX_EXTENSIONS + size_of::<Option<Slot>>()) <= MAX_BYTES
+);
 
-/// Age at which a packet is forgotten. Players wait less for one, and we ask publishers no longer ourselves; less would
-/// break repair over long paths, where each request takes a round trip, and what waits in the pacer (up to 0.8 s). More
-/// only keeps media in memory.
-pub(crate) const KEEP: Duration = Duration::from_secs(1);
+/// How long and how much a store keeps.
+#[derive(Clone, Copy, Debug)]
+pub struct Retention {
+    /// Age at which a packet is forgotten.
+    pub age: Duration,
+    /// Packets that are never exceeded, a power of two. With [`MAX_PAYLOAD`] and [`MAX_EXTENSIONS`] this bounds a layer's
+    /// memory.
+    packets: usize,
+}
+
+impl Retention {
+    /// Sound and cameras: one second of a 5 Mbit/s layer. Players wait less for a packet, and we ask publishers no longer
+    /// ourselves; less would break repair over long paths, where each request takes a round trip, and what waits in the pacer
+    /// (up to 0.8 s). More only keeps media in memory.
+    pub const PICTURES: Self = Self { age: Duration::from_secs(1), packets: 512 };
+    /// Screens: three seconds of 3 Mbit/s. A new slide waits for up to 2.5 s for its turn on a narrow line.
+    pub const SCREEN: Self = Self { age: Duration::from_secs(3), packets: 1024 };
+}
 
 /// Bytes of header extensions kept with a packet; a packet with more is forwarded without them.
 pub(crate) const MAX_EXTENSIONS: usize = 256;
@@ -99,14 +111,15 @@ struct Slot {
 }
 
 impl Slot {
-    fn is_young(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.header.arrival) < KEEP
+    fn is_younger(&self, now: Instant, age: Duration) -> bool {
+        now.saturating_duration_since(self.header.arrival) < age
     }
 }
 
 /// See the module's description.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct PacketStore {
+    retention: Retention,
     slots: Vec<Option<Slot>>,
     highest: Option<u64>,
     /// Numbers below were overwritten or may have been: the ring forgets them, and growing makes room in
@@ -117,9 +130,14 @@ pub struct PacketStore {
 }
 
 impl PacketStore {
-    /// An empty store; memory is taken as packets come.
-    pub fn new() -> Self {
-        Self::default()
+    /// An empty store that keeps so much; memory is taken as packets come.
+    pub fn new(retention: Retention) -> Self {
+        Self { retention, slots: Vec::new(), highest: None, floor: 0, oldest: 0 }
+    }
+
+    /// How much it keeps.
+    pub fn retention(&self) -> Retention {
+        self.retention
     }
 
     /// The highest extended sequence number stored so far.
@@ -158,9 +176,9 @@ impl PacketStore {
         Ok(())
     }
 
-    /// The packet with this extended sequence number, if it came less than a second before `now` and is still there.
+    /// The packet with this extended sequence number, if it is still there and young at `now`.
     pub fn get(&self, now: Instant, sequence: u64) -> Option<StoredPacket<'_>> {
-        let slot = self.slot(sequence).filter(|slot| slot.is_young(now))?;
+        let slot = self.slot(sequence).filter(|slot| slot.is_younger(now, self.retention.age))?;
         let (extensions, payload) = slot.bytes.split_at_checked(slot.extension_len)?;
         Some(StoredPacket { header: &slot.header, extensions, payload })
     }
@@ -168,7 +186,8 @@ impl PacketStore {
     /// Whether the packet with this extended sequence number was there and is not any more; `false` for one that may still
     /// come.
     pub fn is_gone(&self, now: Instant, sequence: u64) -> bool {
-        sequence < self.floor || self.slot(sequence).is_some_and(|slot| !slot.is_young(now))
+        sequence < self.floor
+            || self.slot(sequence).is_some_and(|slot| !slot.is_younger(now, self.retention.age))
     }
 
     /// The header of the packet with this extended sequence number, which may be older than what is kept.
@@ -176,7 +195,7 @@ impl PacketStore {
         self.slot(sequence).map(|slot| &slot.header)
     }
 
-    /// Forgets what is a second old. Done with each packet stored; a layer that pauses needs to be told the time.
+    /// Forgets what is old. Done with each packet stored; a layer that pauses needs to be told the time.
     pub fn expire(&mut self, now: Instant) {
         let Some(highest) = self.highest else { return };
         self.oldest = self.oldest.max((highest + 1).saturating_sub(self.slots.len() as u64));
@@ -184,7 +203,7 @@ impl PacketStore {
             let index = self.index(self.oldest);
             // It holds this packet, or an older one if this did not come.
             if let Some(slot) = self.slots.get_mut(index).and_then(Option::as_mut) {
-                if slot.is_young(now) {
+                if slot.is_younger(now, self.retention.age) {
                     break;
                 }
                 slot.bytes.clear();
@@ -234,7 +253,9 @@ impl PacketStore {
             if slot.header.sequence > header.sequence {
                 return Err(NotStored::TooOld);
             }
-            if !slot.is_young(header.arrival) || self.slots.len() >= MAX_PACKETS {
+            if !slot.is_younger(header.arrival, self.retention.age)
+                || self.slots.len() >= self.retention.packets
+            {
                 return Ok(index);
             }
             self.grow();
@@ -273,7 +294,7 @@ mod tests {
 
     #[test]
     fn a_store_that_gave_its_memory_back_takes_no_packet_twice() {
-        let mut store = PacketStore::new();
+        let mut store = PacketStore::new(Retention::PICTURES);
         let now = crate::test_start();
         for sequence in 0..200 {
             store.insert(header(sequence, now), &[], b"x").unwrap();
@@ -288,7 +309,7 @@ mod tests {
     #[test]
     fn what_was_stored_is_found_and_a_second_copy_refused() {
         let now = crate::test_start();
-        let mut store = PacketStore::new();
+        let mut store = PacketStore::new(Retention::PICTURES);
         store.insert(header(7, now), b"ext", b"payload").expect("the store is empty");
         let packet = store.get(now, 7).expect("it was stored");
         assert_eq!((packet.extensions, packet.payload), (&b"ext"[..], &b"payload"[..]));
@@ -299,7 +320,7 @@ mod tests {
     #[test]
     fn it_keeps_a_second_of_a_fast_layer_and_forgets_older_packets() {
         let start = crate::test_start();
-        let mut store = PacketStore::new();
+        let mut store = PacketStore::new(Retention::PICTURES);
         for sequence in 0..2000 {
             let now = start + Duration::from_millis(4) * sequence as u32; // 250 packets/s
             store.insert(header(sequence, now), b"", &[1; 1200]).expect("new");
@@ -319,7 +340,7 @@ mod tests {
     fn sound_with_silence_is_forgotten_after_a_second_and_still_told_from_new() {
         let start = crate::test_start();
         let at = |millis| start + Duration::from_millis(millis);
-        let mut store = PacketStore::new();
+        let mut store = PacketStore::new(Retention::PICTURES);
         for sequence in 0..10 {
             store.insert(header(sequence, at(400 * sequence)), b"ext", b"sound").expect("new");
         }
@@ -343,7 +364,7 @@ mod tests {
     fn what_was_overwritten_is_not_new_again_when_the_store_has_grown() {
         let start = crate::test_start();
         let later = start + Duration::from_secs(2);
-        let mut store = PacketStore::new();
+        let mut store = PacketStore::new(Retention::PICTURES);
         for sequence in 0..FIRST_PACKETS as u64 {
             store.insert(header(sequence, start), b"", b"x").expect("new");
         }
@@ -358,13 +379,13 @@ mod tests {
     #[test]
     fn it_is_bounded_whatever_the_rate() {
         let now = crate::test_start();
-        let mut store = PacketStore::new();
+        let mut store = PacketStore::new(Retention::PICTURES);
         for sequence in 0..5000 {
             // First small ones, so that their buffers have to grow.
             let payload = if sequence < 600 { &[1; 1000][..] } else { &[1; 1500] };
             store.insert(header(sequence, now), &[0; 300], payload).expect("new");
         }
-        assert_eq!(store.slots.len(), MAX_PACKETS);
+        assert_eq!(store.slots.len(), Retention::PICTURES.packets);
         assert!(store.memory() <= MAX_BYTES);
         assert!(
             store.get(now, 4999).is_some_and(|packet| packet.extensions.is_empty()),
@@ -379,7 +400,7 @@ mod tests {
         #[test]
         fn no_sequence_number_is_accepted_twice(order in prop::collection::vec((0u64..1500, 0u64..3000), 1..3000)) {
             let start = crate::test_start();
-            let mut store = PacketStore::new();
+            let mut store = PacketStore::new(Retention::PICTURES);
             let mut accepted = std::collections::HashSet::new();
             let mut clock = start;
             for (sequence, millis) in order {
@@ -397,7 +418,7 @@ mod tests {
             arrivals in prop::collection::vec((0u64..3, 0u64..40, 0u64..120, 0usize..1500), 1..1200),
         ) {
             let mut now = crate::test_start();
-            let mut store = PacketStore::new();
+            let mut store = PacketStore::new(Retention::PICTURES);
             let mut came: Vec<(u64, Instant)> = Vec::new();
             let mut next = 100;
             for (ahead, behind, millis, length) in arrivals {
@@ -411,12 +432,12 @@ mod tests {
             let highest = store.highest().unwrap_or_default();
             for (sequence, arrival) in came {
                 let is_there = store.get(now, sequence).is_some();
-                let is_young = now - arrival < KEEP;
+                let is_young = now - arrival < Retention::PICTURES.age;
                 prop_assert!(!is_there || is_young, "{sequence} is {:?} old", now - arrival);
                 prop_assert!(is_there || !is_young || highest - sequence >= FIRST_PACKETS as u64);
             }
             prop_assert!(store.memory() <= MAX_BYTES);
-            store.expire(now + KEEP);
+            store.expire(now + Retention::PICTURES.age);
             prop_assert!(store.slots.iter().flatten().all(|slot| slot.bytes.is_empty()));
         }
     }

@@ -112,7 +112,7 @@ mod tests {
     use rtp::header::{ExtensionForm, HeaderBuilder, HeaderFields};
     use rtp::packet::RtpPacket;
 
-    use super::super::packet_store::NotStored;
+    use super::super::packet_store::{NotStored, Retention};
     use super::super::up_track::Original;
     use super::*;
 
@@ -134,7 +134,7 @@ mod tests {
 
     impl Microphone {
         fn new() -> Self {
-            let mut layer = UpLayer::new(None);
+            let mut layer = UpLayer::new(None, Retention::PICTURES);
             layer.bind(7);
             let codecs = vec![(RED, codec(CodecKind::Red)), (OPUS, codec(CodecKind::Opus))];
             Self { layer, codecs, now: crate::test_start() }

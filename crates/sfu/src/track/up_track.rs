@@ -20,7 +20,7 @@ use super::extensions;
 use super::frame::{Frame, FrameReader};
 use super::keyframe::KeyframeRequester;
 use super::loudness::Loudness;
-use super::packet_store::{NotStored, PacketHeader, PacketStore};
+use super::packet_store::{NotStored, PacketHeader, PacketStore, Retention};
 use super::red_repair::Recovered;
 use super::sender_report::ReceivedReport;
 use super::wish::{Wish, layer_bitrates, layer_sizes};
@@ -141,6 +141,7 @@ impl UpTrack {
         info: livekit::TrackInfo,
         announced: Option<CodecKind>,
     ) -> Self {
+        let is_screen = info.source() == livekit::TrackSource::ScreenShare;
         Self {
             sid,
             publisher,
@@ -159,14 +160,15 @@ impl UpTrack {
             backup: None,
             primary: None,
             next_generation: 0,
-            availability: Availability::default(),
+            availability: Availability::new(is_screen),
         }
     }
 
     /// Its publisher sends it on this section from now on.
     pub fn begin(&mut self, cid: String, section: &ReceiveSection) {
         (self.mid, self.cid) = (section.mid.clone(), cid);
-        let layer = |rid| UpLayer { generation: self.next_generation, ..UpLayer::new(rid) };
+        let retention = if self.is_screen() { Retention::SCREEN } else { Retention::PICTURES };
+        let layer = |rid| UpLayer { generation: self.next_generation, ..UpLayer::new(rid, retention) };
         self.layers = section.rids.iter().take(MAX_LAYERS).map(|rid| layer(Some(rid.clone()))).collect();
         self.layers.sort_by_key(|layer| quality_of_rid(layer.rid.as_deref()));
         if self.layers.is_empty() {
@@ -182,7 +184,7 @@ impl UpTrack {
         (self.mid, self.cid) = Default::default();
         self.layers.clear();
         self.codecs.clear();
-        self.availability = Availability::default();
+        self.availability = Availability::new(self.is_screen());
     }
 
     /// Whether it is a backup that its publisher does not send now.
@@ -223,6 +225,11 @@ impl UpTrack {
     /// Whether it is sound.
     pub fn is_audio(&self) -> bool {
         self.info.r#type() == livekit::TrackType::Audio
+    }
+
+    /// Whether it shows a screen.
+    pub fn is_screen(&self) -> bool {
+        self.info.source() == livekit::TrackSource::ScreenShare
     }
 
     /// Whether a packet with this payload is taken: of sound only so much is.
@@ -290,7 +297,7 @@ impl UpTrack {
 
     /// What must be kept free for it beyond its mean rates, in bit/s: a screen is still for seconds, and then another one.
     pub fn reserve(&mut self, now: Instant) -> u64 {
-        if self.info.source() != livekit::TrackSource::ScreenShare || self.is_silenced {
+        if !self.is_screen() || self.is_silenced {
             return 0;
         }
         let mean = self.rates(now).iter().flatten().copied().max().unwrap_or(0);
@@ -369,12 +376,12 @@ pub struct Taken {
 }
 
 impl UpLayer {
-    /// A layer from which nothing has come yet.
-    pub fn new(rid: Option<String>) -> Self {
+    /// A layer from which nothing has come yet, and of which so much is kept.
+    pub fn new(rid: Option<String>, retention: Retention) -> Self {
         Self {
             rid,
             ssrc: None,
-            store: PacketStore::new(),
+            store: PacketStore::new(retention),
             stats: None,
             nack: NackGenerator::new(),
             keyframes: KeyframeRequester::default(),
@@ -406,7 +413,12 @@ impl UpLayer {
         if self.ssrc.is_some() {
             keyframes.renew();
         }
-        *self = Self { ssrc: Some(ssrc), generation, keyframes, ..Self::new(self.rid.take()) };
+        *self = Self {
+            ssrc: Some(ssrc),
+            generation,
+            keyframes,
+            ..Self::new(self.rid.take(), self.store.retention())
+        };
     }
 
     /// Takes a packet of the medium into the store.

@@ -8,7 +8,7 @@ const CAMERA: LayerRates =
 
 fn request(importance: Importance, area: u32) -> Request {
     let ladder = Ladder::new(&CAMERA, LayerTarget::BEST);
-    Request { importance, area, ladder, current: None, may_rise: true, may_begin: true }
+    Request { importance, area, ladder, reserve: 0, current: None, may_rise: true, may_begin: true }
 }
 
 fn spatial(targets: &[Option<LayerTarget>]) -> Vec<Option<u8>> {
@@ -52,6 +52,19 @@ fn the_screen_is_sharp_before_faces_are() {
     let targets = allocate(2_030_000, &tiles);
     assert_eq!(targets[1], Some(LayerTarget { spatial: 2, temporal: 2 }));
     assert_eq!(targets[0].map(|target| target.spatial), Some(0));
+}
+
+#[test]
+fn room_for_the_next_slide_is_kept_from_better_layers_and_from_nobodys_cheapest() {
+    let slides = Request { reserve: 1_500_000, ..request(Importance::Screen, 1280 * 720) };
+    let slides =
+        Request { ladder: Ladder::new(&[[100_000, 0, 0, 0], [0; 4], [0; 4]], LayerTarget::BEST), ..slides };
+    let requests = [slides, request(Importance::Visible, 640 * 360)];
+    let face = |budget| allocate(budget, &requests)[1];
+    assert_eq!(face(800_000), Some(LayerTarget { spatial: 0, temporal: 2 }), "half of it is kept");
+    assert_eq!(face(1_800_000).map(|target| target.spatial), Some(1), "700 kbit/s are left");
+    assert_eq!(face(200_000), Some(LayerTarget::LOWEST));
+    assert_eq!(allocate(200_000, &requests)[0], Some(LayerTarget { spatial: 0, temporal: 0 }));
 }
 
 #[test]
@@ -168,6 +181,7 @@ fn any_request() -> impl Strategy<Value = Request> {
     let may = (any::<bool>(), any::<bool>());
     (importance, any::<u32>(), rates, target.clone(), prop::option::of(target), may).prop_map(
         |(importance, area, rates, wanted, current, (may_rise, may_begin))| Request {
+            reserve: 0,
             importance,
             area,
             ladder: Ladder::new(&rates, wanted),

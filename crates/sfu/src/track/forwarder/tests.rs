@@ -18,7 +18,15 @@ fn header(sequence: u64, timestamp: u32, keyframe_start: bool) -> PacketHeader {
 }
 
 fn incoming(layer: usize, header: &PacketHeader) -> Incoming<'_> {
-    Incoming { layer, generation: 0, is_simulcast: true, report: None, header, clock_rate: RATE }
+    Incoming {
+        layer,
+        generation: 0,
+        is_simulcast: true,
+        report: None,
+        header,
+        is_late: false,
+        clock_rate: RATE,
+    }
 }
 
 fn encoding(spatial: u8) -> LayerTarget {
@@ -80,6 +88,20 @@ fn sender_reports_date_the_new_layer_exactly() {
         .forward(at(166), &Incoming { report: Some(&high), ..incoming(1, &second) }, encoding(1))
         .expect("changes");
     assert!(mapped.timestamp.abs_diff(5_940) <= 1, "{}", mapped.timestamp);
+}
+
+#[test]
+fn a_key_frame_that_was_repaired_too_late_begins_nothing() {
+    let report = ReceivedReport { ntp: rtp::ntp::NtpTime(0), rtp_timestamp: 0, arrival: at(0) };
+    let mut forwarder = Forwarder::new(true, 0);
+    let mut forward = |millis, layer, header: &PacketHeader, is_late| {
+        let incoming = Incoming { report: Some(&report), is_late, ..incoming(layer, header) };
+        forwarder.forward(at(millis), &incoming, encoding(1)).is_some()
+    };
+    assert!(forward(0, 0, &header(0, 0, true), false));
+    assert!(forward(200, 0, &header(1, 18_000, false), false));
+    assert!(!forward(201, 1, &header(5, 9_000, true), true), "of 100 ms before what is shown");
+    assert!(forward(202, 1, &header(9, 18_001, true), true), "late, and still newer");
 }
 
 #[test]

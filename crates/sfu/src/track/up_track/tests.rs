@@ -43,7 +43,7 @@ fn receive(layer: &mut UpLayer, sequence: u16, descriptor: &[u8], nack: bool) ->
 
 #[test]
 fn an_old_structure_that_comes_again_does_not_replace_the_new_one() {
-    let mut layer = UpLayer::new(None);
+    let mut layer = UpLayer::new(None, Retention::PICTURES);
     let mut frame = |sequence, descriptor: &[u8]| {
         receive(&mut layer, sequence, descriptor, true).map(|taken| taken.frame.is_some())
     };
@@ -57,7 +57,7 @@ fn an_old_structure_that_comes_again_does_not_replace_the_new_one() {
 
 #[test]
 fn a_key_frame_is_asked_for_when_frames_follow_a_structure_that_nobody_can_send_again() {
-    let mut layer = UpLayer::new(None);
+    let mut layer = UpLayer::new(None, Retention::PICTURES);
     let mut asks = |sequence, descriptor: &[u8], nack| {
         receive(&mut layer, sequence, descriptor, nack).map(|taken| taken.beyond_repair)
     };
@@ -67,6 +67,6 @@ fn a_key_frame_is_asked_for_when_frames_follow_a_structure_that_nobody_can_send_
     assert_eq!((asks(3, &key(10), true), asks(2, &delta(0), true)), (Ok(false), Ok(false)), "here they are");
     assert_eq!(asks(6, &delta(10), true), Ok(false));
     assert_eq!(asks(7, &delta(30), true), Ok(true), "nothing is missing");
-    let mut unasked = UpLayer::new(None);
+    let mut unasked = UpLayer::new(None, Retention::PICTURES);
     assert_eq!(receive(&mut unasked, 1, &delta(0), false).map(|taken| taken.beyond_repair), Ok(true));
 }
