@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use crate::encoder::{Encoding, Scene};
 use crate::meeting::{EVERYBODY, Outcome, SAMPLE, Sample, Seen, Watched, Watcher};
-use crate::plan::Plan;
+use crate::plan::{Changes, Plan};
 use crate::scalability::{Structure, TEMPORAL_LAYERS};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// A link is steady when nothing changed for this long; then it has to be used.
 const CONVERGED: Duration = Duration::from_secs(10);
-/// Utilisation is measured over this time: key frames come seldom.
-const WINDOW: Duration = Duration::from_secs(5);
+/// Utilisation is measured over this time: key frames come seldom, and what was tried in vain is tried again after several
+/// seconds.
+const WINDOW: Duration = Duration::from_secs(10);
 /// A queue in which packets wait longer is a nuisance to everybody on the line.
 const STANDING: Duration = Duration::from_millis(250);
 /// And may last this long, after a step down.
@@ -77,7 +78,7 @@ impl Outcome {
         None
     }
 
-    /// In each 5 s of a link that has been steady for 10 s, its share is used, or everything that is wanted is
+    /// In each 10 s of a link that has been steady for 10 s, its share is used, or everything that is wanted is
     /// sent, or the cheapest layer that is not sent does not fit.
     fn utilisation(&self, watcher: &Watcher) -> Option<String> {
         // In an office nobody has a link alone; beside slides room is kept for the next one.
@@ -194,13 +195,19 @@ impl Outcome {
 
     /// Layers do not flutter once everybody is there.
     fn changes(&self, watcher: &Watcher) -> Option<String> {
-        let allowed = self.setting.bounds.changes;
-        watcher.tracks.iter().find_map(|track| {
+        let Changes { each, mean } = self.setting.bounds.changes;
+        let rate = |track: &Watched| {
             let (changes, minutes) = layer_changes(watcher, track.number);
-            let rate = f64::from(changes) / minutes.max(0.1);
-            (rate > allowed)
-                .then(|| format!("track {} changed its layer {rate:.0} times a minute", track.number))
-        })
+            (track.number, f64::from(changes) / minutes.max(0.1))
+        };
+        let cameras = watcher.tracks.iter().filter(|track| track.recipe.has_sizes());
+        let rates: Vec<f64> = cameras.map(|track| rate(track).1).collect();
+        let all = rates.iter().sum::<f64>() / rates.len().max(1) as f64;
+        if all > mean {
+            return Some(format!("cameras changed their layers {all:.0} times a minute in the mean"));
+        }
+        let (track, most) = watcher.tracks.iter().map(rate).max_by(|one, other| one.1.total_cmp(&other.1))?;
+        (most > each).then(|| format!("track {track} changed its layer {most:.0} times a minute"))
     }
 
     /// Sound is never paused, and little more of it is missing than the network loses.

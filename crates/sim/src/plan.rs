@@ -61,14 +61,24 @@ pub struct Bounds {
     pub utilisation: f64,
     /// Longest time without a picture of a camera that is not paused.
     pub gap: Duration,
-    /// Changes of layer of one track in a minute.
-    pub changes: f64,
+    /// Changes of layer in a minute.
+    pub changes: Changes,
     /// Share of sound that may be missing.
     pub audio_loss: f64,
     /// Longest time that a camera which has been seen may stand still, where nothing limits the line's rate.
     pub freeze: Option<Duration>,
     /// What may be missing of speech after repair, so that it stays intelligible.
     pub speech: Option<Speech>,
+}
+
+/// Bounds of changes of layer in a minute. The allocator's patience bounds those of one track; how many of them come close
+/// to that is what people see.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Changes {
+    /// Of one track.
+    pub each: f64,
+    /// The mean over the cameras that somebody watches.
+    pub mean: f64,
 }
 
 /// Bounds of what is missing of speech. Concealment hides single frames of 20 ms; a phoneme takes 50 to 100 ms.
@@ -179,7 +189,7 @@ impl Plan {
             bounds: Bounds {
                 utilisation: 0.8,
                 gap: MS * 2000,
-                changes: 12.0,
+                changes: Changes { each: 16.0, mean: 12.0 },
                 audio_loss: 0.03,
                 freeze: None,
                 speech: None,
@@ -214,7 +224,7 @@ impl Plan {
                 setting.people = 10;
                 setting.length = SECOND * 30;
                 setting.bounds.gap = MS * 2500;
-                setting.bounds.changes = 24.0; // ten estimates compete for one line
+                setting.bounds.changes = Changes { each: 36.0, mean: 20.0 }; // ten estimates compete for one line
             }
             Self::Speech20 => {
                 setting.lossy(good, 0.2, 0.0, MS * 4000);
@@ -234,9 +244,6 @@ impl Plan {
                 (setting.people, setting.slides) = (3, false);
             }
         }
-        if setting.slides {
-            setting.bounds.changes += 4.0; // each slide takes the line for a moment
-        }
         setting
     }
 }
@@ -251,7 +258,6 @@ impl Setting {
         }
         self.length = SECOND * 60;
         self.bounds.gap = MS * 2500;
-        self.bounds.changes = 12.0;
     }
 
     fn lossy(&mut self, conditions: Conditions, loss: f64, utilisation: f64, gap: Duration) {
@@ -272,7 +278,6 @@ impl Setting {
         self.outage = Some((from, until + SECOND));
         self.length = SECOND * 45;
         self.bounds.gap = SECOND * 8;
-        self.bounds.changes = 12.0;
         // Sound of the outage is gone.
         self.bounds.audio_loss += 6.0 / 40.0;
     }
@@ -289,7 +294,6 @@ impl Setting {
         self.competing = Some((competing, from, until));
         self.length = SECOND * 55;
         self.bounds.gap = MS * 4000;
-        self.bounds.changes = 16.0;
         self.bounds.audio_loss = 0.1;
     }
 }

@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::ladder::Ladder;
+use super::ladder::{Ladder, Step};
 use super::target::LayerTarget;
 
 /// A better layer must leave this much of its price unused, in per cent: rates of layers and estimates waver by about
@@ -51,6 +51,8 @@ pub struct Request {
     pub current: Option<LayerTarget>,
     /// Whether it may get more than now ([`Patience::may_rise`]).
     pub may_rise: bool,
+    /// Whether it may get more pictures of the same size than now ([`Patience::may_refine`]).
+    pub may_refine: bool,
     /// Whether it may go on after a pause ([`Patience::may_begin`]).
     pub may_begin: bool,
 }
@@ -63,11 +65,16 @@ impl Request {
 
     /// What must be left for a step, given what is sent now; `None`: not now.
     fn price(&self, index: usize, current: Option<usize>) -> Option<u64> {
-        let rate = self.ladder.step(index)?.rate;
+        let Step { target, rate } = self.ladder.step(index)?;
         if current.is_some_and(|current| index <= current) {
             return Some(rate - rate * KEEP_TOLERANCE / 100);
         }
-        let may = if index == 0 { self.may_begin } else { self.may_rise };
+        let spatial = current.and_then(|current| self.ladder.step(current)).map(|step| step.target.spatial);
+        let may = match index {
+            0 => self.may_begin,
+            _ if spatial == Some(target.spatial) => self.may_refine,
+            _ => self.may_rise,
+        };
         may.then(|| rate.saturating_add(rate.saturating_mul(RISE_MARGIN) / 100))
     }
 }
@@ -180,6 +187,7 @@ pub struct Patience {
     /// The estimate at the last rise, in bit/s.
     raised_with: u64,
     waits_until: Option<Instant>,
+    changed_at: Option<Instant>,
     mistakes: u32,
     /// The newest rises, oldest first.
     rises: [Option<Instant>; MOST_RISES],
@@ -190,6 +198,12 @@ impl Patience {
     pub fn may_rise(&self, now: Instant, estimate: u64) -> bool {
         let is_over = self.waits_until.is_none_or(|until| now >= until);
         is_over || self.mistakes > 0 && self.is_another(estimate) && !self.is_spent(now)
+    }
+
+    /// Whether more pictures of the same size may be given now: that costs no key frame and little of the line, and so is not
+    /// made to wait for mistakes.
+    pub fn may_refine(&self, now: Instant) -> bool {
+        self.changed_at.is_none_or(|at| now.saturating_duration_since(at) >= SETTLING)
     }
 
     fn is_spent(&self, now: Instant) -> bool {
@@ -230,6 +244,9 @@ impl Patience {
         estimate: u64,
     ) {
         let spatial = |target: Option<LayerTarget>| target.map(|target| target.spatial);
+        if from != to {
+            self.changed_at = Some(now);
+        }
         if from != to && spatial(from) == spatial(to) {
             // Another frame rate costs no key frame, and little of the line: it is neither a rise nor a mistake.
             let settles = now + SETTLING;

@@ -10,6 +10,9 @@ const WINDOW: i64 = 15_000_000;
 /// frame are none.
 const STANDING: i64 = 150_000;
 
+/// Share of a packet in the jitter: a few seconds of sound and pictures.
+const JITTER_SHARE: f64 = 1.0 / 256.0;
+
 /// See the module's description.
 #[derive(Clone, Debug, Default)]
 pub struct QueueMeter {
@@ -18,6 +21,8 @@ pub struct QueueMeter {
     current: Option<(i64, i64)>,
     /// The same over the last moments.
     recent: (Option<i64>, Option<(i64, i64)>),
+    /// Mean delay above that of the quickest packet of the last moments, in microseconds.
+    jitter: f64,
 }
 
 impl QueueMeter {
@@ -31,6 +36,19 @@ impl QueueMeter {
         let delay = arrival.saturating_sub(sent);
         roll(&mut self.before, &mut self.current, WINDOW, sent, delay);
         roll(&mut self.recent.0, &mut self.recent.1, STANDING, sent, delay);
+        let above = self.quickest().map_or(0, |quickest| delay.saturating_sub(quickest).clamp(0, 1_000_000));
+        self.jitter += (above as f64 - self.jitter) * JITTER_SHARE;
+    }
+
+    /// How much later than the quickest of their moment packets arrive in the mean: bursts of our own, and what the line makes
+    /// of its own accord.
+    pub fn jitter(&self) -> Duration {
+        Duration::from_micros(self.jitter as u64)
+    }
+
+    /// The least delay of the last moments.
+    fn quickest(&self) -> Option<i64> {
+        self.recent.0.into_iter().chain(self.recent.1.map(|(least, _)| least)).min()
     }
 
     /// How long a packet stood in the queue.
@@ -46,8 +64,7 @@ impl QueueMeter {
 
     /// How long packets stand in the queue now.
     pub fn delay(&self) -> Duration {
-        let recent = self.recent.0.into_iter().chain(self.recent.1.map(|(least, _)| least)).min();
-        match (self.least(), recent) {
+        match (self.least(), self.quickest()) {
             (Some(least), Some(recent)) => {
                 Duration::from_micros((recent - least).clamp(0, 10_000_000) as u64)
             }

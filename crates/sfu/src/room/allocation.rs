@@ -27,7 +27,7 @@ const DEMAND_MARGIN: u64 = 25;
 
 /// A screen is shown where half of the line carries less than it takes: then it skips what the line does not keep up with. Not
 /// where a key frame of it would take many seconds.
-const LEAST_OF_SCREEN: u64 = 250_000;
+const LEAST_OF_SCREEN: u64 = 150_000;
 
 /// A shortage of less than this is bridged, unless packets already stand in a queue of `BAD_QUEUE` or only half of what
 /// is sent fits. Longer flutters less and makes longer queues where a line really became narrower.
@@ -99,6 +99,7 @@ impl super::Room {
                 reserve: track.reserve(context.now),
                 current: down.target(),
                 may_rise: down.patience.may_rise(context.now, estimate),
+                may_refine: down.patience.may_refine(context.now),
                 may_begin: down.patience.may_begin(context.now, estimate),
             };
             let lowest = track.nearest(context.now, LayerTarget { spatial: 0, ..wanted });
@@ -262,8 +263,16 @@ mod tests {
 
     fn candidate(importance: Importance, area: u32) -> Candidate {
         let ladder = Ladder::new(&CAMERA, LayerTarget::BEST);
-        let request =
-            Request { importance, area, ladder, reserve: 0, current: None, may_rise: true, may_begin: true };
+        let request = Request {
+            importance,
+            area,
+            ladder,
+            reserve: 0,
+            current: None,
+            may_rise: true,
+            may_refine: true,
+            may_begin: true,
+        };
         Candidate {
             down_track: 0,
             rates: CAMERA,

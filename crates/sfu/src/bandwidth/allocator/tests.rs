@@ -8,7 +8,16 @@ const CAMERA: LayerRates =
 
 fn request(importance: Importance, area: u32) -> Request {
     let ladder = Ladder::new(&CAMERA, LayerTarget::BEST);
-    Request { importance, area, ladder, reserve: 0, current: None, may_rise: true, may_begin: true }
+    Request {
+        importance,
+        area,
+        ladder,
+        reserve: 0,
+        current: None,
+        may_rise: true,
+        may_refine: true,
+        may_begin: true,
+    }
 }
 
 fn spatial(targets: &[Option<LayerTarget>]) -> Vec<Option<u8>> {
@@ -100,6 +109,9 @@ fn the_tolerance_is_used_once() {
 fn who_may_not_rise_falls_all_the_same() {
     let mut tile = request(Importance::Visible, 100);
     (tile.current, tile.may_rise) = (Some(LayerTarget { spatial: 0, temporal: 1 }), false);
+    let finest = Some(LayerTarget { spatial: 0, temporal: 2 });
+    assert_eq!(allocate(9_000_000, std::slice::from_ref(&tile))[0], finest, "of the same size");
+    tile.may_refine = false;
     assert_eq!(allocate(9_000_000, std::slice::from_ref(&tile))[0], tile.current);
     assert_eq!(allocate(1_000, std::slice::from_ref(&tile))[0], None);
 }
@@ -117,6 +129,7 @@ fn a_rise_taken_back_is_tried_again_later_and_later() {
         patience.changed(now, high, low, 500);
         let until = patience.waits_until(now).expect("waits");
         waits.push((until - now).as_secs());
+        assert!(!patience.may_refine(now) && patience.may_refine(now + SETTLING));
         now = until;
     }
     assert_eq!(waits, [2, 4, 8, 16, 30, 30, 30, 30]);
@@ -187,6 +200,7 @@ fn any_request() -> impl Strategy<Value = Request> {
             ladder: Ladder::new(&rates, wanted),
             current,
             may_rise,
+            may_refine: may_rise,
             may_begin,
         },
     )
