@@ -224,7 +224,7 @@ impl Plan {
                 setting.people = 10;
                 setting.length = SECOND * 30;
                 setting.bounds.gap = MS * 2500;
-                setting.bounds.changes = Changes { each: 36.0, mean: 20.0 }; // ten estimates compete for one line
+                setting.bounds.changes = Changes { each: 36.0, mean: 24.0 }; // ten estimates compete for one line
             }
             Self::Speech20 => {
                 setting.lossy(good, 0.2, 0.0, MS * 4000);

@@ -177,7 +177,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 const LONGEST_BLACK: Duration = Duration::from_secs(12);
 
 /// An estimate of this multiple of that at the last rise is of another line, or of one that is free again.
-const ANOTHER_LINE: f64 = 1.8;
+const ANOTHER_LINE: f64 = 1.6;
 
 /// Whether a subscription may rise: what was tried in vain is tried less and less often.
 #[derive(Clone, Copy, Debug, Default)]

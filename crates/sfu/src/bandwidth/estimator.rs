@@ -53,6 +53,9 @@ const DRAIN_ABOVE: Duration = Duration::from_millis(60);
 /// What came in bursts at this multiple of the mean rate is more than jitter.
 const BURST: f64 = 1.2;
 
+/// A queue of more than this is one, whatever jitter there is.
+const MOST_JITTER: Duration = Duration::from_millis(80);
+
 /// What came in bursts at less than this share of the estimate says nothing of the line while no queue stands.
 const TELLING: f64 = 0.7;
 
@@ -417,8 +420,9 @@ impl Estimator {
             max: self.settings.max,
             is_calm: self.detector.usage() == Usage::Normal
                 && self.drain.is_none()
-                && self.queue.delay() < SHORT_QUEUE,
+                && self.queue.delay() < self.short_queue(),
             last_decrease: self.control.last_decrease(),
+            jitter: self.queue.jitter(),
         };
         if self.line == Line::Unreported && self.prober.has_begun() {
             return None;
@@ -504,13 +508,11 @@ impl Estimator {
         let (mean, recent) = (self.acknowledged.rate(), self.acknowledged.recent());
         // Bursts that stood in a queue tell the line's rate; with mere jitter, what seems queued is all there is.
         let queued = self.busy.rate().filter(|rate| *rate as f64 > mean.unwrap_or(0) as f64 * BURST);
-        // Where packets keep their order, one that is held back holds back those behind it: jitter looks like a short queue.
-        let short = (SHORT_QUEUE + self.queue.jitter()).min(DRAIN_ABOVE);
         // What passes the whole line comes at its rate. Much less than the estimate is what happened to come.
         let is_told = queued.is_some_and(|rate| rate as f64 > self.estimate as f64 * TELLING);
         let usage = match self.detector.usage() {
             // Bursts with pauses between them: what little queue they make is gone before anything could be done.
-            Usage::Over if !is_told && self.queue.delay() < short => Usage::Normal,
+            Usage::Over if !is_told && self.queue.delay() < self.short_queue() => Usage::Normal,
             usage => usage,
         };
         // While a queue stands, the last moments are the line's rate; of bursts, those that stood in it.
@@ -540,6 +542,12 @@ impl Estimator {
         }
         self.update_drain(now, decreased && !observation.is_limited);
         self.refresh(now);
+    }
+
+    /// A queue that is none. Where packets keep their order, one that is held back holds back those behind it: jitter looks
+    /// like a short queue.
+    fn short_queue(&self) -> Duration {
+        (SHORT_QUEUE + self.queue.jitter() * 3 / 2).min(MOST_JITTER)
     }
 
     /// Begins and ends the draining of a queue.

@@ -77,6 +77,9 @@ const MAX_GROWTH: f64 = 0.32;
 /// loss, and a line that carries less shows it by its delay.
 const LEAST_BOUND: u64 = 150_000;
 
+/// While less than this share of what delay allows is sent, no question is asked.
+const IDLE: f64 = 0.5;
+
 /// A bound that has grown to this multiple of the rate that delay allows has no effect and goes.
 const MOOT: f64 = 1.3;
 
@@ -117,14 +120,20 @@ impl Trial {
 /// Packets, losses and loss events of the last moments; see [`MEMORY`].
 #[derive(Clone, Copy, Debug, Default)]
 struct Memory {
+    /// Their mean rate in bit/s, and for how long, in seconds, at most the memory.
+    rate: f64,
+    seconds: f64,
     packets: f64,
     lost: f64,
     events: f64,
 }
 
 impl Memory {
-    fn add(&mut self, passed: Duration, packets: f64, lost: f64, events: f64) {
+    fn add(&mut self, passed: Duration, rate: f64, packets: f64, lost: f64, events: f64) {
         let kept = (-passed.as_secs_f64() / MEMORY.as_secs_f64()).exp();
+        let known = self.seconds * kept;
+        self.seconds = known + passed.as_secs_f64();
+        self.rate = (self.rate * known + rate * passed.as_secs_f64()) / self.seconds.max(0.001);
         self.packets = self.packets * kept + packets;
         self.lost = self.lost * kept + lost;
         self.events = self.events * kept + events;
@@ -274,7 +283,13 @@ impl LossControl {
         let packets = f64::from(self.packets);
         let loss = f64::from(self.lost) / packets;
         let events = std::mem::take(&mut self.events);
-        self.memory.add(passed, packets, f64::from(self.lost), f64::from(events));
+        self.memory.add(
+            passed,
+            acknowledged.unwrap_or(0) as f64,
+            packets,
+            f64::from(self.lost),
+            f64::from(events),
+        );
         (self.since, self.lost, self.packets, self.oldest) = (Some(now), 0, 0, None);
         self.loss += 0.3 * (loss - self.loss);
         let is_usual = !self.is_excess(loss, packets);
@@ -288,10 +303,17 @@ impl LossControl {
         let is_twice = std::mem::replace(&mut self.excessive, is_excessive) && is_excessive;
         let lasts = self.memory.sure_loss() > self.inherent + EXCESS;
         let Some(acknowledged) = acknowledged.filter(|_| !queue_grows && (is_twice || lasts)) else { return };
+        // Probes passed at far more: the rate is not what loses, and to ask would cost pictures.
+        let sent = self.memory.rate / (1.0 - self.memory.loss()).max(0.1);
+        if matches!(self.state, State::Free) && sent < allowed as f64 * IDLE {
+            return;
+        }
         // Not what the excessive intervals lost: those were chosen for it.
-        let before = std::mem::take(&mut self.memory).loss();
+        let memory = std::mem::take(&mut self.memory);
+        let before = memory.loss();
         let most = self.bound().unwrap_or(allowed).min(allowed) as f64 * (1.0 - before);
-        let lower = most.min(acknowledged as f64) * QUESTION;
+        // Less than the mean may be a moment in which there was little to send: nobody is to be black for that.
+        let lower = most.min(memory.rate.max(acknowledged as f64)) * QUESTION;
         let trial = Trial::new(before);
         match &mut self.state {
             State::Free => self.state = State::Asking { since: now, bound: lower, trial },

@@ -17,6 +17,9 @@ const FURTHER_FOUND: f64 = 0.7;
 /// as long. Jitter hides what a short one says, and a long one at twice the rate would be a queue.
 const ON_DEMAND: [f64; 6] = [2.0, 1.8, 1.6, 1.4, 1.3, 1.25];
 
+/// So often doubled a probe begins where jitter is as long as the first.
+const JITTERY: usize = 2;
+
 /// Nor is more probed for than this multiple of what could be used: the rest is for variations of the media.
 const BEYOND_DEMAND: f64 = 1.3;
 
@@ -147,6 +150,8 @@ pub struct Situation {
     pub is_calm: bool,
     /// When the rate was last decreased.
     pub last_decrease: Option<Instant>,
+    /// By how much packets are late in the mean.
+    pub jitter: Duration,
 }
 
 /// See the module's description.
@@ -208,6 +213,9 @@ impl Prober {
         } else if let Some((rate, _)) = self.take_lost(now, situation) {
             rate as f64
         } else if self.is_due(now, situation.last_decrease) {
+            if situation.jitter >= LENGTH {
+                self.doubled = self.doubled.max(JITTERY);
+            }
             situation.estimate as f64 * ON_DEMAND.get(self.doubled).copied().unwrap_or(1.0)
         } else {
             return None;

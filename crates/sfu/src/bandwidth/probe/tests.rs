@@ -3,7 +3,14 @@ use super::*;
 const MS: Duration = Duration::from_millis(1);
 
 fn situation(estimate: u64, demand: u64) -> Situation {
-    Situation { estimate, demand, max: 30_000_000, is_calm: true, last_decrease: None }
+    Situation {
+        estimate,
+        demand,
+        max: 30_000_000,
+        is_calm: true,
+        last_decrease: None,
+        jitter: Duration::ZERO,
+    }
 }
 
 /// Sends a probe over a line of `capacity` bit/s and returns what it found.
