@@ -242,6 +242,9 @@ impl Plan {
                 setting.steps(rng, good, [1_500_000, 700_000, 1_500_000]);
                 setting.scalable = &[Codec::Vp8, Codec::Vp9, Codec::Av1];
                 (setting.people, setting.slides) = (3, false);
+                // Three layers of 0.48 Mbit/s fill the line to the brim: when it overflows two fall together and come back one
+                // after the other.
+                setting.bounds.utilisation = 0.6;
             }
         }
         setting

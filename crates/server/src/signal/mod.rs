@@ -41,7 +41,9 @@ const PING_INTERVAL: Duration = Duration::from_secs(2);
 const PING_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// How long a closed connection waits for the other end to close.
+/// Of what it said before, so many messages are read.
 const CLOSING: Duration = Duration::from_secs(1);
+const UNREAD: usize = 32;
 
 /// How long tokens are valid.
 pub(crate) const TOKEN_LIFETIME: Duration = Duration::from_secs(10 * 60);
@@ -388,7 +390,11 @@ async fn close(socket: &mut WebSocket, code: u16, reason: &'static str) {
     // and takes the word away that is under way. So the other side may say its own first (RFC 6455 §7.1.1).
     let _ = timeout(CLOSING, async {
         socket.send(Message::Close(Some(frame))).await?;
-        while socket.recv().await.transpose()?.is_some() {}
+        for _ in 0..UNREAD {
+            if socket.recv().await.transpose()?.is_none() {
+                break;
+            }
+        }
         Ok::<(), axum::Error>(())
     })
     .await;

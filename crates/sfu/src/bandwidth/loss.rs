@@ -77,8 +77,9 @@ const MAX_GROWTH: f64 = 0.32;
 /// loss, and a line that carries less shows it by its delay.
 const LEAST_BOUND: u64 = 150_000;
 
-/// While less than this share of what delay allows is sent, no question is asked.
+/// While less than this share of what delay allows arrives, and not as much as this is lost, no question is asked.
 const IDLE: f64 = 0.5;
+const MUCH: f64 = 0.25;
 
 /// A bound that has grown to this multiple of the rate that delay allows has no effect and goes.
 const MOOT: f64 = 1.3;
@@ -304,8 +305,8 @@ impl LossControl {
         let lasts = self.memory.sure_loss() > self.inherent + EXCESS;
         let Some(acknowledged) = acknowledged.filter(|_| !queue_grows && (is_twice || lasts)) else { return };
         // Probes passed at far more: the rate is not what loses, and to ask would cost pictures.
-        let sent = self.memory.rate / (1.0 - self.memory.loss()).max(0.1);
-        if matches!(self.state, State::Free) && sent < allowed as f64 * IDLE {
+        let idles = self.memory.rate < allowed as f64 * IDLE && self.memory.loss() < MUCH;
+        if matches!(self.state, State::Free) && idles {
             return;
         }
         // Not what the excessive intervals lost: those were chosen for it.

@@ -19,7 +19,7 @@ const INCOMING: f64 = 1.5;
 const BURST: Duration = Duration::from_millis(5);
 
 /// What waits is sent fast enough to be gone after this. Packets wait by reference to a store that keeps them about a
-/// second, and somebody waits for the picture.
+/// second (screens' three), and somebody waits for the picture.
 const LONGEST_WAIT: Duration = Duration::from_millis(800);
 
 /// Screens leave as the line takes what was sent before, at the estimate, but for this much of it at once: a slide begins at
@@ -41,7 +41,7 @@ const REPAIR: f64 = 1.0;
 /// While the line is cut pictures are held; what has waited this long is useless and dropped.
 const HELD: Duration = Duration::from_millis(500);
 
-/// Packets that wait at most, retransmissions and pictures each; beyond, new ones are dropped. Two key frames of a
+/// Packets of each kind that wait at most; beyond, new ones are dropped. Two key frames of a
 /// large meeting; bounds a subscriber's memory.
 const MAX_WAITING: usize = 4096;
 
@@ -315,8 +315,8 @@ impl<T: Copy> Pacer<T> {
         let oldest = now.checked_sub(BURST).unwrap_or(now);
         self.free_at = Some(self.free_at.map_or(oldest, |free| free.max(oldest)) + takes);
         let oldest = now.checked_sub(SCREEN_CREDIT).unwrap_or(now);
-        let caught_up =
-            self.caught_up_at.map_or(oldest, |at| at.max(oldest)) + duration(bytes.into(), self.estimate);
+        let caught_up = self.caught_up_at.map_or(oldest, |at| at.max(oldest))
+            + duration(bytes.into(), self.screen_rate(now));
         self.caught_up_at = Some(caught_up.min(now + SCREEN_WAIT));
         if let Some(active) = &mut self.probe {
             // Its intervals are measured from its own first packet on.
@@ -359,6 +359,11 @@ impl<T: Copy> Pacer<T> {
         due.map(|due| due.max(free).max(now + BURST))
     }
 
+    /// Bit/s at which screens leave beside everything else: the estimate, or what is needed for nothing to wait too long.
+    fn screen_rate(&self, now: Instant) -> u64 {
+        self.estimate.max(drain(&self.screens, now, SCREEN_WAIT) as u64)
+    }
+
     /// When the oldest packet of a screen may leave as far as the estimate goes: when the line has caught up, or when it has
     /// waited for too long.
     fn screens_may_leave_at(&self, now: Instant) -> Option<Instant> {
@@ -384,15 +389,17 @@ impl<T: Copy> Pacer<T> {
             (*current, *began) = (0, None);
         }
         let incoming = (*before).max(*current).saturating_mul(8) as f64 / INCOMING_WINDOW.as_secs_f64();
-        let drain = |queue: &Queue<T>, longest: Duration| {
-            let waited = queue.oldest().map(|since| now.saturating_duration_since(since)).unwrap_or_default();
-            let left = longest.saturating_sub(waited).max(BURST);
-            queue.bytes.saturating_mul(8) as f64 / left.as_secs_f64()
-        };
-        let drains = drain(&self.video, LONGEST_WAIT) + drain(&self.screens, SCREEN_WAIT);
+        let drains = drain(&self.video, now, LONGEST_WAIT) + drain(&self.screens, now, SCREEN_WAIT);
         let paced = (self.estimate as f64 * PACE).max(incoming * INCOMING).max(drains);
         self.probe.map_or(paced, |active| active.probe.rate as f64) as u64
     }
+}
+
+/// Bit/s at which what waits is gone before its oldest has waited for this long.
+fn drain<T>(queue: &Queue<T>, now: Instant, longest: Duration) -> f64 {
+    let waited = queue.oldest().map(|since| now.saturating_duration_since(since)).unwrap_or_default();
+    let left = longest.saturating_sub(waited).max(BURST);
+    queue.bytes.saturating_mul(8) as f64 / left.as_secs_f64()
 }
 
 /// How long a line of `rate` bit/s is busy with a packet.

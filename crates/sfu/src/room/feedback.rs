@@ -30,9 +30,6 @@ const MAX_BLOCKS: usize = 31;
 /// Packets asked for in one NACK: far apart each takes 4 bytes, and all fit a datagram.
 const MAX_NACKED: usize = 256;
 
-/// The packets of one key frame come within this of the first.
-const KEYFRAME_SPREAD: Duration = Duration::from_millis(200);
-
 impl super::Room {
     /// A decrypted compound (or reduced-size) RTCP packet of a participant.
     pub(super) fn handle_rtcp(&mut self, context: &mut Context<'_>, key: usize, bytes: &[u8]) {
@@ -277,9 +274,7 @@ impl super::Room {
         let down = participant.down_tracks.get_mut(down_track)?;
         down.target()?; // paused: it gets none, and one is asked for when it goes on
         let is_screen = self.tracks.get(down.track).is_some_and(UpTrack::is_screen);
-        let waits =
-            |(_, came): (u32, Instant)| is_screen && participant.pacing.holds_screen(came + KEYFRAME_SPREAD);
-        if down.keyframe.is_some_and(waits) {
+        if is_screen && participant.pacing.holds_keyframe(down.keyframe) {
             return Some(Request::Underway); // a slide takes seconds on a narrow line
         }
         let request = request(&mut down.keyframe_limit, context.now);

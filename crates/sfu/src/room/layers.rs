@@ -22,6 +22,8 @@ impl super::Room {
                 layer.store.expire(context.now);
                 if layer.is_asleep(context.now) {
                     layer.keyframes.cancel(); // none would come
+                }
+                if layer.is_forgotten(context.now) {
                     layer.store.release();
                 }
             }
@@ -29,10 +31,28 @@ impl super::Room {
         let participants: Vec<usize> = self.participants.iter().map(|(key, _)| key).collect();
         for key in participants {
             self.allocate(context, key);
+            self.end_holds(context, key);
         }
         let tracks: Vec<usize> = self.tracks.iter().map(|(key, _)| key).collect();
         for key in tracks {
             self.keep_wanting_keyframes(context, key);
+        }
+    }
+
+    /// Pictures that waited go on, whether more of them come by themselves or not: a screen that stands still sends nothing.
+    fn end_holds(&mut self, context: &mut Context<'_>, key: usize) {
+        let Some(participant) = self.participants.get_mut(key) else { return };
+        let mut released = Vec::new();
+        for (down_track, down) in &mut participant.down_tracks {
+            let is_screen = self.tracks.get(down.track).is_some_and(UpTrack::is_screen);
+            if down.held_until.is_some() && !participant.pacing.holds(context.now, down.held_until, is_screen)
+            {
+                down.held_until = None;
+                released.push(down_track);
+            }
+        }
+        for down_track in released {
+            self.want_keyframe(context, key, down_track);
         }
     }
 

@@ -182,15 +182,21 @@ impl super::Room {
                 down.forwarder.resume_at_keyframe();
                 continue;
             }
-            if let Some(until) = down.held_until {
-                if context.now < until || up_track.is_screen() && !participant.pacing.has_caught_up() {
+            if down.held_until.is_some() {
+                if participant.pacing.holds(context.now, down.held_until, up_track.is_screen()) {
                     continue;
                 }
                 down.held_until = None;
                 released.push((key, down_track));
             }
-            let is_of_keyframe = stored.header.keyframe_start || down.is_of_keyframe(stored.header.timestamp);
-            if up_track.is_screen() && !is_of_keyframe && participant.pacing.is_behind() {
+            let is_of_keyframe = down.is_of_keyframe(context.now, stored.header.timestamp);
+            let is_behind = up_track.is_screen()
+                && match stored.header.keyframe_start && !is_of_keyframe {
+                    true => participant.pacing.holds_keyframe(down.keyframe),
+                    false => !is_of_keyframe && participant.pacing.is_behind(),
+                };
+            let is_of_keyframe = is_of_keyframe || stored.header.keyframe_start;
+            if is_behind {
                 down.forwarder.resume_at_keyframe();
                 down.held_until = Some(context.now + CATCH_UP);
                 continue;

@@ -10,7 +10,7 @@ use super::participant::Participant;
 use crate::bandwidth::estimator::{Estimator, Settings};
 use crate::bandwidth::pacer::{Class, Pacer};
 use crate::batch::SendBatch;
-use crate::track::down_track::{DownTrack, Prefix};
+use crate::track::down_track::{DownTrack, KEYFRAME_SPREAD, Prefix};
 use crate::track::forwarder::Mapped;
 use crate::track::up_track::UpTrack;
 
@@ -85,9 +85,9 @@ impl Pacing {
         self.pacer.clear();
     }
 
-    /// Whether something of a screen waits that came no later than this.
-    pub(crate) fn holds_screen(&self, came: Instant) -> bool {
-        self.pacer.holds_screen(came)
+    /// Whether a screen's key frame, or something before it, still waits.
+    pub(crate) fn holds_keyframe(&self, keyframe: Option<(u32, Instant)>) -> bool {
+        keyframe.is_some_and(|(_, came)| self.pacer.holds_screen(came + KEYFRAME_SPREAD))
     }
 
     /// Whether screens wait for longer than is of use.
@@ -95,9 +95,9 @@ impl Pacing {
         self.pacer.is_behind()
     }
 
-    /// Whether so little of screens waits that they may go on.
-    pub(crate) fn has_caught_up(&self) -> bool {
-        self.pacer.has_caught_up()
+    /// Whether pictures that wait until then still do, a screen's also until the line has caught up.
+    pub(crate) fn holds(&self, now: Instant, until: Option<Instant>, is_screen: bool) -> bool {
+        until.is_some_and(|until| now < until || is_screen && !self.pacer.has_caught_up())
     }
 
     /// Whether packets were dropped since this was last asked because more came in than may wait.

@@ -1,7 +1,7 @@
 //! A published track on its way to one subscriber: payload types, extension ids, SSRCs and counters of that
 //! subscriber, and the [`Forwarder`] that gives its packets their numbers. It stores no packets.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rtp::codec::red::Redundant;
 use rtp::codec::{CodecKind, vp8};
@@ -100,6 +100,10 @@ pub struct DownTrack {
     payloads: Vec<Payload>,
     rtx_sequence: u64,
 }
+
+/// The packets of one key frame come within this of the first, over a slow uplink too. Whoever goes on with its timestamp for
+/// longer is skipped as anything else.
+pub const KEYFRAME_SPREAD: Duration = Duration::from_secs(2);
 
 impl DownTrack {
     /// A DownTrack in the media section that the subscriber's offer has for it; `codecs` are the publisher's,
@@ -206,9 +210,11 @@ impl DownTrack {
         }
     }
 
-    /// Whether a packet with this timestamp of the publisher's is of the newest key frame.
-    pub fn is_of_keyframe(&self, timestamp: u32) -> bool {
-        self.keyframe.is_some_and(|(keyframe, _)| keyframe == timestamp)
+    /// Whether a packet with this timestamp of the publisher's, that comes now, is of the newest key frame.
+    pub fn is_of_keyframe(&self, now: Instant, timestamp: u32) -> bool {
+        self.keyframe.is_some_and(|(keyframe, came)| {
+            keyframe == timestamp && now.saturating_duration_since(came) <= KEYFRAME_SPREAD
+        })
     }
 
     /// What the subscriber gets as soon as it can; `None` if it is paused.

@@ -371,7 +371,7 @@ impl Forwarder {
     /// repaired when its subscriber had another layer's later pictures already.
     fn is_past(&self, incoming: &Incoming<'_>) -> bool {
         match (self.dated(incoming), self.last) {
-            (Some(dated), Some(last)) => dated.wrapping_sub(last.timestamp).cast_signed() <= 0,
+            (Some(dated), Some(last)) => dated.wrapping_sub(last.timestamp).cast_signed() < 0,
             _ => self.source.is_some() && !self.paused,
         }
     }

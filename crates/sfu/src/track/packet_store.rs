@@ -13,12 +13,16 @@ use super::frame::Frame;
 /// Packets a store starts with: more than a second of audio. A power of two.
 const FIRST_PACKETS: usize = 64;
 
-/// Bytes of memory that a camera's layer may take: with three layers of 200 pictures these are 600 MiB at the very worst.
+/// Bytes of memory that a camera's layer may take, and a screen's twice: with three layers of 200 pictures these are 600 MiB
+/// at the very worst, if all are screens 1.2 GiB.
 const MAX_BYTES: usize = 1 << 20;
 
-const _: () = assert!(
-    Retention::PICTURES.packets * (MAX_PAYLOAD + MAX_EXTENSIONS + size_of::<Option<Slot>>()) <= MAX_BYTES
-);
+const fn most_bytes(retention: Retention) -> usize {
+    retention.packets * (MAX_PAYLOAD + MAX_EXTENSIONS + size_of::<Option<Slot>>())
+}
+
+const _: () = assert!(most_bytes(Retention::PICTURES) <= MAX_BYTES);
+const _: () = assert!(most_bytes(Retention::SCREEN) <= 2 * MAX_BYTES);
 
 /// How long and how much a store keeps.
 #[derive(Clone, Copy, Debug)]

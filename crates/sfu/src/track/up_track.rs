@@ -396,6 +396,12 @@ impl UpLayer {
         }
     }
 
+    /// Whether it was silent for so long that nobody waits for what is stored.
+    pub fn is_forgotten(&self, now: Instant) -> bool {
+        let age = LAYER_ASLEEP.max(self.store.retention().age);
+        self.last_packet.is_none_or(|last| now.saturating_duration_since(last) >= age)
+    }
+
     /// Whether it was silent for so long that asking it for a key frame is useless.
     pub fn is_asleep(&self, now: Instant) -> bool {
         self.last_packet.is_none_or(|last| now.saturating_duration_since(last) >= LAYER_ASLEEP)

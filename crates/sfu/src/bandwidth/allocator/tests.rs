@@ -191,16 +191,16 @@ fn any_request() -> impl Strategy<Value = Request> {
     ];
     let target = (0u8..3, 0u8..4).prop_map(|(spatial, temporal)| LayerTarget { spatial, temporal });
     let rates = prop::array::uniform3(prop::array::uniform4(prop_oneof![Just(0u64), 0..4_000_000u64]));
-    let may = (any::<bool>(), any::<bool>());
+    let may = (any::<bool>(), any::<bool>(), any::<bool>(), 0..3_000_000u64);
     (importance, any::<u32>(), rates, target.clone(), prop::option::of(target), may).prop_map(
-        |(importance, area, rates, wanted, current, (may_rise, may_begin))| Request {
-            reserve: 0,
+        |(importance, area, rates, wanted, current, (may_rise, may_refine, may_begin, reserve))| Request {
+            reserve,
             importance,
             area,
             ladder: Ladder::new(&rates, wanted),
             current,
             may_rise,
-            may_refine: may_rise,
+            may_refine,
             may_begin,
         },
     )
@@ -227,7 +227,10 @@ proptest! {
             prop_assert!(target.is_none() || on_ladder.into_iter().any(|step| Some(step.target) == *target));
             let current = request.current.and_then(|current| request.ladder.index_of(current));
             let granted = target.and_then(|target| request.ladder.index_of(target));
-            prop_assert!(request.may_rise || granted <= current.max(request.may_begin.then_some(0)));
+            let had = current.and_then(|current| request.ladder.step(current)).map(|step| step.target.spatial);
+            let is_finer = request.may_refine && target.is_some_and(|target| Some(target.spatial) == had);
+            let most = current.max(request.may_begin.then_some(0));
+            prop_assert!(request.may_rise || is_finer || granted <= most);
             prop_assert!(request.may_begin || granted.is_none() || current.is_some());
         }
     }
