@@ -41,8 +41,9 @@ const PING_INTERVAL: Duration = Duration::from_secs(2);
 const PING_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// How long a closed connection waits for the other end to close.
-/// Of what it said before, so many messages are read.
 const CLOSING: Duration = Duration::from_secs(1);
+
+/// Messages read meanwhile at most, of what the other end said before.
 const UNREAD: usize = 32;
 
 /// How long tokens are valid.

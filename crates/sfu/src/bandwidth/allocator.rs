@@ -118,7 +118,10 @@ impl<'a> Round<'a> {
         Self {
             requests,
             left: i128::from(budget),
-            reserve: requests.iter().map(|request| request.reserve).sum::<u64>().min(budget / MOST_RESERVED),
+            reserve: requests
+                .iter()
+                .fold(0, |sum: u64, request| sum.saturating_add(request.reserve))
+                .min(budget / MOST_RESERVED),
             current: requests.iter().map(current).collect(),
             granted: vec![None; requests.len()],
         }
@@ -276,4 +279,4 @@ impl Patience {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -121,8 +121,8 @@ impl Trial {
 /// Packets, losses and loss events of the last moments; see [`MEMORY`].
 #[derive(Clone, Copy, Debug, Default)]
 struct Memory {
-    /// Their mean rate in bit/s, and for how long, in seconds, at most the memory.
-    rate: f64,
+    /// What arrived, and in how many seconds.
+    bits: f64,
     seconds: f64,
     packets: f64,
     lost: f64,
@@ -132,9 +132,8 @@ struct Memory {
 impl Memory {
     fn add(&mut self, passed: Duration, rate: f64, packets: f64, lost: f64, events: f64) {
         let kept = (-passed.as_secs_f64() / MEMORY.as_secs_f64()).exp();
-        let known = self.seconds * kept;
-        self.seconds = known + passed.as_secs_f64();
-        self.rate = (self.rate * known + rate * passed.as_secs_f64()) / self.seconds.max(0.001);
+        self.bits = self.bits * kept + rate * passed.as_secs_f64();
+        self.seconds = self.seconds * kept + passed.as_secs_f64();
         self.packets = self.packets * kept + packets;
         self.lost = self.lost * kept + lost;
         self.events = self.events * kept + events;
@@ -142,6 +141,11 @@ impl Memory {
 
     fn loss(&self) -> f64 {
         self.lost / self.packets.max(1.0)
+    }
+
+    /// Bit/s in the mean.
+    fn rate(&self) -> f64 {
+        self.bits / self.seconds.max(0.001)
     }
 
     /// Loss that chance does not explain: what is lost comes by events, whose number varies by its root.
@@ -305,7 +309,7 @@ impl LossControl {
         let lasts = self.memory.sure_loss() > self.inherent + EXCESS;
         let Some(acknowledged) = acknowledged.filter(|_| !queue_grows && (is_twice || lasts)) else { return };
         // Probes passed at far more: the rate is not what loses, and to ask would cost pictures.
-        let idles = self.memory.rate < allowed as f64 * IDLE && self.memory.loss() < MUCH;
+        let idles = self.memory.rate() < allowed as f64 * IDLE && self.memory.loss() < MUCH;
         if matches!(self.state, State::Free) && idles {
             return;
         }
@@ -314,7 +318,7 @@ impl LossControl {
         let before = memory.loss();
         let most = self.bound().unwrap_or(allowed).min(allowed) as f64 * (1.0 - before);
         // Less than the mean may be a moment in which there was little to send: nobody is to be black for that.
-        let lower = most.min(memory.rate.max(acknowledged as f64)) * QUESTION;
+        let lower = most.min(memory.rate().max(acknowledged as f64)) * QUESTION;
         let trial = Trial::new(before);
         match &mut self.state {
             State::Free => self.state = State::Asking { since: now, bound: lower, trial },

@@ -197,7 +197,8 @@ impl Participant {
         let wants = |request: &Request| {
             request.ladder.last().map_or(0, |step| step.rate).saturating_add(request.reserve)
         };
-        let wanted: u64 = candidates.iter().map(|candidate| wants(&candidate.request)).sum();
+        let wanted =
+            candidates.iter().fold(0, |sum: u64, candidate| sum.saturating_add(wants(&candidate.request)));
         let demand = wanted.saturating_add(wanted.saturating_mul(DEMAND_MARGIN) / 100).saturating_add(sound);
         (budget, (demand as f64 / kept) as u64)
     }
@@ -257,29 +258,16 @@ fn shortfall(requests: &[Request], granted: &[Option<LayerTarget>]) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const CAMERA: LayerRates =
-        [[60_000, 90_000, 150_000, 0], [200_000, 300_000, 500_000, 0], [700_000, 1_000_000, 1_700_000, 0]];
+    use crate::bandwidth::allocator::tests::{CAMERA, request};
 
     fn candidate(importance: Importance, area: u32) -> Candidate {
-        let ladder = Ladder::new(&CAMERA, LayerTarget::BEST);
-        let request = Request {
-            importance,
-            area,
-            ladder,
-            reserve: 0,
-            current: None,
-            may_rise: true,
-            may_refine: true,
-            may_begin: true,
-        };
         Candidate {
             down_track: 0,
             rates: CAMERA,
             top: LayerTarget::BEST,
             lowest: layer(0, 3),
             is_screen: false,
-            request,
+            request: request(importance, area),
         }
     }
 

@@ -45,8 +45,8 @@ impl super::Room {
         let mut released = Vec::new();
         for (down_track, down) in &mut participant.down_tracks {
             let is_screen = self.tracks.get(down.track).is_some_and(UpTrack::is_screen);
-            if down.held_until.is_some() && !participant.pacing.holds(context.now, down.held_until, is_screen)
-            {
+            let is_over = |until| !participant.pacing.holds(context.now, until, is_screen);
+            if down.held_until.is_some_and(is_over) {
                 down.held_until = None;
                 released.push(down_track);
             }

@@ -4,7 +4,7 @@
 //! polled, what the pacer lets go for one participant is written and sealed in one go, straight from the store
 //! ([`super::pacing`]).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rtp::codec::CodecKind;
 use rtp::codec::red::Redundant;
@@ -17,10 +17,11 @@ use super::receiver::{REPORT_INTERVAL, ReceiveError};
 use crate::bandwidth::pacer::Class;
 use crate::batch::SendBatch;
 use crate::peer::srtp::SrtpError;
+use crate::track::down_track::DownTrack;
 use crate::track::forwarder::Incoming;
-use crate::track::packet_store::NotStored;
+use crate::track::packet_store::{NotStored, PacketHeader};
 use crate::track::red_repair::Recovered;
-use crate::track::up_track::{Original, Subscriber, Taken};
+use crate::track::up_track::{Original, Subscriber, Taken, UpTrack};
 
 /// A screen that is scrolled faster than somebody's line takes it stands still there for so long, and goes on with a key frame.
 /// Less asks for more of them, of which everybody gets the cost.
@@ -182,21 +183,15 @@ impl super::Room {
                 down.forwarder.resume_at_keyframe();
                 continue;
             }
-            if down.held_until.is_some() {
-                if participant.pacing.holds(context.now, down.held_until, up_track.is_screen()) {
+            if let Some(until) = down.held_until {
+                if participant.pacing.holds(context.now, until, up_track.is_screen()) {
                     continue;
                 }
                 down.held_until = None;
                 released.push((key, down_track));
             }
-            let is_of_keyframe = down.is_of_keyframe(context.now, stored.header.timestamp);
-            let is_behind = up_track.is_screen()
-                && match stored.header.keyframe_start && !is_of_keyframe {
-                    true => participant.pacing.holds_keyframe(down.keyframe),
-                    false => !is_of_keyframe && participant.pacing.is_behind(),
-                };
-            let is_of_keyframe = is_of_keyframe || stored.header.keyframe_start;
-            if is_behind {
+            let class = class(up_track, down, context.now, stored.header);
+            if participant.pacing.is_behind(class, down.keyframe, stored.header) {
                 down.forwarder.resume_at_keyframe();
                 down.held_until = Some(context.now + CATCH_UP);
                 continue;
@@ -208,12 +203,6 @@ impl super::Room {
             }
             let generation = incoming.generation;
             let outgoing = Outgoing { down_track, layer, generation, sequence, mapped, is_rtx: false };
-            let class = match up_track.is_audio() {
-                true => Class::Audio,
-                false if !up_track.is_screen() => Class::Video,
-                false if is_of_keyframe => Class::ScreenKey,
-                false => Class::Screen,
-            };
             participant.pacing.enqueue(context.now, outgoing, stored.payload.len(), class);
             if !std::mem::replace(&mut participant.is_dirty, true) {
                 self.dirty.push(key);
@@ -274,5 +263,15 @@ impl super::Room {
             return self.start_afresh(context, key); // only new keys help
         }
         self.schedule(context, key);
+    }
+}
+
+/// What a packet is to the pacer.
+fn class(track: &UpTrack, down: &DownTrack, now: Instant, header: &PacketHeader) -> Class {
+    match track.is_audio() {
+        true => Class::Audio,
+        false if !track.is_screen() => Class::Video,
+        false if header.keyframe_start || down.is_of_keyframe(now, header.timestamp) => Class::ScreenKey,
+        false => Class::Screen,
     }
 }

@@ -12,6 +12,7 @@ use crate::bandwidth::pacer::{Class, Pacer};
 use crate::batch::SendBatch;
 use crate::track::down_track::{DownTrack, KEYFRAME_SPREAD, Prefix};
 use crate::track::forwarder::Mapped;
+use crate::track::packet_store::PacketHeader;
 use crate::track::up_track::UpTrack;
 
 /// RTP's padding flag in the first byte of a header (RFC 3550 §5.1).
@@ -90,14 +91,25 @@ impl Pacing {
         keyframe.is_some_and(|(_, came)| self.pacer.holds_screen(came + KEYFRAME_SPREAD))
     }
 
-    /// Whether screens wait for longer than is of use.
-    pub(crate) fn is_behind(&self) -> bool {
-        self.pacer.is_behind()
+    /// Whether the line does not keep up with a screen: with what changes on it, or, where another key frame begins, with the
+    /// one before that.
+    pub(crate) fn is_behind(
+        &self,
+        class: Class,
+        keyframe: Option<(u32, Instant)>,
+        header: &PacketHeader,
+    ) -> bool {
+        let begins = header.keyframe_start && keyframe.is_none_or(|(before, _)| before != header.timestamp);
+        match class {
+            Class::Screen => self.pacer.is_behind(),
+            Class::ScreenKey => begins && self.holds_keyframe(keyframe),
+            Class::Audio | Class::Retransmission | Class::Video => false,
+        }
     }
 
     /// Whether pictures that wait until then still do, a screen's also until the line has caught up.
-    pub(crate) fn holds(&self, now: Instant, until: Option<Instant>, is_screen: bool) -> bool {
-        until.is_some_and(|until| now < until || is_screen && !self.pacer.has_caught_up())
+    pub(crate) fn holds(&self, now: Instant, until: Instant, is_screen: bool) -> bool {
+        now < until || is_screen && !self.pacer.has_caught_up()
     }
 
     /// Whether packets were dropped since this was last asked because more came in than may wait.

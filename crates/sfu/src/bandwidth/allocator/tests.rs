@@ -3,10 +3,11 @@ use proptest::prelude::*;
 use super::super::target::LayerRates;
 use super::*;
 
-const CAMERA: LayerRates =
+pub(crate) const CAMERA: LayerRates =
     [[60_000, 90_000, 150_000, 0], [200_000, 300_000, 500_000, 0], [700_000, 1_000_000, 1_700_000, 0]];
 
-fn request(importance: Importance, area: u32) -> Request {
+/// All of [`CAMERA`] is wanted, and nothing sent yet.
+pub(crate) fn request(importance: Importance, area: u32) -> Request {
     let ladder = Ladder::new(&CAMERA, LayerTarget::BEST);
     Request {
         importance,
