@@ -431,3 +431,19 @@ async fn a_join_request_brings_metadata_only_where_the_token_allows() {
         assert!(!format!("{:?}", own.encode_to_vec()).contains("203.0.113.5"));
     }
 }
+
+/// A connection that is dropped with something unread is reset, and then nobody hears why: browsers report an error instead.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_still_talking_hears_the_goodbye_and_may_answer_it() {
+    let server = TestServer::start().await;
+    for _ in 0..20 {
+        let (mut ada, _) = server.joined("r", "ada").await;
+        ada.send(Request::Leave(livekit::LeaveRequest::default())).await;
+        for number in 0..10 {
+            ada.send(Request::Ping(number)).await;
+        }
+        assert_eq!(ada.closed().await.0, 1000);
+        // What follows is the end of the connection, not its reset.
+        assert!(ada.socket.next().await.is_none());
+    }
+}

@@ -18,6 +18,9 @@ const NOISE_BYTES: usize = 60;
 const NOISE_INTERVAL: Duration = Duration::from_millis(400);
 /// A picture that does not change is repeated each second.
 const STILL_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a document is scrolled, and how often.
+const SCROLLED: Duration = Duration::from_secs(5);
+const SCROLL_INTERVAL: Duration = Duration::from_secs(15);
 
 /// What is in front of the encoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +29,8 @@ pub enum Scene {
     Camera,
     /// Slides: still for seconds, then another one, sometimes scrolled.
     Slides,
+    /// A document that is scrolled for 5 s, then stands still for 10, of which nothing is sent.
+    Pages,
     /// Speech with pauses in which nearly nothing is sent.
     Voice,
 }
@@ -70,7 +75,7 @@ impl Scene {
         match self {
             Self::Camera if simulcast => &CAMERA,
             Self::Camera => &CAMERA[2..],
-            Self::Slides => std::slice::from_ref(&SLIDES),
+            Self::Slides | Self::Pages => std::slice::from_ref(&SLIDES),
             Self::Voice => std::slice::from_ref(&VOICE),
         }
     }
@@ -79,7 +84,7 @@ impl Scene {
     pub fn interval(self) -> Duration {
         match self {
             Self::Camera => Duration::from_micros(33_333),
-            Self::Slides => Duration::from_micros(66_667),
+            Self::Slides | Self::Pages => Duration::from_micros(66_667),
             Self::Voice => Duration::from_millis(20),
         }
     }
@@ -122,6 +127,7 @@ impl Encoder {
             Scene::Voice => self.is_due(at, NOISE_INTERVAL).then_some(NOISE_BYTES),
             Scene::Camera => Some(self.moving(key, 0.25, rng)),
             Scene::Slides => self.slide(at, key, rng),
+            Scene::Pages => self.page(at, key, rng),
         };
         if bytes.is_some() {
             self.last_sent = Some(at);
@@ -149,9 +155,22 @@ impl Encoder {
         bytes.max(80.0) as usize
     }
 
+    fn page(&mut self, at: Duration, key: bool, rng: &mut Rng) -> Option<usize> {
+        if key {
+            return Some(self.sharp(rng));
+        }
+        let scrolled = Duration::from_millis((at.as_millis() % SCROLL_INTERVAL.as_millis()) as u64);
+        (scrolled < SCROLLED).then(|| self.moving(false, 0.5, rng))
+    }
+
+    /// A key frame full of text.
+    fn sharp(&self, rng: &mut Rng) -> usize {
+        rng.usize(40_000..90_000).min(self.target as usize / 8)
+    }
+
     fn slide(&mut self, at: Duration, key: bool, rng: &mut Rng) -> Option<usize> {
         if key {
-            return Some(rng.usize(40_000..90_000).min(self.target as usize / 8));
+            return Some(self.sharp(rng));
         }
         if self.stays_until <= at {
             self.moves_until = at + Duration::from_millis(rng.u64(100..3_000));

@@ -78,8 +78,8 @@ impl Outcome {
         None
     }
 
-    /// In each 10 s of a link that has been steady for 10 s, its share is used, or everything that is wanted is
-    /// sent, or the cheapest layer that is not sent does not fit.
+    /// In each 10 s of a link that has been steady for 10 s, its share is used, or for at least half of the time everything that
+    /// is wanted is sent, or the cheapest layer that is not sent does not fit.
     fn utilisation(&self, watcher: &Watcher) -> Option<String> {
         // In an office nobody has a link alone; beside slides room is kept for the next one.
         if !watcher.is_limited || self.plan == Plan::Office || self.setting.slides {
@@ -93,10 +93,12 @@ impl Outcome {
             let rate = watcher.samples[start].rate.unwrap_or(u64::MAX) as f64;
             let used = watcher.arrived(start, end);
             if is_steady && used < rate * self.setting.bounds.utilisation {
-                let open = watcher.samples[start..=end]
+                let mut open: Vec<f64> = watcher.samples[start..=end]
                     .iter()
-                    .filter_map(|sample| cheapest_step(watcher, sample))
-                    .fold(f64::INFINITY, f64::min);
+                    .map(|sample| cheapest_step(watcher, sample).unwrap_or(f64::INFINITY))
+                    .collect();
+                open.sort_by(f64::total_cmp);
+                let open = open[open.len() / 2];
                 let room = rate * (self.setting.bounds.utilisation + ESTIMATE_MARGIN);
                 if used + open <= room {
                     return Some(format!(

@@ -90,6 +90,11 @@ impl Recipe {
         Self { scene: Some(Scene::Slides), ..Self::screen(codec) }
     }
 
+    /// A document on a shared screen, of real size.
+    pub fn pages(codec: Codec) -> Self {
+        Self { scene: Some(Scene::Pages), ..Self::screen(codec) }
+    }
+
     /// What its layers are, lowest first, if it has real sizes.
     pub fn encodings(&self) -> &'static [Encoding] {
         match self.scene {

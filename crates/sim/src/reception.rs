@@ -213,6 +213,11 @@ impl Reception {
         self.advance(now)
     }
 
+    /// When the newest frame that could be shown was captured.
+    pub fn shown(&self) -> Option<Duration> {
+        self.last.map(|stamp| stamp.captured)
+    }
+
     /// Time passed: what is to be asked for, and what is given up.
     pub fn tick(&mut self, now: Duration) -> Result<Wants, String> {
         let mut wants = Wants::default();

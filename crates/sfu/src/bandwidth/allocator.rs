@@ -14,6 +14,9 @@ use super::target::LayerTarget;
 /// as much. More wastes the line, less flutters.
 const RISE_MARGIN: u64 = 15;
 
+/// The same for what goes on after a pause before its wait is over.
+const AMPLE_MARGIN: u64 = 100;
+
 /// A layer that somebody has already is kept while its price exceeds what is left by no more than this, in per cent:
 /// the pacer and the next estimate absorb it. More builds queues, less flutters.
 const KEEP_TOLERANCE: u64 = 5;
@@ -36,6 +39,17 @@ pub enum Importance {
     Visible,
 }
 
+/// When what is paused may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beginning {
+    /// Not now.
+    Waits,
+    /// Where so much is free that it was not this layer that did not fit.
+    WhereAmple,
+    /// Where it fits.
+    Free,
+}
+
 /// One subscription that wants bandwidth.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -53,8 +67,8 @@ pub struct Request {
     pub may_rise: bool,
     /// Whether it may get more pictures of the same size than now ([`Patience::may_refine`]).
     pub may_refine: bool,
-    /// Whether it may go on after a pause ([`Patience::may_begin`]).
-    pub may_begin: bool,
+    /// Whether it may go on after a pause ([`Patience::beginning`]).
+    pub beginning: Beginning,
 }
 
 impl Request {
@@ -70,12 +84,16 @@ impl Request {
             return Some(rate - rate * KEEP_TOLERANCE / 100);
         }
         let spatial = current.and_then(|current| self.ladder.step(current)).map(|step| step.target.spatial);
-        let may = match index {
-            0 => self.may_begin,
-            _ if spatial == Some(target.spatial) => self.may_refine,
-            _ => self.may_rise,
+        let margin = match index {
+            0 => match self.beginning {
+                Beginning::Waits => None,
+                Beginning::WhereAmple => Some(AMPLE_MARGIN),
+                Beginning::Free => Some(RISE_MARGIN),
+            },
+            _ if spatial == Some(target.spatial) => self.may_refine.then_some(RISE_MARGIN),
+            _ => self.may_rise.then_some(RISE_MARGIN),
         };
-        may.then(|| rate.saturating_add(rate.saturating_mul(RISE_MARGIN) / 100))
+        margin.map(|margin| rate.saturating_add(rate.saturating_mul(margin) / 100))
     }
 }
 
@@ -143,7 +161,9 @@ impl<'a> Round<'a> {
             return false;
         };
         // Its cheapest step everybody gets whatever bursts may come: they are short, and a black tile stays black for long.
-        let kept = if next == 0 { 0 } else { self.reserve.saturating_sub(request.reserve) };
+        let is_paused = self.current.get(index).is_some_and(Option::is_none);
+        let is_early = is_paused && request.beginning == Beginning::WhereAmple;
+        let kept = if next == 0 && !is_early { 0 } else { self.reserve.saturating_sub(request.reserve) };
         if i128::from(price) > available - i128::from(kept) {
             return false;
         }
@@ -179,8 +199,24 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// The same for what is paused: somebody waits in front of a black tile.
 const LONGEST_BLACK: Duration = Duration::from_secs(12);
 
+/// And where there is ample room.
+const SHORTEST_BLACK: Duration = Duration::from_secs(4);
+
 /// An estimate of this multiple of that at the last rise is of another line, or of one that is free again.
 const ANOTHER_LINE: f64 = 1.6;
+
+/// What a probe found since the fall, of this multiple, halves the wait: it was measured, while estimates also grow by themselves,
+/// but on a shared line or behind a burst it is wrong now and then.
+const FOUND_ANOTHER: f64 = 1.15;
+
+/// What is known of a line when a decision is made.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Line {
+    /// Bit/s that it is thought to carry.
+    pub estimate: u64,
+    /// When a probe last found more than was thought, and how much, in bit/s.
+    pub found: Option<(Instant, u64)>,
+}
 
 /// Whether a subscription may rise: what was tried in vain is tried less and less often.
 #[derive(Clone, Copy, Debug, Default)]
@@ -197,10 +233,13 @@ pub struct Patience {
 }
 
 impl Patience {
-    /// Whether more may be given now, with this estimate in bit/s.
-    pub fn may_rise(&self, now: Instant, estimate: u64) -> bool {
-        let is_over = self.waits_until.is_none_or(|until| now >= until);
-        is_over || self.mistakes > 0 && self.is_another(estimate) && !self.is_spent(now)
+    /// Whether more may be given now.
+    pub fn may_rise(&self, now: Instant, line: Line) -> bool {
+        let Some(until) = self.waits_until.filter(|until| now < *until) else { return true };
+        let is_shortened = self.fell_at.is_some_and(|fell| {
+            now >= fell + until.saturating_duration_since(fell) / 2 && self.has_found_another(line, fell)
+        });
+        is_shortened || self.mistakes > 0 && self.is_another(line.estimate) && !self.is_spent(now)
     }
 
     /// Whether more pictures of the same size may be given now: that costs no key frame and little of the line, and so is not
@@ -225,12 +264,21 @@ impl Patience {
         estimate as f64 > self.raised_with as f64 * ANOTHER_LINE
     }
 
-    /// Whether what is paused may go on, in its cheapest layer: who is black comes back soon, however often better
-    /// layers were tried in vain.
-    pub fn may_begin(&self, now: Instant, estimate: u64) -> bool {
+    fn has_found_another(&self, line: Line, fell: Instant) -> bool {
+        line.found
+            .is_some_and(|(at, rate)| at > fell && rate as f64 > self.raised_with as f64 * FOUND_ANOTHER)
+    }
+
+    /// Whether what is paused may go on, in its cheapest layer: who is black comes back soon, however often better layers were
+    /// tried in vain.
+    pub fn beginning(&self, now: Instant, estimate: u64) -> Beginning {
         let wait = (SETTLING * 2 * (1 << self.mistakes)).min(LONGEST_BLACK);
-        let is_over = self.fell_at.is_none_or(|at| now.saturating_duration_since(at) >= wait);
-        is_over || self.is_another(estimate) && !self.is_spent(now)
+        let waited = self.fell_at.map_or(LONGEST_BLACK, |at| now.saturating_duration_since(at));
+        match waited {
+            _ if waited >= wait || self.is_another(estimate) && !self.is_spent(now) => Beginning::Free,
+            _ if waited >= SHORTEST_BLACK => Beginning::WhereAmple,
+            _ => Beginning::Waits,
+        }
     }
 
     /// When [`Self::may_rise`] becomes true; `None`: it is.

@@ -6,6 +6,7 @@ use rtp::rtcp::DELTA_TICK;
 
 use super::acknowledged::{BusyMeter, RateMeter};
 use super::aimd::{Observation, RateControl};
+use super::allocator;
 use super::delay::{DelayDetector, Usage};
 use super::fallback::Fallback;
 use super::history::{ClusterId, History, Reported, SentPacket};
@@ -164,6 +165,8 @@ pub struct Estimator {
     drain: Option<Instant>,
     last_drain: Option<Instant>,
     estimate: u64,
+    /// When a probe last raised it, and to what.
+    found: Option<(Instant, u64)>,
     told: u64,
     reports: TokenBucket,
     /// Arrivals of one feedback, kept for its memory.
@@ -181,6 +184,7 @@ impl Estimator {
             history: History::new(),
             detector: DelayDetector::new(),
             estimate: control.rate(),
+            found: None,
             told: control.rate(),
             control,
             loss: LossControl::new(),
@@ -391,6 +395,11 @@ impl Estimator {
         self.estimate
     }
 
+    /// What decisions on layers are made by.
+    pub fn line(&self) -> allocator::Line {
+        allocator::Line { estimate: self.estimate, found: self.found }
+    }
+
     /// Whether the estimate has changed enough for a new allocation since this was last asked.
     pub fn take_changed(&mut self) -> bool {
         let changed = self.estimate.abs_diff(self.told) as f64 > self.told as f64 * MEANINGFUL;
@@ -538,6 +547,7 @@ impl Estimator {
             && usage != Usage::Over
         {
             self.control.found(now, found);
+            self.found = Some((now, found));
             self.loss.probed(found);
         }
         self.update_drain(now, decreased && !observation.is_limited);

@@ -37,6 +37,10 @@ const SCREEN_HURRY: Duration = Duration::from_millis(700);
 /// that much later; less cuts off what a new slide costs.
 const SCREEN_BEHIND: Duration = Duration::from_millis(600);
 
+/// With so little left to wait it goes on with a key frame, which is here about when the line is free. Sooner, both together
+/// take longer than [`SCREEN_WAIT`] on narrow lines.
+const CAUGHT_UP: Duration = Duration::from_millis(200);
+
 /// Share of the estimate that retransmissions may take. Less leaves pictures broken on a line that loses much, more lets what
 /// was lost when a queue overflowed fill it again.
 const REPAIR: f64 = 1.0;
@@ -210,7 +214,7 @@ impl<T: Copy> Pacer<T> {
 
     /// Whether so little of screens waits that they may go on with a key frame.
     pub fn has_caught_up(&self) -> bool {
-        duration(self.screens.bytes, self.estimate) <= SCREEN_BEHIND
+        duration(self.screens.bytes, self.estimate) <= CAUGHT_UP
     }
 
     /// Packets that wait.

@@ -18,9 +18,10 @@ impl super::Room {
     /// whatever reason, is not forgotten.
     pub(super) fn select_layers(&mut self, context: &mut Context<'_>) {
         for (_, track) in &mut self.tracks {
+            let may_stand_still = track.may_stand_still();
             for layer in &mut track.layers {
                 layer.store.expire(context.now);
-                if layer.is_asleep(context.now) {
+                if !may_stand_still && layer.is_asleep(context.now) {
                     layer.keyframes.cancel(); // none would come
                 }
                 if layer.is_forgotten(context.now) {
@@ -63,7 +64,7 @@ impl super::Room {
             let Some(up_track) = self.tracks.get(track) else { return };
             // A camera that is off brings nothing: its first packet, or that it is on again, asks anew.
             let sleeps = up_track.layers.get(layer).is_none_or(|layer| layer.is_asleep(context.now));
-            if !sleeps && self.is_awaited(up_track, layer) {
+            if (!sleeps || up_track.may_stand_still()) && self.is_awaited(up_track, layer) {
                 self.ask(context, track, layer, KeyframeRequester::keep_wanting);
             }
         }

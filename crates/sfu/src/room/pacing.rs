@@ -92,7 +92,7 @@ impl Pacing {
     }
 
     /// Whether the line does not keep up with a screen: with what changes on it, or, where another key frame begins, with the
-    /// one before that.
+    /// one before that, unless little enough of it is left for another to be asked for.
     pub(crate) fn is_behind(
         &self,
         class: Class,
@@ -102,7 +102,7 @@ impl Pacing {
         let begins = header.keyframe_start && keyframe.is_none_or(|(before, _)| before != header.timestamp);
         match class {
             Class::Screen => self.pacer.is_behind(),
-            Class::ScreenKey => begins && self.holds_keyframe(keyframe),
+            Class::ScreenKey => begins && self.holds_keyframe(keyframe) && !self.pacer.has_caught_up(),
             Class::Audio | Class::Retransmission | Class::Video => false,
         }
     }

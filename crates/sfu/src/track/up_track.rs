@@ -192,6 +192,11 @@ impl UpTrack {
         self.layers.is_empty()
     }
 
+    /// Whether it brings a key frame when asked though it sends nothing: a screen on which nothing moves does.
+    pub fn may_stand_still(&self) -> bool {
+        self.is_screen() && !self.info.muted
+    }
+
     /// Whether packets of it come.
     pub fn arrives(&self, now: Instant) -> bool {
         self.layers.iter().any(|layer| !layer.is_asleep(now))

@@ -17,7 +17,7 @@ pub(crate) fn request(importance: Importance, area: u32) -> Request {
         current: None,
         may_rise: true,
         may_refine: true,
-        may_begin: true,
+        beginning: Beginning::Free,
     }
 }
 
@@ -136,13 +136,39 @@ fn a_rise_taken_back_is_tried_again_later_and_later() {
     assert_eq!(waits, [2, 4, 8, 16, 30, 30, 30, 30]);
     patience.changed(now, low, high, 1000);
     patience.changed(now, high, low, 500);
-    assert!(!patience.may_rise(now, 1100) && !patience.may_begin(now, 1100));
-    assert!(patience.may_rise(now, 1900) && patience.may_begin(now, 1900), "the line is another");
+    assert!(!patience.may_rise(now, estimated(1100)) && patience.beginning(now, 1100) == Beginning::Waits);
+    assert!(
+        patience.may_rise(now, estimated(1900)) && patience.beginning(now, 1900) == Beginning::Free,
+        "the line is another"
+    );
     now = patience.waits_until(now).expect("waits");
     patience.changed(now, low, high, 1000);
     now += REGRET;
     patience.changed(now, high, low, 500);
     assert_eq!(patience.waits_until(now), Some(now + SETTLING), "a rise that held was none");
+}
+
+#[test]
+fn what_is_paused_goes_on_early_where_there_is_ample_room() {
+    let mut now = crate::test_start();
+    let mut patience = Patience::default();
+    for _ in 0..4 {
+        patience.changed(now, None, Some(LayerTarget::BEST), 1000);
+        now += SETTLING;
+        patience.changed(now, Some(LayerTarget::BEST), None, 500);
+    }
+    assert_eq!(patience.beginning(now + SHORTEST_BLACK - SETTLING, 1000), Beginning::Waits);
+    let beginning = patience.beginning(now + SHORTEST_BLACK, 1000);
+    assert_eq!(beginning, Beginning::WhereAmple);
+    assert_eq!(patience.beginning(now + LONGEST_BLACK, 1000), Beginning::Free);
+    let tile = Request { beginning, ..request(Importance::Visible, 100) };
+    let price = tile.ladder.step(0).expect("a step").rate;
+    assert_eq!(allocate(price * 2 - 1, std::slice::from_ref(&tile)), [None]);
+    assert!(allocate(price * 2, std::slice::from_ref(&tile))[0].is_some());
+    let slides = Request { ladder: Ladder::default(), reserve: price, ..request(Importance::Screen, 100) };
+    assert_eq!(allocate(price * 2, &[slides.clone(), tile.clone()])[1], None, "that is for the next slide");
+    let kept = Request { current: Some(LayerTarget::LOWEST), ..tile };
+    assert!(allocate(price, &[slides, kept])[1].is_some());
 }
 
 #[test]
@@ -152,16 +178,16 @@ fn after_three_rises_the_line_is_no_longer_believed_to_be_another() {
     let mut patience = Patience::default();
     let mut now = start;
     for round in 0..MOST_RISES {
-        assert!(patience.may_rise(now, 1900), "rise {round}");
+        assert!(patience.may_rise(now, estimated(1900)), "rise {round}");
         patience.changed(now, low, high, 1000);
         patience.changed(now, high, low, 500);
         now += Duration::from_millis(100);
     }
-    assert!(!patience.may_rise(now, 1900) && !patience.may_begin(now, 1900));
+    assert!(!patience.may_rise(now, estimated(1900)) && patience.beginning(now, 1900) == Beginning::Waits);
     let later = start + RISES_WITHIN;
-    assert!(patience.may_rise(later, 1900) && patience.may_begin(later, 1900));
+    assert!(patience.may_rise(later, estimated(1900)) && patience.beginning(later, 1900) == Beginning::Free);
     patience.renew();
-    assert!(patience.may_rise(now, 1000), "it wants more now");
+    assert!(patience.may_rise(now, estimated(1000)), "it wants more now");
 }
 
 #[test]
@@ -174,12 +200,35 @@ fn another_frame_rate_settles_and_is_neither_rise_nor_mistake() {
         let now = start + Duration::from_millis(500) * tick;
         let (from, to) = if tick % 2 == 0 { (0, 2) } else { (2, 0) };
         patience.changed(now, target(1, from), target(1, to), 1000);
-        assert!(!patience.may_rise(now, 1000), "it settles");
+        assert!(!patience.may_rise(now, estimated(1000)), "it settles");
     }
     let settled = start + Duration::from_millis(500) * 19 + SETTLING;
-    assert!(patience.may_rise(settled, 1000), "and nothing more");
+    assert!(patience.may_rise(settled, estimated(1000)), "and nothing more");
     patience.changed(settled, target(1, 2), target(0, 2), 1000);
-    assert!(!patience.may_rise(settled + SETTLING, 1000), "another picture size is a mistake");
+    assert!(!patience.may_rise(settled + SETTLING, estimated(1000)), "another picture size is a mistake");
+}
+
+/// A line of which only an estimate is known.
+fn estimated(estimate: u64) -> Line {
+    Line { estimate, found: None }
+}
+
+#[test]
+fn what_a_probe_found_since_the_fall_halves_the_wait() {
+    let start = crate::test_start();
+    let (low, high) = (Some(LayerTarget::LOWEST), Some(LayerTarget::BEST));
+    let mut patience = Patience::default();
+    for _ in 0..3 {
+        patience.changed(start, low, high, 1000);
+        patience.changed(start + SETTLING, high, low, 500);
+    }
+    let found = |after: u32, rate| Line { estimate: 1150, found: Some((start + SETTLING * after, rate)) };
+    let half = start + SETTLING * 5;
+    assert!(!patience.may_rise(half, found(4, 1100)), "not so much more");
+    assert!(!patience.may_rise(half, found(1, 1200)), "it was found before");
+    assert!(!patience.may_rise(half - SETTLING / 2, found(4, 1200)), "no half yet");
+    assert!(patience.may_rise(half, found(4, 1200)));
+    assert!(patience.may_rise(start + SETTLING * 9, estimated(1000)), "all of it");
 }
 
 fn any_request() -> impl Strategy<Value = Request> {
@@ -192,9 +241,10 @@ fn any_request() -> impl Strategy<Value = Request> {
     ];
     let target = (0u8..3, 0u8..4).prop_map(|(spatial, temporal)| LayerTarget { spatial, temporal });
     let rates = prop::array::uniform3(prop::array::uniform4(prop_oneof![Just(0u64), 0..4_000_000u64]));
-    let may = (any::<bool>(), any::<bool>(), any::<bool>(), 0..3_000_000u64);
+    let beginning = prop_oneof![Just(Beginning::Waits), Just(Beginning::WhereAmple), Just(Beginning::Free)];
+    let may = (any::<bool>(), any::<bool>(), beginning, 0..3_000_000u64);
     (importance, any::<u32>(), rates, target.clone(), prop::option::of(target), may).prop_map(
-        |(importance, area, rates, wanted, current, (may_rise, may_refine, may_begin, reserve))| Request {
+        |(importance, area, rates, wanted, current, (may_rise, may_refine, beginning, reserve))| Request {
             reserve,
             importance,
             area,
@@ -202,7 +252,7 @@ fn any_request() -> impl Strategy<Value = Request> {
             current,
             may_rise,
             may_refine,
-            may_begin,
+            beginning,
         },
     )
 }
@@ -230,9 +280,10 @@ proptest! {
             let granted = target.and_then(|target| request.ladder.index_of(target));
             let had = current.and_then(|current| request.ladder.step(current)).map(|step| step.target.spatial);
             let is_finer = request.may_refine && target.is_some_and(|target| Some(target.spatial) == had);
-            let most = current.max(request.may_begin.then_some(0));
+            let may_begin = request.beginning != Beginning::Waits;
+            let most = current.max(may_begin.then_some(0));
             prop_assert!(request.may_rise || is_finer || granted <= most);
-            prop_assert!(request.may_begin || granted.is_none() || current.is_some());
+            prop_assert!(may_begin || granted.is_none() || current.is_some());
         }
     }
 
