@@ -29,6 +29,8 @@ const ESTIMATE_MARGIN: f64 = 0.05;
 /// 1.5 s while a line catches up, then a key frame takes a second or two.
 const SCREEN_SHOWN: u64 = 700_000;
 const SCREEN_AGE: Duration = Duration::from_secs(6);
+/// Layers are chosen within this time after somebody joined or an outage ended; then they do not flutter.
+const SETTLING: Duration = Duration::from_secs(5);
 /// Somebody over a good line sees every camera, without longer gaps than a change of layer or a late joiner makes.
 const GOOD_GAP: Duration = Duration::from_millis(1500);
 
@@ -199,7 +201,7 @@ impl Outcome {
     fn changes(&self, watcher: &Watcher) -> Option<String> {
         let Changes { each, mean } = self.setting.bounds.changes;
         let rate = |track: &Watched| {
-            let (changes, minutes) = layer_changes(watcher, track.number);
+            let (changes, minutes) = layer_changes(watcher, track.number, self.setting.outage);
             (track.number, f64::from(changes) / minutes.max(0.1))
         };
         let cameras = watcher.tracks.iter().filter(|track| track.recipe.has_sizes());
@@ -281,11 +283,13 @@ impl Outcome {
     }
 }
 
-/// How often a track changed its layer since everybody was there, and in how many minutes. A pause is a change.
-pub fn layer_changes(watcher: &Watcher, track: u32) -> (u32, f64) {
+/// How often a track changed its layer since everybody was there, and in how many minutes. A pause is a change. What an outage
+/// and its end cost is no flutter.
+pub fn layer_changes(watcher: &Watcher, track: u32, outage: Option<(Duration, Duration)>) -> (u32, f64) {
     let (mut changes, mut before) = (0, None);
-    let settled = EVERYBODY.max(watcher.joined) + SECOND * 5;
-    let samples = watcher.samples.iter().filter(|sample| sample.at >= settled);
+    let settled = EVERYBODY.max(watcher.joined) + SETTLING;
+    let is_out = |at| outage.is_some_and(|(from, until)| from <= at && at < until + SETTLING);
+    let samples = watcher.samples.iter().filter(|sample| sample.at >= settled && !is_out(sample.at));
     for seen in samples.clone().filter_map(|sample| sample.tracks.get(&track)) {
         let now = if seen.paused { None } else { seen.layer };
         if before.replace(now).is_some_and(|before| before != now) {

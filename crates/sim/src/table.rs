@@ -64,7 +64,9 @@ fn row(plan: Plan) -> Row {
             let gap = outcome.watchers.first().and_then(|watcher| outcome.longest_gap(watcher));
             gap.map_or(0.0, |(gap, ..)| gap.as_secs_f64())
         }),
-        changes: most(&|outcome| outcome.watchers.first().map_or(0.0, most_changes)),
+        changes: most(&|outcome| {
+            outcome.watchers.first().map_or(0.0, |watcher| most_changes(watcher, outcome.setting.outage))
+        }),
         keyframes: mean(&|outcome| {
             let minutes = outcome.setting.length.as_secs_f64() / 60.0;
             outcome.keyframe_requests as f64 / minutes / outcome.watchers.len().max(1) as f64
@@ -73,9 +75,9 @@ fn row(plan: Plan) -> Row {
     }
 }
 
-fn most_changes(watcher: &Watcher) -> f64 {
+fn most_changes(watcher: &Watcher, outage: Option<(Duration, Duration)>) -> f64 {
     let rate = |track: u32| {
-        let (changes, minutes) = layer_changes(watcher, track);
+        let (changes, minutes) = layer_changes(watcher, track, outage);
         f64::from(changes) / minutes.max(0.1)
     };
     watcher.tracks.iter().map(|track| rate(track.number)).fold(0.0, f64::max)

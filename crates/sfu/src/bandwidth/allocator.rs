@@ -102,19 +102,14 @@ pub fn allocate(budget: u64, requests: &[Request]) -> Vec<Option<LayerTarget>> {
     let mut order: Vec<usize> = (0..requests.len()).collect();
     order.sort_by_key(|index| requests.get(*index).map(Request::rank));
     let mut round = Round::new(budget, requests);
-    for &index in &order {
-        round.raise(index);
-    }
-    for equals in order.chunk_by(|one, other| {
+    let is_equal = |one: &usize, other: &usize| {
         requests.get(*one).map(Request::rank) == requests.get(*other).map(Request::rank)
-    }) {
-        let mut rising = true;
-        while rising {
-            rising = false;
-            for &index in equals {
-                rising |= round.is_granted(index) && round.raise(index);
-            }
-        }
+    };
+    for equals in order.chunk_by(is_equal) {
+        round.raise_all(equals, |_| true);
+    }
+    for equals in order.chunk_by(is_equal) {
+        while round.raise_all(equals, |granted| granted.is_some()) {}
     }
     round.targets()
 }
@@ -145,8 +140,18 @@ impl<'a> Round<'a> {
         }
     }
 
-    fn is_granted(&self, index: usize) -> bool {
-        self.granted.get(index).is_some_and(Option::is_some)
+    /// Gives equals their next step, those of whom `is_meant` is true by the step they have so far; whether anybody got one.
+    /// Who is sent that step already comes first: otherwise one takes it from the other whenever its patience is over.
+    fn raise_all(&mut self, equals: &[usize], is_meant: impl Fn(Option<usize>) -> bool) -> bool {
+        let of = |list: &[Option<usize>], index: usize| list.get(index).copied().flatten();
+        let mut meant: Vec<(bool, usize)> = equals
+            .iter()
+            .map(|index| (of(&self.granted, *index), *index))
+            .filter(|(granted, _)| is_meant(*granted))
+            .map(|(granted, index)| (granted >= of(&self.current, index), index))
+            .collect();
+        meant.sort_by_key(|(is_more, _)| *is_more);
+        meant.into_iter().fold(false, |is_raised, (_, index)| self.raise(index) || is_raised)
     }
 
     /// Gives a request its next step, if there is one and it fits.
@@ -157,13 +162,12 @@ impl<'a> Round<'a> {
         let next = granted.map_or(0, |step| step + 1);
         let held = granted.and_then(|step| request.ladder.step(step)).map_or(0, |step| step.rate);
         let available = self.left + i128::from(held);
-        let Some(price) = request.price(next, self.current.get(index).copied().flatten()) else {
-            return false;
-        };
-        // Its cheapest step everybody gets whatever bursts may come: they are short, and a black tile stays black for long.
-        let is_paused = self.current.get(index).is_some_and(Option::is_none);
-        let is_early = is_paused && request.beginning == Beginning::WhereAmple;
-        let kept = if next == 0 && !is_early { 0 } else { self.reserve.saturating_sub(request.reserve) };
+        let current = self.current.get(index).copied().flatten();
+        let Some(price) = request.price(next, current) else { return false };
+        // Bursts are short: nobody gives up for them what it has, and no tile is black for long.
+        let is_kept = current.is_some_and(|current| next <= current);
+        let is_first = next == 0 && request.beginning != Beginning::WhereAmple;
+        let kept = if is_kept || is_first { 0 } else { self.reserve.saturating_sub(request.reserve) };
         if i128::from(price) > available - i128::from(kept) {
             return false;
         }

@@ -14,6 +14,7 @@ use super::loss::LossControl;
 use super::probe::{Probe, Prober, Situation};
 use super::queue::QueueMeter;
 use super::receiver_clock::ReceiverClock;
+use super::trust::Trust;
 use crate::token_bucket::TokenBucket;
 
 /// Estimate at the start, in bit/s: two or three pictures in the smallest layer at once for whoever joins late, while the
@@ -62,6 +63,11 @@ const TELLING: f64 = 0.7;
 
 /// A queue below this, of which not even a few packets in a row were seen, is no reason to send less.
 const SHORT_QUEUE: Duration = Duration::from_millis(25);
+
+/// A longer one is drained without any decrease: where it was there before anything could be compared with, it does not grow,
+/// and nothing else would ever make it shorter.
+const DRAIN_ALWAYS: Duration = Duration::from_millis(200);
+const DRAIN_ALWAYS_PAUSE: Duration = Duration::from_secs(30);
 
 /// Draining ends after this, and is not begun again so soon if it did not help: then the queue is somebody else's, and
 /// yielding would starve us.
@@ -145,6 +151,7 @@ pub struct Estimator {
     control: RateControl,
     loss: LossControl,
     prober: Prober,
+    trust: Trust,
     fallback: Fallback,
     queue: QueueMeter,
     acknowledged: RateMeter,
@@ -162,7 +169,9 @@ pub struct Estimator {
     rtt: Option<Duration>,
     clock: ReceiverClock,
     demand: u64,
-    drain: Option<Instant>,
+    /// Since when a queue is drained, and how long packets stood in it then.
+    drain: Option<(Instant, Duration)>,
+    /// When draining was last begun without success.
     last_drain: Option<Instant>,
     estimate: u64,
     /// When a probe last raised it, and to what.
@@ -189,6 +198,7 @@ impl Estimator {
             control,
             loss: LossControl::new(),
             prober: Prober::new(start),
+            trust: Trust::default(),
             fallback: Fallback::new(start, min, max),
             queue: QueueMeter::new(),
             acknowledged: RateMeter::new(),
@@ -540,12 +550,16 @@ impl Estimator {
         let decreased = self.control.update(now, &observation);
         if decreased {
             self.prober.decreased(now, before, self.control.rate());
+            self.trust.decreased(now, self.control.rate());
         }
-        self.loss.update(now, mean, self.control.rate(), usage == Usage::Over);
+        if self.loss.update(now, mean, self.control.rate(), usage == Usage::Over) {
+            self.prober.bounded(now);
+        }
         if let Some(found) = self.prober.finding(now, self.estimate, inherent)
             && found > self.control.rate()
             && usage != Usage::Over
         {
+            let found = self.trust.found(now, self.control.rate(), found);
             self.control.found(now, found);
             self.found = Some((now, found));
             self.loss.probed(found);
@@ -563,18 +577,21 @@ impl Estimator {
     /// Begins and ends the draining of a queue.
     fn update_drain(&mut self, now: Instant, is_full: bool) {
         let standing = self.queue.delay();
-        if let Some(since) = self.drain {
-            let passed = now.saturating_duration_since(since);
+        if let Some((since, before)) = self.drain {
+            let is_over = now.saturating_duration_since(since) >= DRAIN_TIME;
             if standing < DRAIN_ABOVE / 2 {
                 (self.drain, self.last_drain) = (None, None);
-            } else if passed >= DRAIN_TIME {
+            } else if is_over && standing < before * 2 / 3 {
+                self.drain = Some((now, standing)); // it helps
+            } else if is_over {
                 self.drain = None;
             }
             return;
         }
-        let rested = self.last_drain.is_none_or(|last| now.saturating_duration_since(last) >= DRAIN_PAUSE);
-        if is_full && standing > DRAIN_ABOVE && rested {
-            (self.drain, self.last_drain) = (Some(now), Some(now));
+        let rested = |pause| self.last_drain.is_none_or(|last| now.saturating_duration_since(last) >= pause);
+        let is_due = is_full && standing > DRAIN_ABOVE && rested(DRAIN_PAUSE);
+        if is_due || standing > DRAIN_ALWAYS && rested(DRAIN_ALWAYS_PAUSE) {
+            (self.drain, self.last_drain) = (Some((now, standing)), Some(now));
         }
     }
 

@@ -274,10 +274,23 @@ impl LossControl {
     }
 
     /// Judges what was counted. `sent` and `acknowledged` in bit/s, `allowed` is what delay allows, `queue_grows`
-    /// whether delay shows congestion by itself: then its controller acts on it.
-    pub fn update(&mut self, now: Instant, acknowledged: Option<u64>, allowed: u64, queue_grows: bool) {
-        self.answer(now, queue_grows);
+    /// whether delay shows congestion by itself: then its controller acts on it. Returns whether the rate was just found to be
+    /// what loses.
+    pub fn update(
+        &mut self,
+        now: Instant,
+        acknowledged: Option<u64>,
+        allowed: u64,
+        queue_grows: bool,
+    ) -> bool {
+        let is_found = self.answer(now, queue_grows);
         self.grow(now, allowed);
+        self.judge(now, acknowledged, allowed, queue_grows);
+        is_found
+    }
+
+    /// Judges an interval that is over, and asks where too much was lost.
+    fn judge(&mut self, now: Instant, acknowledged: Option<u64>, allowed: u64, queue_grows: bool) {
         let since = *self.since.get_or_insert(now);
         let passed = now.saturating_duration_since(since);
         let enough = self.packets >= PACKETS && passed >= INTERVAL
@@ -339,8 +352,8 @@ impl LossControl {
     }
 
     /// Concludes a question once enough packets sent under the lower bound were reported, and doubts the conclusion
-    /// where as much is lost as before.
-    fn answer(&mut self, now: Instant, queue_grows: bool) {
+    /// where as much is lost as before. Returns whether it is that the rate loses.
+    fn answer(&mut self, now: Instant, queue_grows: bool) -> bool {
         match self.state {
             State::Free => {}
             State::Asking { since, bound, trial } => {
@@ -348,7 +361,7 @@ impl LossControl {
                 let times = if (left - HELPED).abs() < DOUBT { DOUBTFUL } else { 1 };
                 let passed = now.saturating_duration_since(since);
                 if trial.packets < ANSWER_PACKETS * times && passed < ANSWER_TIME * times {
-                    return;
+                    return false;
                 }
                 if trial.packets < LEAST_PACKETS || queue_grows {
                     // Nothing can be said: delay has taken over, or nothing is sent.
@@ -357,6 +370,7 @@ impl LossControl {
                     self.memory = Memory::default();
                     let review = Some(Trial::new(trial.before));
                     self.state = State::Bound { bound, since: now, updated: now, review };
+                    return true;
                 } else {
                     self.set_inherent(trial.loss());
                 }
@@ -370,6 +384,7 @@ impl LossControl {
             }
             State::Bound { .. } => {}
         }
+        false
     }
 
     /// The rate is not what loses.
@@ -460,6 +475,24 @@ mod tests {
             assert!((1..120).contains(&bounded), "{share}: bounded for {bounded} of 600");
             assert!((control.inherent() - share).abs() < 0.1, "{}", control.inherent());
         }
+    }
+
+    #[test]
+    fn nothing_is_asked_while_little_of_what_delay_allows_is_used() {
+        let is_bounded = |acknowledged: u64, lost_of: usize| {
+            let mut control = LossControl::new();
+            (0..20).any(|interval| {
+                let start = crate::test_start() + INTERVAL * interval;
+                for index in 0..30 {
+                    control.packet(start + INTERVAL / 30 * index, index as usize % lost_of != 0);
+                }
+                control.update(start + INTERVAL, Some(acknowledged), ALLOWED, false);
+                control.bound().is_some()
+            })
+        };
+        assert!(!is_bounded(ALLOWED / 3, 5), "a fifth is lost of a third");
+        assert!(is_bounded(ALLOWED * 2 / 3, 5), "of two thirds");
+        assert!(is_bounded(ALLOWED / 3, 2), "much is lost");
     }
 
     #[test]

@@ -16,3 +16,4 @@ pub mod receiver_clock;
 pub mod target;
 #[cfg(test)]
 mod tests;
+pub mod trust;

@@ -27,8 +27,8 @@ const LONGEST_WAIT: Duration = Duration::from_millis(800);
 const SCREEN_CREDIT: Duration = Duration::from_millis(50);
 
 /// A screen's packets wait no longer than this: a slide that takes 100 KB comes in that time over 300 kbit/s, beside faces.
-/// They are stored for three seconds.
-const SCREEN_WAIT: Duration = Duration::from_millis(2500);
+/// They are stored for five seconds. With 2.5 s such lines had a queue of 400 ms at every other slide.
+const SCREEN_WAIT: Duration = Duration::from_millis(4500);
 
 /// What would wait for longer is spread over the end of that. Over all of it, lines of 300 kbit/s had standing queues.
 const SCREEN_HURRY: Duration = Duration::from_millis(700);

@@ -264,6 +264,12 @@ impl Prober {
         self.next_on_demand = Some(self.next_on_demand.map_or(now, |due| due.max(now)));
     }
 
+    /// Loss bounds the estimate from now on: whether rightly is soon asked, by a short probe.
+    pub fn bounded(&mut self, now: Instant) {
+        (self.pause, self.doubled) = (FIRST_PAUSE, 0);
+        self.next_on_demand = Some(now + FIRST_PAUSE);
+    }
+
     /// The line is back after it was cut: ask for what it carried before.
     pub fn recovered(&mut self, now: Instant, before: u64) {
         self.current = None;

@@ -287,6 +287,30 @@ fn a_steady_line_is_used_and_its_queue_stays_short() {
     }
 }
 
+/// The queue grew while a probe left, which is no witness of one; since then it neither grows nor shrinks.
+#[test]
+fn a_queue_that_does_not_grow_is_drained_all_the_same() {
+    let start = crate::test_start();
+    let mut estimator = Estimator::new(start, &Settings::default());
+    estimator.set_demand(20_000_000);
+    let probe = estimator.poll_probe(start).expect("the first").cluster;
+    let (mut least, mut coming) = (u64::MAX, VecDeque::new());
+    for index in 0..150u32 {
+        let (sent, now) = (30 * index, start + 30 * MS * index);
+        coming.push_back((sent + (index * 18).min(360), estimator.next_sequence()));
+        estimator.sent(now, 1100, (index < 30).then_some(probe));
+        while let Some((arrival, number)) = coming.pop_front_if(|(arrival, _)| *arrival <= sent) {
+            let reference_time = i32::try_from(arrival / 64).expect("small");
+            let delta = (arrival % 64) as i16 * 4;
+            honest(&mut estimator, now, reference_time, vec![(number, Some(delta))]).expect("the truth");
+        }
+        if index > 50 {
+            least = least.min(estimator.estimate());
+        }
+    }
+    assert!(least < 220_000, "{least}");
+}
+
 #[test]
 fn a_step_down_is_followed_within_two_seconds_and_a_step_up_within_ten() {
     let mut run = Run::new(Conditions::steady(3_000_000));

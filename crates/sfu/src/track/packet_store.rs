@@ -39,8 +39,8 @@ impl Retention {
     /// ourselves; less would break repair over long paths, where each request takes a round trip, and what waits in the pacer
     /// (up to 0.8 s). More only keeps media in memory.
     pub const PICTURES: Self = Self { age: Duration::from_secs(1), packets: 512 };
-    /// Screens: three seconds of 3 Mbit/s. A new slide waits for up to 2.5 s for its turn on a narrow line.
-    pub const SCREEN: Self = Self { age: Duration::from_secs(3), packets: 1024 };
+    /// Screens: five seconds of 2 Mbit/s. A new slide waits for up to 4.5 s for its turn on a narrow line.
+    pub const SCREEN: Self = Self { age: Duration::from_secs(5), packets: 1024 };
 }
 
 /// Bytes of header extensions kept with a packet; a packet with more is forwarded without them.

@@ -118,6 +118,24 @@ fn who_may_not_rise_falls_all_the_same() {
 }
 
 #[test]
+fn equals_do_not_take_from_each_other_what_they_have() {
+    let step = request(Importance::Visible, 100).ladder.step(1).expect("a second step").rate;
+    let low = request(Importance::Visible, 100).ladder.step(0).expect("a step").rate;
+    let tile = |current| Request { current, ..request(Importance::Visible, 100) };
+    let one = Some(request(Importance::Visible, 100).ladder.step(1).expect("a second step").target);
+    let both = [tile(Some(LayerTarget::LOWEST)), tile(one)];
+    assert_eq!(allocate(low + step, &both), [Some(LayerTarget::LOWEST), one]);
+    let black = [tile(None), tile(Some(LayerTarget::LOWEST))];
+    assert_eq!(allocate(low + low / 2, &black), [None, Some(LayerTarget::LOWEST)]);
+    let most = low + low * (100 + RISE_MARGIN) / 100;
+    assert_eq!(
+        allocate(most, &[tile(None), tile(one)]),
+        [Some(LayerTarget::LOWEST); 2],
+        "nobody is black for it"
+    );
+}
+
+#[test]
 fn a_rise_taken_back_is_tried_again_later_and_later() {
     let start = crate::test_start();
     let (low, high) = (Some(LayerTarget::LOWEST), Some(LayerTarget::BEST));

@@ -193,7 +193,7 @@ proptest! {
         prop_assert!(pacer.is_empty());
         prop_assert!(pacer.cluster().is_none(), "a probe comes to its end");
         // 15 KB of a probe at 200 kbit/s come first.
-        let longest = if is_cut { HELD } else { LONGEST_WAIT * 2 + Duration::from_secs(1) };
+        let longest = if is_cut { HELD } else { SCREEN_WAIT + Duration::from_secs(1) };
         prop_assert!(now - began <= longest, "{:?}", now - began);
     }
 }

@@ -69,6 +69,12 @@ fn probes_on_demand_become_rare_while_they_find_nothing() {
     let gaps: Vec<_> = times.windows(2).map(|pair| (pair[1] - pair[0]).as_secs()).collect();
     assert_eq!(gaps.last(), Some(&5), "{gaps:?}");
     assert!(times.len() < 14, "{gaps:?}");
+    // Loss is thought to bound the rate: that is soon asked, and shortly.
+    let now = start + 10 * MS * 3000;
+    prober.bounded(now);
+    assert_eq!(prober.poll(now + FIRST_PAUSE - MS, &situation(1_000_000, 5_000_000)), None);
+    let probe = prober.poll(now + FIRST_PAUSE, &situation(1_000_000, 5_000_000)).expect("due");
+    assert_eq!((probe.rate, probe.bytes), (2_000_000, 3750));
 }
 
 #[test]
