@@ -447,7 +447,9 @@ impl Tap {
         let repeated = Source::new(sequence, rtp, stamp, stream.codec, picture);
         let is_it = source.is_numbered_alike(&repeated)
             && (source.timestamp, source.picture) == (repeated.timestamp, repeated.picture);
-        if !is_it && !repeated.is_of_thinned(&stream.sources) {
+        // What waited while the line was cut is dropped, and sent when it is asked for.
+        let was_dropped = sequence < stream.newest.sequence && !stream.sealed.contains(&sequence);
+        if !is_it && !was_dropped && !repeated.is_of_thinned(&stream.sources) {
             return Err(format!("the retransmission is of another packet: {source:?} {repeated:?}"));
         }
         self.passed.repeated += 1;

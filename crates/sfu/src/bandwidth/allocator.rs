@@ -44,8 +44,12 @@ pub enum Importance {
 pub enum Beginning {
     /// Not now.
     Waits,
-    /// Where so much is free that it was not this layer that did not fit.
-    WhereAmple,
+    /// Where so much is free that it was not this layer that did not fit: of what a probe found since. So much of the estimate,
+    /// in bit/s, has only grown by itself.
+    WhereAmple {
+        /// Bit/s.
+        unproven: u64,
+    },
     /// Where it fits.
     Free,
 }
@@ -87,7 +91,7 @@ impl Request {
         let margin = match index {
             0 => match self.beginning {
                 Beginning::Waits => None,
-                Beginning::WhereAmple => Some(AMPLE_MARGIN),
+                Beginning::WhereAmple { .. } => Some(AMPLE_MARGIN),
                 Beginning::Free => Some(RISE_MARGIN),
             },
             _ if spatial == Some(target.spatial) => self.may_refine.then_some(RISE_MARGIN),
@@ -165,9 +169,13 @@ impl<'a> Round<'a> {
         let current = self.current.get(index).copied().flatten();
         let Some(price) = request.price(next, current) else { return false };
         // Bursts are short: nobody gives up for them what it has, and no tile is black for long.
-        let is_kept = current.is_some_and(|current| next <= current);
-        let is_first = next == 0 && request.beginning != Beginning::WhereAmple;
-        let kept = if is_kept || is_first { 0 } else { self.reserve.saturating_sub(request.reserve) };
+        let reserve = self.reserve.saturating_sub(request.reserve);
+        let kept = match request.beginning {
+            _ if current.is_some_and(|current| next <= current) => 0,
+            Beginning::WhereAmple { unproven } if next == 0 => reserve.saturating_add(unproven),
+            _ if next == 0 => 0,
+            _ => reserve,
+        };
         if i128::from(price) > available - i128::from(kept) {
             return false;
         }
@@ -275,13 +283,18 @@ impl Patience {
 
     /// Whether what is paused may go on, in its cheapest layer: who is black comes back soon, however often better layers were
     /// tried in vain.
-    pub fn beginning(&self, now: Instant, estimate: u64) -> Beginning {
+    pub fn beginning(&self, now: Instant, line: Line) -> Beginning {
         let wait = (SETTLING * 2 * (1 << self.mistakes)).min(LONGEST_BLACK);
         let waited = self.fell_at.map_or(LONGEST_BLACK, |at| now.saturating_duration_since(at));
         match waited {
-            _ if waited >= wait || self.is_another(estimate) && !self.is_spent(now) => Beginning::Free,
-            _ if waited >= SHORTEST_BLACK => Beginning::WhereAmple,
-            _ => Beginning::Waits,
+            _ if waited >= wait || self.is_another(line.estimate) && !self.is_spent(now) => Beginning::Free,
+            _ if waited < SHORTEST_BLACK => Beginning::Waits,
+            _ => line
+                .found
+                .filter(|(at, _)| self.fell_at < Some(*at))
+                .map_or(Beginning::Waits, |(_, found)| Beginning::WhereAmple {
+                    unproven: line.estimate.saturating_sub(found),
+                }),
         }
     }
 

@@ -479,12 +479,12 @@ mod tests {
 
     #[test]
     fn nothing_is_asked_while_little_of_what_delay_allows_is_used() {
-        let is_bounded = |acknowledged: u64, lost_of: usize| {
+        let is_bounded = |acknowledged: u64, lost_of: u32| {
             let mut control = LossControl::new();
             (0..20).any(|interval| {
                 let start = crate::test_start() + INTERVAL * interval;
                 for index in 0..30 {
-                    control.packet(start + INTERVAL / 30 * index, index as usize % lost_of != 0);
+                    control.packet(start + INTERVAL / 30 * index, !index.is_multiple_of(lost_of));
                 }
                 control.update(start + INTERVAL, Some(acknowledged), ALLOWED, false);
                 control.bound().is_some()

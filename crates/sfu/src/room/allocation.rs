@@ -100,7 +100,7 @@ impl super::Room {
                 current: down.target(),
                 may_rise: down.patience.may_rise(context.now, line),
                 may_refine: down.patience.may_refine(context.now),
-                beginning: down.patience.beginning(context.now, line.estimate),
+                beginning: down.patience.beginning(context.now, line),
             };
             let lowest = track.nearest(context.now, LayerTarget { spatial: 0, ..wanted });
             candidates.push(Candidate {

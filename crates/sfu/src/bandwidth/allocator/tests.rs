@@ -154,9 +154,13 @@ fn a_rise_taken_back_is_tried_again_later_and_later() {
     assert_eq!(waits, [2, 4, 8, 16, 30, 30, 30, 30]);
     patience.changed(now, low, high, 1000);
     patience.changed(now, high, low, 500);
-    assert!(!patience.may_rise(now, estimated(1100)) && patience.beginning(now, 1100) == Beginning::Waits);
     assert!(
-        patience.may_rise(now, estimated(1900)) && patience.beginning(now, 1900) == Beginning::Free,
+        !patience.may_rise(now, estimated(1100))
+            && patience.beginning(now, estimated(1100)) == Beginning::Waits
+    );
+    assert!(
+        patience.may_rise(now, estimated(1900))
+            && patience.beginning(now, estimated(1900)) == Beginning::Free,
         "the line is another"
     );
     now = patience.waits_until(now).expect("waits");
@@ -175,16 +179,24 @@ fn what_is_paused_goes_on_early_where_there_is_ample_room() {
         now += SETTLING;
         patience.changed(now, Some(LayerTarget::BEST), None, 500);
     }
-    assert_eq!(patience.beginning(now + SHORTEST_BLACK - SETTLING, 1000), Beginning::Waits);
-    let beginning = patience.beginning(now + SHORTEST_BLACK, 1000);
-    assert_eq!(beginning, Beginning::WhereAmple);
-    assert_eq!(patience.beginning(now + LONGEST_BLACK, 1000), Beginning::Free);
+    let found = |at| Line { estimate: 1000, found: Some((at, 900)) };
+    let soon = now + SHORTEST_BLACK;
+    assert_eq!(patience.beginning(soon - SETTLING, found(now + SETTLING)), Beginning::Waits);
+    assert_eq!(patience.beginning(soon, estimated(1000)), Beginning::Waits, "nothing was found");
+    assert_eq!(patience.beginning(soon, found(now)), Beginning::Waits, "that was before");
+    let beginning = patience.beginning(soon, found(now + SETTLING));
+    assert_eq!(beginning, Beginning::WhereAmple { unproven: 100 });
+    assert_eq!(patience.beginning(now + LONGEST_BLACK, estimated(1000)), Beginning::Free);
     let tile = Request { beginning, ..request(Importance::Visible, 100) };
     let price = tile.ladder.step(0).expect("a step").rate;
-    assert_eq!(allocate(price * 2 - 1, std::slice::from_ref(&tile)), [None]);
-    assert!(allocate(price * 2, std::slice::from_ref(&tile))[0].is_some());
+    assert_eq!(allocate(price * 2 + 99, std::slice::from_ref(&tile)), [None]);
+    assert!(allocate(price * 2 + 100, std::slice::from_ref(&tile))[0].is_some());
     let slides = Request { ladder: Ladder::default(), reserve: price, ..request(Importance::Screen, 100) };
-    assert_eq!(allocate(price * 2, &[slides.clone(), tile.clone()])[1], None, "that is for the next slide");
+    assert_eq!(
+        allocate(price * 2 + 100, &[slides.clone(), tile.clone()])[1],
+        None,
+        "that is for the next slide"
+    );
     let kept = Request { current: Some(LayerTarget::LOWEST), ..tile };
     assert!(allocate(price, &[slides, kept])[1].is_some());
 }
@@ -201,9 +213,15 @@ fn after_three_rises_the_line_is_no_longer_believed_to_be_another() {
         patience.changed(now, high, low, 500);
         now += Duration::from_millis(100);
     }
-    assert!(!patience.may_rise(now, estimated(1900)) && patience.beginning(now, 1900) == Beginning::Waits);
+    assert!(
+        !patience.may_rise(now, estimated(1900))
+            && patience.beginning(now, estimated(1900)) == Beginning::Waits
+    );
     let later = start + RISES_WITHIN;
-    assert!(patience.may_rise(later, estimated(1900)) && patience.beginning(later, 1900) == Beginning::Free);
+    assert!(
+        patience.may_rise(later, estimated(1900))
+            && patience.beginning(later, estimated(1900)) == Beginning::Free
+    );
     patience.renew();
     assert!(patience.may_rise(now, estimated(1000)), "it wants more now");
 }
@@ -259,7 +277,11 @@ fn any_request() -> impl Strategy<Value = Request> {
     ];
     let target = (0u8..3, 0u8..4).prop_map(|(spatial, temporal)| LayerTarget { spatial, temporal });
     let rates = prop::array::uniform3(prop::array::uniform4(prop_oneof![Just(0u64), 0..4_000_000u64]));
-    let beginning = prop_oneof![Just(Beginning::Waits), Just(Beginning::WhereAmple), Just(Beginning::Free)];
+    let beginning = prop_oneof![
+        Just(Beginning::Waits),
+        any::<u64>().prop_map(|unproven| Beginning::WhereAmple { unproven }),
+        Just(Beginning::Free)
+    ];
     let may = (any::<bool>(), any::<bool>(), beginning, 0..3_000_000u64);
     (importance, any::<u32>(), rates, target.clone(), prop::option::of(target), may).prop_map(
         |(importance, area, rates, wanted, current, (may_rise, may_refine, beginning, reserve))| Request {
