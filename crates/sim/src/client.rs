@@ -134,6 +134,8 @@ pub struct Client {
     pub sections: Vec<Section>,
     /// What it publishes.
     pub publications: Vec<Publication>,
+    /// Ids of what it no longer publishes.
+    unpublished: Vec<String>,
     redundancy: Redundancy,
     /// What it receives, by source.
     pub receptions: BTreeMap<u32, Reception>,
@@ -204,6 +206,7 @@ impl Client {
             dialect,
             sections: Vec::new(),
             publications: Vec::new(),
+            unpublished: Vec::new(),
             redundancy: Redundancy::default(),
             receptions: BTreeMap::new(),
             declared: BTreeMap::new(),
@@ -287,7 +290,8 @@ impl Client {
 
     /// Takes a publication back.
     pub fn unpublish(&mut self, number: u32) {
-        self.publications.retain(|publication| publication.number != number);
+        let gone = self.publications.extract_if(.., |publication| publication.number == number);
+        self.unpublished.extend(gone.filter_map(|publication| publication.sid));
         for section in &mut self.sections {
             if matches!(&section.purpose, Purpose::Publish(published) if published.number == number) {
                 section.purpose = Purpose::Idle;
@@ -379,7 +383,11 @@ impl Client {
                 let is_meant =
                     |publication: &&mut Publication| publication.sid.as_ref() == Some(&update.track_sid);
                 let publication = self.publications.iter_mut().find(is_meant);
-                publication.ok_or("qualities of somebody else's track")?.obey(&update);
+                match publication {
+                    Some(publication) => publication.obey(&update),
+                    None if self.unpublished.contains(&update.track_sid) => {} // they crossed
+                    None => return Err("qualities of somebody else's track".to_owned()),
+                }
             }
             SessionEvent::Leave(leave) => {
                 self.state = State::Gone;

@@ -28,8 +28,8 @@ pub struct Member {
     pub permission: livekit::ParticipantPermission,
     /// What it said it wants or not.
     pub wants: BTreeMap<u32, bool>,
-    /// What it paused.
-    pub paused: BTreeSet<u32>,
+    /// What it paused, and when the core heard of it.
+    pub paused: BTreeMap<u32, Duration>,
     /// What it ever paused: those may go on with other numbers.
     pub ever_paused: BTreeSet<u32>,
     /// Whom it lets subscribe; `None` for everybody.
@@ -61,8 +61,8 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Whether a member may be sent a track's packets now; errors say why not.
-    pub fn may_get(&self, client: usize, track: u32, repeated: bool) -> Result<(), &'static str> {
+    /// Whether a member may now be sent what was captured of a track at a time, zero for what is repeated; errors say why not.
+    pub fn may_get(&self, client: usize, track: u32, captured: Duration) -> Result<(), &'static str> {
         let subscriber = self.members.get(client).ok_or("nobody")?;
         let published = self.tracks.get(track as usize).ok_or("no such track")?;
         let publisher = self.members.get(published.publisher).ok_or("nobody's")?;
@@ -96,8 +96,8 @@ impl Rules {
         if !self.is_allowed(subscriber, published) {
             return Err("not allowed by the publisher");
         }
-        // What was sent before a pause may still be repeated.
-        if subscriber.paused.contains(&track) && !repeated {
+        // What came before a pause may still leave.
+        if subscriber.paused.get(&track).is_some_and(|since| captured >= *since) {
             return Err("paused");
         }
         Ok(())
@@ -141,9 +141,13 @@ impl Rules {
                 for track in
                     settings.track_sids.iter().filter_map(|sid| self.track_of(sid)).collect::<Vec<_>>()
                 {
+                    // Its publisher may know its id before the room does.
+                    if !self.tracks[track as usize].carried {
+                        continue;
+                    }
                     let member = &mut self.members[client];
                     if settings.disabled {
-                        member.paused.insert(track);
+                        member.paused.entry(track).or_insert(now);
                         member.ever_paused.insert(track);
                     } else {
                         member.paused.remove(&track);

@@ -292,12 +292,13 @@ impl Tap {
         if let Some(copy) = copy {
             let (copied, _) = Stamp::read(copy)?;
             rules
-                .may_get(self.client, copied.track, false)
+                .may_get(self.client, copied.track, copied.captured)
                 .map_err(|what| format!("{what}: a copy of {copied:?}"))?;
         }
         let (stamp, descriptor) = Stamp::read(payload)?;
         let describe = |what: &str| format!("{what}: {stamp:?}");
-        rules.may_get(self.client, stamp.track, is_rtx).map_err(describe)?;
+        let captured = if is_rtx { Duration::ZERO } else { stamp.captured };
+        rules.may_get(self.client, stamp.track, captured).map_err(describe)?;
         let published = rules.tracks.get(stamp.track as usize).ok_or("no such track")?;
         if published.recipe.codec != codec {
             return Err(describe("wrong codec"));

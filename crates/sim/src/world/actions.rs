@@ -100,7 +100,7 @@ impl World {
                 subscribe: !member.auto_subscribe,
                 ..Default::default()
             }),
-            track_sids_disabled: sids(&mut member.paused.iter().copied()),
+            track_sids_disabled: sids(&mut member.paused.keys().copied()),
             publish_tracks: known
                 .map(|sid| livekit::TrackPublishedResponse {
                     track: Some(livekit::TrackInfo { sid, ..Default::default() }),
