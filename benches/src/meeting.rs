@@ -26,6 +26,9 @@ use sim::codec::Codec;
 use sim::description::{Dialect, Medium, Published, Purpose, Section, read_answer, write_offer};
 use sim::wire::{Block, Rtp, RtpHeader, write_receiver_reports};
 
+/// New pictures wait for about this long for the answer that announces them.
+const ANSWERED: Duration = Duration::from_secs(1);
+
 /// What browsers get from us, so what is measured.
 const PROFILE: SrtpProfile = SrtpProfile::AeadAes256Gcm;
 /// Packets of one picture, which arrive together.
@@ -238,6 +241,13 @@ impl Meeting {
     fn settle(&mut self) -> Result<(), String> {
         let mut batch = SendBatch::new();
         self.poll(&mut batch)?;
+        let answered = self.now + ANSWERED;
+        while let Some(due) = self.due.filter(|due| *due <= answered) {
+            self.now = self.now.max(due);
+            self.core.handle(self.now, Input::Timeout);
+            self.poll(&mut batch)?;
+        }
+        self.now = answered;
         self.prepare(self.publishers.len())?;
         let forwarded = self.run(|_| {});
         let expected = BURST * self.publishers.len() * self.subscribers.len();

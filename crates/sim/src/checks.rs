@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::client::State;
+use crate::publication::Layer;
 use crate::world::World;
 
 /// The longest time without a frame while everything flows.
@@ -22,9 +23,10 @@ impl World {
             && publisher.state != State::Gone
             && subscriber.dialect.payload_type(published.recipe.codec).is_some()
             && publication.is_some_and(|publication| {
-                publication.flows
-                    && !publication.muted
-                    && publication.layers.iter().any(|layer| layer.running)
+                // Who lost its signalling connection cannot be told that a layer is needed again.
+                let is_sent =
+                    |layer: &Layer| layer.running && (layer.wanted || publisher.state == State::Joined);
+                publication.flows && !publication.muted && publication.layers.iter().any(is_sent)
             })
     }
 
@@ -59,6 +61,10 @@ impl World {
     fn check_reception(&self, client: usize, track: u32) -> Result<(), String> {
         let publisher = self.rules.tracks[track as usize].publisher;
         let (up, down) = (self.clients[publisher].up.conditions(), self.clients[client].down.conditions());
+        // What a narrow line does not carry is paused.
+        if down.rate.is_some() && self.is_stream_paused(client, track) {
+            return Ok(());
+        }
         let Some(reception) = self.reception(client, track) else { return Err("nothing arrives".to_owned()) };
         let Some(last) = reception.last_frame else { return Err("no frame arrives".to_owned()) };
         let since = self.now().saturating_sub(last);

@@ -131,7 +131,11 @@ struct Round<'a> {
 
 impl<'a> Round<'a> {
     fn new(budget: u64, requests: &'a [Request]) -> Self {
-        let current = |request: &Request| request.ladder.index_of(request.current?);
+        // Where all that is left is above what is sent, the cheapest of it takes its place: that is no pause that ends.
+        let current = |request: &Request| {
+            let target = request.current.filter(|_| !request.ladder.is_empty())?;
+            Some(request.ladder.index_of(target).unwrap_or(0))
+        };
         Self {
             requests,
             left: i128::from(budget),

@@ -10,7 +10,7 @@ use super::allocator;
 use super::delay::{DelayDetector, Usage};
 use super::fallback::Fallback;
 use super::history::{ClusterId, History, Reported, SentPacket};
-use super::loss::LossControl;
+use super::loss::{LossControl, Traffic};
 use super::probe::{Probe, Prober, Situation};
 use super::queue::QueueMeter;
 use super::receiver_clock::ReceiverClock;
@@ -552,7 +552,13 @@ impl Estimator {
             self.prober.decreased(now, before, self.control.rate());
             self.trust.decreased(now, self.control.rate());
         }
-        if self.loss.update(now, mean, self.control.rate(), usage == Usage::Over) {
+        let traffic = Traffic {
+            sent,
+            acknowledged: mean,
+            allowed: self.control.rate(),
+            queue_grows: usage == Usage::Over,
+        };
+        if self.loss.update(now, &traffic) {
             self.prober.bounded(now);
         }
         if let Some(found) = self.prober.finding(now, self.estimate, inherent)

@@ -47,6 +47,10 @@ const ANSWER_TIME: Duration = Duration::from_millis(2500);
 /// Loss must fall to this share of what it was, for the rate to be its cause.
 const HELPED: f64 = 0.4;
 
+/// Where this multiple of the bound is sent all the same (sound is never held back) nothing was asked: then loss is taken for the
+/// rate's, and there is no room for pictures.
+const NOT_LOWERED: f64 = 1.3;
+
 /// Within this of that share chance may have answered: the line is asked for so many times longer.
 const DOUBT: f64 = 0.2;
 const DOUBTFUL: u32 = 3;
@@ -155,6 +159,19 @@ impl Memory {
         }
         self.loss() * (1.0 - MEMORY_DEVIATIONS / self.events.max(1.0).sqrt())
     }
+}
+
+/// What is known of the traffic when losses are judged, in bit/s.
+#[derive(Clone, Copy, Debug)]
+pub struct Traffic {
+    /// What is sent.
+    pub sent: u64,
+    /// What arrives.
+    pub acknowledged: Option<u64>,
+    /// What delay allows.
+    pub allowed: u64,
+    /// Whether delay shows congestion by itself: then its controller acts on it.
+    pub queue_grows: bool,
 }
 
 /// See the module's description.
@@ -273,24 +290,17 @@ impl LossControl {
         }
     }
 
-    /// Judges what was counted. `sent` and `acknowledged` in bit/s, `allowed` is what delay allows, `queue_grows`
-    /// whether delay shows congestion by itself: then its controller acts on it. Returns whether the rate was just found to be
-    /// what loses.
-    pub fn update(
-        &mut self,
-        now: Instant,
-        acknowledged: Option<u64>,
-        allowed: u64,
-        queue_grows: bool,
-    ) -> bool {
-        let is_found = self.answer(now, queue_grows);
-        self.grow(now, allowed);
-        self.judge(now, acknowledged, allowed, queue_grows);
+    /// Judges what was counted. Returns whether the rate was just found to be what loses.
+    pub fn update(&mut self, now: Instant, seen: &Traffic) -> bool {
+        let is_found = self.answer(now, seen);
+        self.grow(now, seen.allowed);
+        self.judge(now, seen);
         is_found
     }
 
     /// Judges an interval that is over, and asks where too much was lost.
-    fn judge(&mut self, now: Instant, acknowledged: Option<u64>, allowed: u64, queue_grows: bool) {
+    fn judge(&mut self, now: Instant, seen: &Traffic) {
+        let Traffic { acknowledged, allowed, queue_grows, .. } = *seen;
         let since = *self.since.get_or_insert(now);
         let passed = now.saturating_duration_since(since);
         let enough = self.packets >= PACKETS && passed >= INTERVAL
@@ -353,7 +363,7 @@ impl LossControl {
 
     /// Concludes a question once enough packets sent under the lower bound were reported, and doubts the conclusion
     /// where as much is lost as before. Returns whether it is that the rate loses.
-    fn answer(&mut self, now: Instant, queue_grows: bool) -> bool {
+    fn answer(&mut self, now: Instant, seen: &Traffic) -> bool {
         match self.state {
             State::Free => {}
             State::Asking { since, bound, trial } => {
@@ -363,10 +373,10 @@ impl LossControl {
                 if trial.packets < ANSWER_PACKETS * times && passed < ANSWER_TIME * times {
                     return false;
                 }
-                if trial.packets < LEAST_PACKETS || queue_grows {
+                if trial.packets < LEAST_PACKETS || seen.queue_grows {
                     // Nothing can be said: delay has taken over, or nothing is sent.
                     self.state = State::Free;
-                } else if left < HELPED {
+                } else if left < HELPED || seen.sent as f64 > bound.max(LEAST_BOUND as f64) * NOT_LOWERED {
                     self.memory = Memory::default();
                     let review = Some(Trial::new(trial.before));
                     self.state = State::Bound { bound, since: now, updated: now, review };
@@ -421,6 +431,11 @@ mod tests {
     /// What delay allows, in bit/s.
     const ALLOWED: u64 = 2_000_000;
 
+    /// What arrives, where nothing more is sent.
+    fn seen(acknowledged: Option<u64>, allowed: u64) -> Traffic {
+        Traffic { sent: acknowledged.unwrap_or(0), acknowledged, allowed, queue_grows: false }
+    }
+
     fn run(
         control: &mut LossControl,
         start: Instant,
@@ -452,7 +467,8 @@ mod tests {
                 arrived += u64::from(received);
                 control.packet(now, received);
             }
-            control.update(now, Some(rate * arrived / u64::from(packets)), ALLOWED, false);
+            let acknowledged = Some(rate * arrived / u64::from(packets));
+            control.update(now, &Traffic { sent: rate, ..seen(acknowledged, ALLOWED) });
             bounds.push(control.bound());
         }
         bounds
@@ -486,13 +502,30 @@ mod tests {
                 for index in 0..30 {
                     control.packet(start + INTERVAL / 30 * index, !index.is_multiple_of(lost_of));
                 }
-                control.update(start + INTERVAL, Some(acknowledged), ALLOWED, false);
+                control.update(start + INTERVAL, &seen(Some(acknowledged), ALLOWED));
                 control.bound().is_some()
             })
         };
         assert!(!is_bounded(ALLOWED / 3, 5), "a fifth is lost of a third");
         assert!(is_bounded(ALLOWED * 2 / 3, 5), "of two thirds");
         assert!(is_bounded(ALLOWED / 3, 2), "much is lost");
+    }
+
+    #[test]
+    fn sound_that_a_line_does_not_carry_leaves_no_room_for_pictures() {
+        let mut control = LossControl::new();
+        let mut bounds = Vec::new();
+        for interval in 0..100 {
+            let now = crate::test_start() + INTERVAL * interval;
+            (0..30).for_each(|index| {
+                control.packet(now + INTERVAL / 30 * index, random(interval * 30 + index) > 0.45)
+            });
+            let sent = 210_000; // whatever the bound says
+            control.update(now + INTERVAL, &Traffic { sent, ..seen(Some(115_000), 300_000) });
+            bounds.push(control.bound());
+        }
+        assert!(bounds[10..].iter().filter(|bound| bound.is_some_and(|bound| bound < 200_000)).count() > 70);
+        assert!(control.inherent() < 0.1, "{}", control.inherent());
     }
 
     #[test]
@@ -536,7 +569,7 @@ mod tests {
         for interval in 0..1000 {
             let now = start + INTERVAL * interval;
             (0..30).for_each(|index| control.packet(now, index % 4 != 0));
-            control.update(now, None, 2_000_000, false);
+            control.update(now, &seen(None, 2_000_000));
         }
         assert!(control.inherent() <= 0.2 + CREEP, "{}", control.inherent());
     }
@@ -549,8 +582,8 @@ mod tests {
         for _ in 0..100 {
             control.packet(now, false);
         }
-        control.update(now + Duration::from_secs(6), Some(1_000_000), 2_000_000, false);
-        control.update(now + Duration::from_secs(7), Some(1_000_000), 2_000_000, false);
+        control.update(now + Duration::from_secs(6), &seen(Some(1_000_000), 2_000_000));
+        control.update(now + Duration::from_secs(7), &seen(Some(1_000_000), 2_000_000));
         assert_eq!((control.bound(), control.loss()), (None, 0.0));
     }
 
@@ -572,7 +605,7 @@ mod tests {
                     control.late(sent);
                 }
                 if index % 40 == 39 {
-                    control.update(now, None, 2_000_000, false);
+                    control.update(now, &seen(None, 2_000_000));
                 }
             }
             control.loss()
@@ -595,7 +628,7 @@ mod tests {
                 if late {
                     control.late(now);
                 }
-                control.update(now, Some(rate), rate, grows);
+                control.update(now, &Traffic { queue_grows: grows, ..seen(Some(rate), rate) });
                 prop_assert!((0.0..=1.0).contains(&control.loss()));
                 prop_assert!((0.0..=MAX_INHERENT).contains(&control.inherent()));
                 prop_assert!(control.found <= control.inherent());

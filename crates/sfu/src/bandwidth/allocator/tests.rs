@@ -136,6 +136,22 @@ fn equals_do_not_take_from_each_other_what_they_have() {
 }
 
 #[test]
+fn a_layer_that_was_replaced_by_a_better_one_is_no_pause() {
+    // An encoder with nothing to do: the larger picture costs no more than the smaller one.
+    let ladder = Ladder::new(&[[23, 0, 0, 0], [32, 0, 0, 0], [22, 0, 0, 0]], LayerTarget::BEST);
+    let tile = Request {
+        ladder,
+        current: Some(LayerTarget { spatial: 0, temporal: 3 }),
+        beginning: Beginning::Waits,
+        may_rise: false,
+        ..request(Importance::Visible, 100)
+    };
+    let replaced = Some(LayerTarget { spatial: 2, temporal: 0 });
+    assert_eq!(allocate(1000, std::slice::from_ref(&tile)), [replaced]);
+    assert_eq!(allocate(10, &[tile]), [None]);
+}
+
+#[test]
 fn a_rise_taken_back_is_tried_again_later_and_later() {
     let start = crate::test_start();
     let (low, high) = (Some(LayerTarget::LOWEST), Some(LayerTarget::BEST));
@@ -316,7 +332,8 @@ proptest! {
         for (request, target) in requests.iter().zip(&targets) {
             let on_ladder = (0..request.ladder.len()).filter_map(|index| request.ladder.step(index));
             prop_assert!(target.is_none() || on_ladder.into_iter().any(|step| Some(step.target) == *target));
-            let current = request.current.and_then(|current| request.ladder.index_of(current));
+            let current = request.current.filter(|_| !request.ladder.is_empty());
+            let current = current.map(|current| request.ladder.index_of(current).unwrap_or(0));
             let granted = target.and_then(|target| request.ladder.index_of(target));
             let had = current.and_then(|current| request.ladder.step(current)).map(|step| step.target.spatial);
             let is_finer = request.may_refine && target.is_some_and(|target| Some(target.spatial) == had);
