@@ -205,6 +205,9 @@ impl Prober {
             self.further = None;
             return None;
         }
+        if situation.jitter >= LENGTH {
+            self.doubled = self.doubled.max(JITTERY);
+        }
         let rate = if let Some(multiple) = FIRST.get(self.first_sent) {
             self.first_sent += 1;
             self.start as f64 * multiple
@@ -213,9 +216,6 @@ impl Prober {
         } else if let Some((rate, _)) = self.take_lost(now, situation) {
             rate as f64
         } else if self.is_due(now, situation.last_decrease) {
-            if situation.jitter >= LENGTH {
-                self.doubled = self.doubled.max(JITTERY);
-            }
             situation.estimate as f64 * ON_DEMAND.get(self.doubled).copied().unwrap_or(1.0)
         } else {
             return None;

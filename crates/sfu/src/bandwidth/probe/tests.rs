@@ -78,6 +78,14 @@ fn probes_on_demand_become_rare_while_they_find_nothing() {
 }
 
 #[test]
+fn no_probe_is_short_where_there_is_jitter() {
+    let mut prober = Prober { first_sent: FIRST.len(), further: Some(1_000_000), ..Prober::new(300_000) };
+    let jittery = Situation { jitter: 30 * MS, ..situation(1_000_000, 5_000_000) };
+    let probe = prober.poll(crate::test_start(), &jittery).expect("what was found is looked beyond");
+    assert_eq!((probe.rate, probe.bytes), (2_000_000, 15_000));
+}
+
+#[test]
 fn a_drop_in_several_steps_is_checked_as_one() {
     let mut prober = Prober::new(600_000);
     let now = crate::test_start();
