@@ -47,8 +47,8 @@ const ANSWER_TIME: Duration = Duration::from_millis(2500);
 /// Loss must fall to this share of what it was, for the rate to be its cause.
 const HELPED: f64 = 0.4;
 
-/// Where this multiple of the bound is sent all the same (sound is never held back) nothing was asked: then loss is taken for the
-/// rate's, and there is no room for pictures.
+/// Where this multiple of the least bound is sent all the same (sound is never held back), nothing was asked: then loss is taken
+/// for the rate's, and there is no room for pictures.
 const NOT_LOWERED: f64 = 1.3;
 
 /// Within this of that share chance may have answered: the line is asked for so many times longer.
@@ -376,7 +376,7 @@ impl LossControl {
                 if trial.packets < LEAST_PACKETS || seen.queue_grows {
                     // Nothing can be said: delay has taken over, or nothing is sent.
                     self.state = State::Free;
-                } else if left < HELPED || seen.sent as f64 > bound.max(LEAST_BOUND as f64) * NOT_LOWERED {
+                } else if left < HELPED || Self::is_all_sound(bound, seen.sent) {
                     self.memory = Memory::default();
                     let review = Some(Trial::new(trial.before));
                     self.state = State::Bound { bound, since: now, updated: now, review };
@@ -395,6 +395,11 @@ impl LossControl {
             State::Bound { .. } => {}
         }
         false
+    }
+
+    /// Whether less arrives than any bound would be, of more than that: what is sent is not held back by bounds.
+    fn is_all_sound(bound: f64, sent: u64) -> bool {
+        bound < LEAST_BOUND as f64 && sent as f64 > LEAST_BOUND as f64 * NOT_LOWERED
     }
 
     /// The rate is not what loses.
