@@ -10,6 +10,9 @@ use crate::world::World;
 /// The longest time without a frame while everything flows.
 const LONGEST_PAUSE: Duration = Duration::from_millis(1300);
 
+/// A line that may carry nothing but sound, in bit/s.
+const NARROW: u64 = 200_000;
+
 impl World {
     /// Whether a client must be getting a track now.
     pub fn must_get(&self, client: usize, track: u32) -> bool {
@@ -62,7 +65,7 @@ impl World {
         let publisher = self.rules.tracks[track as usize].publisher;
         let (up, down) = (self.clients[publisher].up.conditions(), self.clients[client].down.conditions());
         // What a narrow line does not carry is paused.
-        if down.rate.is_some() && self.is_stream_paused(client, track) {
+        if down.rate.is_some_and(|rate| rate < NARROW) && self.is_stream_paused(client, track) {
             return Ok(());
         }
         let Some(reception) = self.reception(client, track) else { return Err("nothing arrives".to_owned()) };

@@ -32,7 +32,10 @@ fn what_was_left_out_while_scrolling_is_seen_when_it_stands_still() {
         let screen = world.publish(anna, Recipe::pages(codec));
         world.run(SCROLLED - SECOND - world.now());
         let frames = |world: &World, client| world.reception(client, screen).map_or(0, |it| it.counts.frames);
-        assert!(frames(&world, ben) < frames(&world, cleo) * 2 / 3, "{codec:?}: a third of the line at most");
+        assert!(
+            frames(&world, ben) < frames(&world, cleo) * 2 / 3,
+            "{codec:?}: the line carries a third of it"
+        );
         world.run(SECOND * 4);
         let last = shown(&world, cleo, screen);
         assert!(SCROLLED.saturating_sub(last) < SECOND / 10, "{codec:?}: {last:?}");

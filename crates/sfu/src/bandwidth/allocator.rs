@@ -76,6 +76,13 @@ pub struct Request {
 }
 
 impl Request {
+    /// The index of what is sent now. Where all that is left is above it, the cheapest of that takes its place: that is no pause
+    /// that ends.
+    pub fn current_step(&self) -> Option<usize> {
+        let target = self.current.filter(|_| !self.ladder.is_empty())?;
+        Some(self.ladder.index_of(target).unwrap_or(0))
+    }
+
     /// Orders by importance, then by size in powers of two: tiles of about one size are equals.
     fn rank(&self) -> (Importance, std::cmp::Reverse<u32>) {
         (self.importance, std::cmp::Reverse(self.area.checked_ilog2().unwrap_or(0)))
@@ -131,11 +138,6 @@ struct Round<'a> {
 
 impl<'a> Round<'a> {
     fn new(budget: u64, requests: &'a [Request]) -> Self {
-        // Where all that is left is above what is sent, the cheapest of it takes its place: that is no pause that ends.
-        let current = |request: &Request| {
-            let target = request.current.filter(|_| !request.ladder.is_empty())?;
-            Some(request.ladder.index_of(target).unwrap_or(0))
-        };
         Self {
             requests,
             left: i128::from(budget),
@@ -143,7 +145,7 @@ impl<'a> Round<'a> {
                 .iter()
                 .fold(0, |sum: u64, request| sum.saturating_add(request.reserve))
                 .min(budget / MOST_RESERVED),
-            current: requests.iter().map(current).collect(),
+            current: requests.iter().map(Request::current_step).collect(),
             granted: vec![None; requests.len()],
         }
     }
@@ -255,7 +257,8 @@ impl Patience {
         let is_shortened = self.fell_at.is_some_and(|fell| {
             now >= fell + until.saturating_duration_since(fell) / 2 && self.has_found_another(line, fell)
         });
-        is_shortened || self.mistakes > 0 && self.is_another(line.estimate) && !self.is_spent(now)
+        is_shortened && self.may_refine(now)
+            || self.mistakes > 0 && self.is_another(line.estimate) && !self.is_spent(now)
     }
 
     /// Whether more pictures of the same size may be given now: that costs no key frame and little of the line, and so is not

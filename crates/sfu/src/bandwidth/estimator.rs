@@ -52,6 +52,11 @@ const LIMITED: f64 = 0.65;
 /// A queue of ours above this is drained by sending less for a moment, on top of the decrease.
 const DRAIN_ABOVE: Duration = Duration::from_millis(60);
 
+/// A longer one is drained without any decrease: where it was there before anything could be compared with, it does not grow,
+/// and nothing else would ever make it shorter.
+const DRAIN_ALWAYS: Duration = Duration::from_millis(200);
+const DRAIN_ALWAYS_PAUSE: Duration = Duration::from_secs(30);
+
 /// What came in bursts at this multiple of the mean rate is more than jitter.
 const BURST: f64 = 1.2;
 
@@ -64,12 +69,7 @@ const TELLING: f64 = 0.7;
 /// A queue below this, of which not even a few packets in a row were seen, is no reason to send less.
 const SHORT_QUEUE: Duration = Duration::from_millis(25);
 
-/// A longer one is drained without any decrease: where it was there before anything could be compared with, it does not grow,
-/// and nothing else would ever make it shorter.
-const DRAIN_ALWAYS: Duration = Duration::from_millis(200);
-const DRAIN_ALWAYS_PAUSE: Duration = Duration::from_secs(30);
-
-/// Draining ends after this, and is not begun again so soon if it did not help: then the queue is somebody else's, and
+/// Draining ends after this unless a third of the queue is gone by then, and is not begun again so soon if it did not help: then the queue is somebody else's, and
 /// yielding would starve us.
 const DRAIN_TIME: Duration = Duration::from_millis(1500);
 const DRAIN_PAUSE: Duration = Duration::from_secs(10);
@@ -345,6 +345,7 @@ impl Estimator {
         self.network_since = now;
         let before = self.estimate;
         self.forget_arrivals();
+        self.forget_findings();
         self.control.forget_capacity();
         self.loss.reset(now);
         self.prober.recovered(now, before);
@@ -500,10 +501,16 @@ impl Estimator {
         self.queue = QueueMeter::new();
     }
 
+    /// What probes found, and how right they were, says nothing of what comes now.
+    fn forget_findings(&mut self) {
+        (self.found, self.trust) = (None, Trust::default());
+    }
+
     /// The line is no longer thought to be cut.
     fn resume(&mut self, now: Instant) {
         if let Line::Cut { before } = self.line {
             self.detector.reset();
+            self.forget_findings();
             self.control.forget_capacity();
             self.control.set(now, ((before as f64) * AFTER_CUT) as u64);
             self.acknowledged = RateMeter::new();
@@ -551,6 +558,7 @@ impl Estimator {
         if decreased {
             self.prober.decreased(now, before, self.control.rate());
             self.trust.decreased(now, self.control.rate());
+            self.found = self.found.map(|(at, found)| (at, found.min(self.control.rate())));
         }
         let traffic = Traffic {
             sent,
@@ -565,10 +573,11 @@ impl Estimator {
             && found > self.control.rate()
             && usage != Usage::Over
         {
-            let found = self.trust.found(now, self.control.rate(), found);
-            self.control.found(now, found);
-            self.found = Some((now, found));
+            // A policer lets short probes pass: less than delay allows says nothing against a bound.
             self.loss.probed(found);
+            let believed = self.trust.found(now, self.control.rate(), found);
+            self.control.found(now, believed);
+            self.found = Some((now, believed));
         }
         self.update_drain(now, decreased && !observation.is_limited);
         self.refresh(now);
@@ -590,7 +599,7 @@ impl Estimator {
             } else if is_over && standing < before * 2 / 3 {
                 self.drain = Some((now, standing)); // it helps
             } else if is_over {
-                self.drain = None;
+                (self.drain, self.last_drain) = (None, Some(now));
             }
             return;
         }

@@ -376,7 +376,7 @@ impl LossControl {
                 if trial.packets < LEAST_PACKETS || seen.queue_grows {
                     // Nothing can be said: delay has taken over, or nothing is sent.
                     self.state = State::Free;
-                } else if left < HELPED || Self::is_all_sound(bound, seen.sent) {
+                } else if left < HELPED || Self::is_not_lowered(bound, seen.sent) {
                     self.memory = Memory::default();
                     let review = Some(Trial::new(trial.before));
                     self.state = State::Bound { bound, since: now, updated: now, review };
@@ -385,8 +385,8 @@ impl LossControl {
                     self.set_inherent(trial.loss());
                 }
             }
-            State::Bound { review: Some(trial), .. } if trial.packets >= REVIEW_PACKETS => {
-                if trial.left(self.inherent) > HELPED + DOUBT {
+            State::Bound { bound, review: Some(trial), .. } if trial.packets >= REVIEW_PACKETS => {
+                if !Self::is_not_lowered(bound, seen.sent) && trial.left(self.inherent) > HELPED + DOUBT {
                     self.set_inherent(trial.loss());
                 } else if let State::Bound { review, .. } = &mut self.state {
                     *review = None;
@@ -397,8 +397,8 @@ impl LossControl {
         false
     }
 
-    /// Whether less arrives than any bound would be, of more than that: what is sent is not held back by bounds.
-    fn is_all_sound(bound: f64, sent: u64) -> bool {
+    /// Whether less arrives than the least bound, of more than that: what is sent is not held back, as sound never is.
+    fn is_not_lowered(bound: f64, sent: u64) -> bool {
         bound < LEAST_BOUND as f64 && sent as f64 > LEAST_BOUND as f64 * NOT_LOWERED
     }
 
@@ -518,19 +518,24 @@ mod tests {
 
     #[test]
     fn sound_that_a_line_does_not_carry_leaves_no_room_for_pictures() {
-        let mut control = LossControl::new();
-        let mut bounds = Vec::new();
-        for interval in 0..100 {
-            let now = crate::test_start() + INTERVAL * interval;
-            (0..30).for_each(|index| {
-                control.packet(now + INTERVAL / 30 * index, random(interval * 30 + index) > 0.45)
-            });
-            let sent = 210_000; // whatever the bound says
-            control.update(now + INTERVAL, &Traffic { sent, ..seen(Some(115_000), 300_000) });
-            bounds.push(control.bound());
+        for (packets, pause) in [(30, 300), (20, 50)] {
+            let mut control = LossControl::new();
+            let mut bounds = Vec::new();
+            let pause = Duration::from_millis(pause);
+            for tick in 0..(Duration::from_secs(30).as_millis() / pause.as_millis()) as u32 {
+                let now = crate::test_start() + pause * tick;
+                for index in 0..packets {
+                    control.packet(now + pause / packets * index, random(tick * packets + index) > 0.45);
+                }
+                let sent = 210_000; // whatever the bound says
+                control.update(now + pause, &Traffic { sent, ..seen(Some(115_000), 300_000) });
+                bounds.push(control.bound());
+            }
+            let later = &bounds[bounds.len() / 10..];
+            let bounded = later.iter().filter(|bound| bound.is_some_and(|bound| bound < 200_000)).count();
+            assert!(bounded * 10 > later.len() * 7, "{packets}: {bounded} of {}", later.len());
+            assert!(control.inherent() < 0.1, "{packets}: {}", control.inherent());
         }
-        assert!(bounds[10..].iter().filter(|bound| bound.is_some_and(|bound| bound < 200_000)).count() > 70);
-        assert!(control.inherent() < 0.1, "{}", control.inherent());
     }
 
     #[test]

@@ -19,7 +19,7 @@ const INCOMING: f64 = 1.5;
 const BURST: Duration = Duration::from_millis(5);
 
 /// What waits is sent fast enough to be gone after this. Packets wait by reference to a store that keeps them about a
-/// second (screens' three), and somebody waits for the picture.
+/// second (screens' five), and somebody waits for the picture.
 const LONGEST_WAIT: Duration = Duration::from_millis(800);
 
 /// Screens leave as the line takes what was sent before, at the estimate, but for this much of it at once: a slide begins at

@@ -205,23 +205,29 @@ impl Prober {
             self.further = None;
             return None;
         }
-        if situation.jitter >= LENGTH {
-            self.doubled = self.doubled.max(JITTERY);
-        }
         let rate = if let Some(multiple) = FIRST.get(self.first_sent) {
             self.first_sent += 1;
             self.start as f64 * multiple
         } else if let Some(found) = self.further.take() {
+            self.lengthen(situation);
             found as f64 * FURTHER
         } else if let Some((rate, _)) = self.take_lost(now, situation) {
             rate as f64
         } else if self.is_due(now, situation.last_decrease) {
+            self.lengthen(situation);
             situation.estimate as f64 * ON_DEMAND.get(self.doubled).copied().unwrap_or(1.0)
         } else {
             return None;
         };
         let most = (situation.demand as f64 * BEYOND_DEMAND).min(situation.max as f64);
         Some(self.begin(now, rate.min(most).max(situation.estimate as f64) as u64))
+    }
+
+    /// Short probes say nothing where there is jitter.
+    fn lengthen(&mut self, situation: &Situation) {
+        if situation.jitter >= LENGTH {
+            self.doubled = self.doubled.max(JITTERY);
+        }
     }
 
     /// Much more is wanted than a moment ago: somebody enlarged a picture, and waits.

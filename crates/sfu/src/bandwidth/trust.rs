@@ -16,6 +16,7 @@ const BELIEVED: [f64; 4] = [1.0, 0.5, 0.25, 0.125];
 /// See the module's description.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Trust {
+    /// The last finding, as far as it was believed.
     last: Option<(Instant, u64)>,
     wrong: usize,
     wrong_at: Option<Instant>,
@@ -27,9 +28,10 @@ impl Trust {
         if self.wrong_at.is_some_and(|at| now.saturating_duration_since(at) >= FORGOTTEN) {
             *self = Self::default();
         }
-        self.last = Some((now, found));
         let believed = BELIEVED.get(self.wrong).or(BELIEVED.last()).copied().unwrap_or(1.0);
-        rate + (found.saturating_sub(rate) as f64 * believed) as u64
+        let believed = rate + (found.saturating_sub(rate) as f64 * believed) as u64;
+        self.last = Some((now, believed));
+        believed
     }
 
     /// The rate was decreased to `rate`.
@@ -56,8 +58,8 @@ mod tests {
         for _ in 0..5 {
             believed.push(trust.found(now, 1_000_000, 3_000_000));
             now += Duration::from_secs(2);
-            trust.decreased(now, 1_000_000);
-            trust.decreased(now, 900_000);
+            trust.decreased(now, 700_000);
+            trust.decreased(now, 600_000);
         }
         assert_eq!(believed, [3_000_000, 2_000_000, 1_500_000, 1_250_000, 1_250_000]);
         assert_eq!(trust.found(now + FORGOTTEN, 1_000_000, 3_000_000), 3_000_000);

@@ -206,10 +206,7 @@ impl Participant {
     /// A shortage that is short changes nothing: a key frame's burst costs the estimate something for a moment, and
     /// paying it with a layer would cost another key frame. Returns the budget, and whether the shortage is bad.
     fn bridge(&mut self, now: Instant, budget: u64, candidates: &[Candidate]) -> (u64, bool) {
-        let rate = |request: &Request| {
-            let step = request.ladder.step(request.ladder.index_of(request.current?)?)?;
-            Some(step.rate)
-        };
+        let rate = |request: &Request| Some(request.ladder.step(request.current_step()?)?.rate);
         let sent: u64 = candidates.iter().filter_map(|candidate| rate(&candidate.request)).sum();
         if budget >= sent {
             self.shortage = None;

@@ -1,7 +1,7 @@
 //! What leaves for one subscriber, and when: takes from the pacer what may go now, writes, numbers and seals it, fills
 //! probes up, and tells the estimator.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rtp::header::HeaderFields;
 use slab::Slab;
@@ -32,6 +32,9 @@ const AROUND: usize = 40;
 
 /// SRTP's authentication tag with AEAD (RFC 7714 §13); the other profiles' are a little shorter.
 const TAG: usize = 16;
+
+/// A screen does not wait longer than this for the line to catch up: another screen may be what it does not catch up with.
+const LONGEST_HOLD: Duration = Duration::from_secs(4);
 
 /// A packet chosen for a participant, sealed when it may leave.
 #[derive(Clone, Copy, Debug)]
@@ -109,7 +112,7 @@ impl Pacing {
 
     /// Whether pictures that wait until then still do, a screen's also until the line has caught up.
     pub(crate) fn holds(&self, now: Instant, until: Instant, is_screen: bool) -> bool {
-        now < until || is_screen && !self.pacer.has_caught_up()
+        now < until || is_screen && !self.pacer.has_caught_up() && now < until + LONGEST_HOLD
     }
 
     /// Whether packets were dropped since this was last asked because more came in than may wait.

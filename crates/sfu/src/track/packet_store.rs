@@ -13,8 +13,8 @@ use super::frame::Frame;
 /// Packets a store starts with: more than a second of audio. A power of two.
 const FIRST_PACKETS: usize = 64;
 
-/// Bytes of memory that a camera's layer may take, and a screen's twice: with three layers of 200 pictures these are 600 MiB
-/// at the very worst, if all are screens 1.2 GiB.
+/// Bytes of memory that a camera's layer may take, and a screen's four times: with three layers of 200 pictures these are 600 MiB
+/// at the very worst, if all are screens 2.4 GiB.
 const MAX_BYTES: usize = 1 << 20;
 
 const fn most_bytes(retention: Retention) -> usize {
@@ -22,7 +22,7 @@ const fn most_bytes(retention: Retention) -> usize {
 }
 
 const _: () = assert!(most_bytes(Retention::PICTURES) <= MAX_BYTES);
-const _: () = assert!(most_bytes(Retention::SCREEN) <= 2 * MAX_BYTES);
+const _: () = assert!(most_bytes(Retention::SCREEN) <= 4 * MAX_BYTES);
 
 /// How long and how much a store keeps.
 #[derive(Clone, Copy, Debug)]
@@ -39,8 +39,8 @@ impl Retention {
     /// ourselves; less would break repair over long paths, where each request takes a round trip, and what waits in the pacer
     /// (up to 0.8 s). More only keeps media in memory.
     pub const PICTURES: Self = Self { age: Duration::from_secs(1), packets: 512 };
-    /// Screens: five seconds of 2 Mbit/s. A new slide waits for up to 4.5 s for its turn on a narrow line.
-    pub const SCREEN: Self = Self { age: Duration::from_secs(5), packets: 1024 };
+    /// Screens: five seconds of 4 Mbit/s. A new slide waits for up to 4.5 s for its turn on a narrow line.
+    pub const SCREEN: Self = Self { age: Duration::from_secs(5), packets: 2048 };
 }
 
 /// Bytes of header extensions kept with a packet; a packet with more is forwarded without them.
