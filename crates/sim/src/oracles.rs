@@ -141,6 +141,9 @@ impl Outcome {
         if !is_wide || self.setting.outage.is_some() || self.setting.competing.is_some() {
             return None;
         }
+        // One that stands still is repeated each second: of 20 % loss chance takes six in a row now and then.
+        let loss = self.setting.down.iter().map(|(_, conditions)| conditions.loss).fold(0.0, f64::max);
+        let allowed = SCREEN_AGE + SECOND.mul_f64(loss * 20.0);
         let screens = watcher.tracks.iter().filter(|track| track.recipe.scene == Some(Scene::Slides));
         let from = EVERYBODY.max(watcher.joined) + CONVERGED / 2;
         screens.flat_map(|track| watcher.samples.iter().map(|sample| (track.number, sample))).find_map(
@@ -148,7 +151,7 @@ impl Outcome {
                 let seen = sample.tracks.get(&number).filter(|_| sample.at >= from)?;
                 let what =
                     if seen.paused { "was paused".to_owned() } else { format!("is of {:?} ago", seen.age) };
-                (seen.paused || seen.age > SCREEN_AGE).then(|| {
+                (seen.paused || seen.age > allowed).then(|| {
                     format!("the screen of track {number} {what} at {:.1} s", sample.at.as_secs_f64())
                 })
             },
