@@ -7,6 +7,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::estimator::Capacity;
 use super::ladder::{Ladder, Step};
 use super::target::LayerTarget;
 
@@ -227,15 +228,6 @@ const ANOTHER_LINE: f64 = 1.6;
 /// but on a shared line or behind a burst it is wrong now and then.
 const FOUND_ANOTHER: f64 = 1.15;
 
-/// What is known of a line when a decision is made.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Line {
-    /// Bit/s that it is thought to carry.
-    pub estimate: u64,
-    /// When a probe last found more than was thought, and how much, in bit/s.
-    pub found: Option<(Instant, u64)>,
-}
-
 /// Whether a subscription may rise: what was tried in vain is tried less and less often.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Patience {
@@ -252,13 +244,13 @@ pub struct Patience {
 
 impl Patience {
     /// Whether more may be given now.
-    pub fn may_rise(&self, now: Instant, line: Line) -> bool {
+    pub fn may_rise(&self, now: Instant, capacity: Capacity) -> bool {
         let Some(until) = self.waits_until.filter(|until| now < *until) else { return true };
         let is_shortened = self.fell_at.is_some_and(|fell| {
-            now >= fell + until.saturating_duration_since(fell) / 2 && self.has_found_another(line, fell)
+            now >= fell + until.saturating_duration_since(fell) / 2 && self.has_found_another(capacity, fell)
         });
         is_shortened && self.may_refine(now)
-            || self.mistakes > 0 && self.is_another(line.estimate) && !self.is_spent(now)
+            || self.mistakes > 0 && self.is_another(capacity.estimate) && !self.is_spent(now)
     }
 
     /// Whether more pictures of the same size may be given now: that costs no key frame and little of the line, and so is not
@@ -283,24 +275,27 @@ impl Patience {
         estimate as f64 > self.raised_with as f64 * ANOTHER_LINE
     }
 
-    fn has_found_another(&self, line: Line, fell: Instant) -> bool {
-        line.found
+    fn has_found_another(&self, capacity: Capacity, fell: Instant) -> bool {
+        capacity
+            .found
             .is_some_and(|(at, rate)| at > fell && rate as f64 > self.raised_with as f64 * FOUND_ANOTHER)
     }
 
     /// Whether what is paused may go on, in its cheapest layer: who is black comes back soon, however often better layers were
     /// tried in vain.
-    pub fn beginning(&self, now: Instant, line: Line) -> Beginning {
+    pub fn beginning(&self, now: Instant, capacity: Capacity) -> Beginning {
         let wait = (SETTLING * 2 * (1 << self.mistakes)).min(LONGEST_BLACK);
         let waited = self.fell_at.map_or(LONGEST_BLACK, |at| now.saturating_duration_since(at));
         match waited {
-            _ if waited >= wait || self.is_another(line.estimate) && !self.is_spent(now) => Beginning::Free,
+            _ if waited >= wait || self.is_another(capacity.estimate) && !self.is_spent(now) => {
+                Beginning::Free
+            }
             _ if waited < SHORTEST_BLACK => Beginning::Waits,
-            _ => line
+            _ => capacity
                 .found
                 .filter(|(at, _)| self.fell_at < Some(*at))
                 .map_or(Beginning::Waits, |(_, found)| Beginning::WhereAmple {
-                    unproven: line.estimate.saturating_sub(found),
+                    unproven: capacity.estimate.saturating_sub(found),
                 }),
         }
     }

@@ -6,7 +6,6 @@ use rtp::rtcp::DELTA_TICK;
 
 use super::acknowledged::{BusyMeter, RateMeter};
 use super::aimd::{Observation, RateControl};
-use super::allocator;
 use super::delay::{DelayDetector, Usage};
 use super::fallback::Fallback;
 use super::history::{ClusterId, History, Reported, SentPacket};
@@ -69,8 +68,8 @@ const TELLING: f64 = 0.7;
 /// A queue below this, of which not even a few packets in a row were seen, is no reason to send less.
 const SHORT_QUEUE: Duration = Duration::from_millis(25);
 
-/// Draining ends after this unless a third of the queue is gone by then, and is not begun again so soon if it did not help: then the queue is somebody else's, and
-/// yielding would starve us.
+/// Draining ends after this unless a third of the queue is gone by then, and is not begun again so soon if it did not help:
+/// then the queue is somebody else's, and yielding would starve us.
 const DRAIN_TIME: Duration = Duration::from_millis(1500);
 const DRAIN_PAUSE: Duration = Duration::from_secs(10);
 
@@ -129,6 +128,15 @@ impl FeedbackError {
     }
 }
 
+/// What is known of a line when layers are chosen.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Capacity {
+    /// Bit/s that it is thought to carry.
+    pub estimate: u64,
+    /// When a probe last found more than was thought, and how much, in bit/s.
+    pub found: Option<(Instant, u64)>,
+}
+
 /// The line, as far as feedback tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Line {
@@ -171,7 +179,7 @@ pub struct Estimator {
     demand: u64,
     /// Since when a queue is drained, and how long packets stood in it then.
     drain: Option<(Instant, Duration)>,
-    /// When draining was last begun without success.
+    /// When draining last began, or ended in vain.
     last_drain: Option<Instant>,
     estimate: u64,
     /// When a probe last raised it, and to what.
@@ -407,8 +415,8 @@ impl Estimator {
     }
 
     /// What decisions on layers are made by.
-    pub fn line(&self) -> allocator::Line {
-        allocator::Line { estimate: self.estimate, found: self.found }
+    pub fn capacity(&self) -> Capacity {
+        Capacity { estimate: self.estimate, found: self.found }
     }
 
     /// Whether the estimate has changed enough for a new allocation since this was last asked.

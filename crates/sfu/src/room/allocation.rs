@@ -73,7 +73,7 @@ impl super::Room {
         // Allocates a few small vectors per decision, not per packet.
         let (mut candidates, mut changed) = (Vec::new(), Vec::new());
         let mut sound = 0u64;
-        let line = participant.pacing.estimator.line();
+        let capacity = participant.pacing.estimator.capacity();
         let Participant { down_tracks, subscriptions, .. } = participant;
         for (down_track, down) in down_tracks {
             let Some(track) = self.tracks.get_mut(down.track) else { continue };
@@ -98,9 +98,9 @@ impl super::Room {
                 ladder: Ladder::new(&rates, top),
                 reserve: track.reserve(context.now),
                 current: down.target(),
-                may_rise: down.patience.may_rise(context.now, line),
+                may_rise: down.patience.may_rise(context.now, capacity),
                 may_refine: down.patience.may_refine(context.now),
-                beginning: down.patience.beginning(context.now, line),
+                beginning: down.patience.beginning(context.now, capacity),
             };
             let lowest = track.nearest(context.now, LayerTarget { spatial: 0, ..wanted });
             candidates.push(Candidate {
@@ -135,7 +135,7 @@ impl super::Room {
             // Silence says nothing of what the line carries: nobody waits for its end longer than it takes.
             let is_changed = match is_cut {
                 true => down.set_target(target),
-                false => down.choose(context.now, target, candidate.top, line.estimate),
+                false => down.choose(context.now, target, candidate.top, capacity.estimate),
             };
             if is_changed {
                 changed.push(candidate.down_track);

@@ -195,7 +195,7 @@ fn what_is_paused_goes_on_early_where_there_is_ample_room() {
         now += SETTLING;
         patience.changed(now, Some(LayerTarget::BEST), None, 500);
     }
-    let found = |at| Line { estimate: 1000, found: Some((at, 900)) };
+    let found = |at| Capacity { estimate: 1000, found: Some((at, 900)) };
     let soon = now + SHORTEST_BLACK;
     assert_eq!(patience.beginning(soon - SETTLING, found(now + SETTLING)), Beginning::Waits);
     assert_eq!(patience.beginning(soon, estimated(1000)), Beginning::Waits, "nothing was found");
@@ -261,8 +261,8 @@ fn another_frame_rate_settles_and_is_neither_rise_nor_mistake() {
 }
 
 /// A line of which only an estimate is known.
-fn estimated(estimate: u64) -> Line {
-    Line { estimate, found: None }
+fn estimated(estimate: u64) -> Capacity {
+    Capacity { estimate, found: None }
 }
 
 #[test]
@@ -274,7 +274,7 @@ fn what_a_probe_found_since_the_fall_halves_the_wait() {
         patience.changed(start, low, high, 1000);
         patience.changed(start + SETTLING, high, low, 500);
     }
-    let found = |after: u32, rate| Line { estimate: 1150, found: Some((start + SETTLING * after, rate)) };
+    let found = |after: u32, rate| Capacity { estimate: 1150, found: Some((start + SETTLING * after, rate)) };
     let half = start + SETTLING * 5;
     assert!(!patience.may_rise(half, found(4, 1100)), "not so much more");
     assert!(!patience.may_rise(half, found(1, 1200)), "it was found before");
