@@ -10,9 +10,10 @@ export const ALLOWED = {
   rtp: ['pii'],
   net: ['pii'],
   e2ee: ['pii'],
+  delivery: ['pii', 'protocol'],
   sfu: ['pii', 'protocol', 'rtp'],
   client: ['pii', 'protocol', 'rtp', 'e2ee'],
-  server: ['pii', 'protocol', 'rtp', 'sfu', 'net'],
+  server: ['pii', 'protocol', 'rtp', 'sfu', 'net', 'delivery'],
   load: ['pii', 'client', 'protocol'],
   sim: ['pii', 'protocol', 'rtp', 'sfu', 'client', 'e2ee'],
   // Measures and is not shipped, so it may use the simulation.
@@ -21,13 +22,14 @@ export const ALLOWED = {
 
 /** What tests and benchmarks of a crate may use on top. No crate that is shipped depends on `sim`. */
 export const ALLOWED_IN_TESTS = {
+  e2ee: ['delivery', 'protocol'],
   sfu: ['sim'],
   client: ['sim'],
   server: ['client', 'sim'],
 };
 
 /** Crates that are sans-IO, and outside crates that would give them a socket, a clock or a random source. */
-const SANS_IO = ['rtp', 'sfu', 'e2ee'];
+const SANS_IO = ['rtp', 'sfu', 'e2ee', 'delivery'];
 const IO = [
   'tokio',
   'mio',

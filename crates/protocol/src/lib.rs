@@ -2,6 +2,7 @@
 //! the types of our own HTTP API, tokens and error codes. No I/O.
 
 pub mod api;
+pub mod channel;
 pub mod data_track;
 pub mod ids;
 pub mod join_request;
