@@ -6,10 +6,11 @@ import { cargoMetadata } from './cargo-metadata.mjs';
 /** Internal crates that each crate may depend on. `pii` is a leaf that every crate may use. */
 export const ALLOWED = {
   pii: [],
-  protocol: ['pii'],
+  channel: ['pii'],
+  protocol: ['pii', 'channel'],
   rtp: ['pii'],
   net: ['pii'],
-  e2ee: ['pii'],
+  e2ee: ['pii', 'channel'],
   delivery: ['pii', 'protocol'],
   sfu: ['pii', 'protocol', 'rtp'],
   client: ['pii', 'protocol', 'rtp', 'e2ee'],

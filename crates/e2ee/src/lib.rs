@@ -1,1 +1,16 @@
 //! End-to-end encryption: who holds the keys of a meeting, and what is sealed with them. Sans-IO; native and wasm.
+//!
+//! `docs/e2ee.md` is the protocol. Time comes in as milliseconds and randomness as a seed; the libraries below read the
+//! clock in one place (life times of key packages, which are unlimited here) and draw HPKE's ephemeral keys themselves.
+
+mod base32;
+mod credential;
+pub mod group;
+pub mod identity;
+pub mod keys;
+pub mod link;
+pub mod name;
+pub mod policy;
+mod provider;
+pub mod signer;
+pub mod statement;

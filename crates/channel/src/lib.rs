@@ -8,9 +8,6 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
-use utoipa::openapi::{KnownFormat, RefOr, SchemaFormat};
-use utoipa::{PartialSchema, ToSchema};
 
 /// Bytes that mean nothing to the server; base64 with padding on the wire (RFC 4648 §4).
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -21,7 +18,8 @@ pub type Sequence = u64;
 
 /// What kind of entry a member submits. The server does not look further; members refuse an entry whose content is
 /// of another kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Submission {
     /// The group itself, by its first GroupInfo; the first entry of every log and only that.
@@ -35,7 +33,8 @@ pub enum Submission {
 }
 
 /// What an entry is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// See [`Submission::Group`].
@@ -57,7 +56,8 @@ pub enum Kind {
 }
 
 /// One entry of the log.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Entry {
     /// Its place.
     pub seq: Sequence,
@@ -67,16 +67,17 @@ pub struct Entry {
     pub from: String,
     /// The content of what was submitted; absent in entries that the server wrote.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(required = false, nullable = false)]
+    #[cfg_attr(feature = "openapi", schema(required = false, nullable = false))]
     pub data: Option<Blob>,
     /// The Welcome, in the copies of those whom the commit adds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(required = false, nullable = false)]
+    #[cfg_attr(feature = "openapi", schema(required = false, nullable = false))]
     pub welcome: Option<Blob>,
 }
 
 /// A Welcome and whom it is for.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Welcome {
     /// Identities that the commit adds.
     pub to: Vec<String>,
@@ -85,14 +86,15 @@ pub struct Welcome {
 }
 
 /// What a member sends.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum ToServer {
     /// The first message, and only that.
     Hello {
         /// The log that the member knows, if it has a state of the group.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        #[schema(required = false, nullable = false)]
+        #[cfg_attr(feature = "openapi", schema(required = false, nullable = false))]
         log: Option<String>,
         /// The last entry of it that the member has folded.
         #[serde(default)]
@@ -110,11 +112,11 @@ pub enum ToServer {
         data: Blob,
         /// For those whom a commit adds.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        #[schema(required = false, nullable = false)]
+        #[cfg_attr(feature = "openapi", schema(required = false, nullable = false))]
         welcome: Option<Welcome>,
         /// The GroupInfo of the state after this entry, with the ratchet tree. Of `Group` it is the content.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        #[schema(required = false, nullable = false)]
+        #[cfg_attr(feature = "openapi", schema(required = false, nullable = false))]
         group_info: Option<Blob>,
     },
     /// The sender has folded the log up to here.
@@ -136,7 +138,7 @@ pub enum ToServer {
     WantBase {
         /// The base that cannot be used, if one was sent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        #[schema(required = false, nullable = false)]
+        #[cfg_attr(feature = "openapi", schema(required = false, nullable = false))]
         bad: Option<Sequence>,
     },
     /// Waits to be added by a member. A newer one takes the place of an older one.
@@ -160,7 +162,8 @@ pub enum ToServer {
 }
 
 /// How a log stands when a channel opens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum LogState {
     /// Without entries of members: whoever submits the group first starts the meeting.
@@ -173,7 +176,8 @@ pub enum LogState {
 }
 
 /// What the server sends.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum FromServer {
     /// The first message; again when a restored log takes the place of the one told before.
@@ -245,7 +249,8 @@ pub enum FromServer {
 }
 
 /// Why a submission was not appended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Refusal {
     /// The log has gone on since `after`.
@@ -259,7 +264,8 @@ pub enum Refusal {
 }
 
 /// Why the server closes a channel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ClosingCode {
     /// A newer channel of the same identity.
@@ -301,16 +307,23 @@ impl<'de> Deserialize<'de> for Blob {
     }
 }
 
-impl PartialSchema for Blob {
-    fn schema() -> RefOr<Schema> {
-        ObjectBuilder::new()
-            .schema_type(Type::String)
-            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Byte)))
-            .into()
-    }
-}
+#[cfg(feature = "openapi")]
+mod description {
+    use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+    use utoipa::openapi::{KnownFormat, RefOr, SchemaFormat};
+    use utoipa::{PartialSchema, ToSchema};
 
-impl ToSchema for Blob {}
+    impl PartialSchema for super::Blob {
+        fn schema() -> RefOr<Schema> {
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .format(Some(SchemaFormat::KnownFormat(KnownFormat::Byte)))
+                .into()
+        }
+    }
+
+    impl ToSchema for super::Blob {}
+}
 
 /// Names a message by its kind only: identities are personal.
 macro_rules! kind_only {

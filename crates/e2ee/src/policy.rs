@@ -1,0 +1,311 @@
+//! Who may join and who may be removed: folded from the log alone, so that all members come to the same answer. It
+//! reads no clock and no local view of who is there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use thiserror::Error;
+
+use crate::identity::identity_of;
+use crate::signer::PublicKey;
+use crate::statement::{Action, Place, Statement, StatementError};
+
+/// How the log last spoke of an identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It has a channel.
+    Here,
+    /// Its channel broke; it may come back.
+    Gone,
+    /// It was away for too long, and may be removed.
+    Expired,
+    /// It left, and may be removed.
+    Left,
+}
+
+/// The password in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PasswordRule {
+    /// How many statements about passwords there were; names the PSK.
+    pub number: u64,
+    /// What the stretched password has to hash to; `None` where no password is asked for.
+    pub verifier: Option<[u8; 32]>,
+}
+
+/// Why policy refuses an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
+pub enum PolicyError {
+    /// See [`StatementError`].
+    #[error("not a statement of this meeting")]
+    Statement,
+    /// The signer is no host.
+    #[error("not a host")]
+    NotHost,
+    /// A statement that was used already.
+    #[error("an old statement")]
+    OldStatement,
+    /// The meeting is locked, or has a lobby, and no host admitted this key.
+    #[error("the meeting is locked")]
+    Locked,
+    /// The key was removed by a host.
+    #[error("removed by a host")]
+    Kicked,
+    /// The leaf is there, and no host wants it removed.
+    #[error("the member has not left")]
+    NotLeft,
+}
+
+/// The state of the rules after some entries of the log.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    place: Place,
+    /// The last counter of each host; who is no host any longer keeps its counter, but not its place in `hosts`.
+    counters: BTreeMap<PublicKey, u64>,
+    hosts: BTreeSet<PublicKey>,
+    presence: BTreeMap<String, Presence>,
+    locked: bool,
+    lobby: bool,
+    admitted: BTreeSet<PublicKey>,
+    kicked: BTreeSet<PublicKey>,
+    password: PasswordRule,
+    statements: Vec<Vec<u8>>,
+}
+
+impl Policy {
+    /// The rules at the start of a group whose first host has this key.
+    pub fn new(place: Place, host: PublicKey) -> Self {
+        Self {
+            place,
+            counters: BTreeMap::new(),
+            hosts: BTreeSet::from([host]),
+            presence: BTreeMap::new(),
+            locked: false,
+            lobby: false,
+            admitted: BTreeSet::new(),
+            kicked: BTreeSet::new(),
+            password: PasswordRule { number: 0, verifier: None },
+            statements: Vec::new(),
+        }
+    }
+
+    /// Where statements count.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Folds a presence entry.
+    pub fn presence_changed(&mut self, identity: &str, presence: Presence) {
+        self.presence.insert(identity.to_owned(), presence);
+    }
+
+    /// Folds a host's statement.
+    ///
+    /// # Errors
+    /// [`PolicyError`]; nothing has changed then.
+    pub fn statement(&mut self, bytes: &[u8]) -> Result<Statement, PolicyError> {
+        let statement = self.check(bytes)?;
+        self.obey(&statement);
+        self.statements.push(bytes.to_vec());
+        Ok(statement)
+    }
+
+    /// Reads a statement that a commit carries, without folding it: it counts once the commit is valid as a whole.
+    ///
+    /// # Errors
+    /// [`PolicyError`].
+    pub fn check(&self, bytes: &[u8]) -> Result<Statement, PolicyError> {
+        let statement = Statement::read(bytes, &self.place).map_err(|error| match error {
+            StatementError::Malformed | StatementError::Signature => PolicyError::Statement,
+        })?;
+        if !self.hosts.contains(&statement.host) {
+            return Err(PolicyError::NotHost);
+        }
+        if self.counters.get(&statement.host).is_some_and(|&last| statement.counter <= last) {
+            return Err(PolicyError::OldStatement);
+        }
+        Ok(statement)
+    }
+
+    fn obey(&mut self, statement: &Statement) {
+        self.counters.insert(statement.host, statement.counter);
+        match &statement.action {
+            Action::Lock(on) => self.locked = *on,
+            Action::Lobby(on) => self.lobby = *on,
+            Action::Admit(key) => {
+                self.admitted.insert(*key);
+                self.kicked.remove(key);
+            }
+            Action::Password { verifier, .. } => self.password_changed(Some(*verifier)),
+            Action::NoPassword => self.password_changed(None),
+            Action::Kick(key) => {
+                self.kicked.insert(*key);
+                self.admitted.remove(key);
+                self.hosts.remove(key);
+            }
+            Action::AddHost(key) => {
+                self.hosts.insert(*key);
+            }
+            Action::HandOver(key) => {
+                self.hosts.remove(&statement.host);
+                self.hosts.insert(*key);
+            }
+            Action::MuteAll | Action::Permissions(_) | Action::Recording(_) | Action::End => {}
+        }
+    }
+
+    fn password_changed(&mut self, verifier: Option<[u8; 32]>) {
+        self.password = PasswordRule { number: self.password.number + 1, verifier };
+    }
+
+    /// Whether a leaf with this key may come into the group. `member` says that it is in already, and comes anew.
+    ///
+    /// # Errors
+    /// [`PolicyError::Kicked`] or [`PolicyError::Locked`].
+    pub fn may_join(&self, key: &PublicKey, member: bool) -> Result<(), PolicyError> {
+        if self.kicked.contains(key) {
+            return Err(PolicyError::Kicked);
+        }
+        if (self.locked || self.lobby) && !member && !self.admitted.contains(key) {
+            return Err(PolicyError::Locked);
+        }
+        Ok(())
+    }
+
+    /// Whether the leaf with this key may be removed.
+    ///
+    /// # Errors
+    /// [`PolicyError::NotLeft`].
+    pub fn may_remove(&self, key: &PublicKey) -> Result<(), PolicyError> {
+        let away = matches!(self.presence_of(key), Some(Presence::Left | Presence::Expired));
+        if away || self.kicked.contains(key) { Ok(()) } else { Err(PolicyError::NotLeft) }
+    }
+
+    /// Whether the log last said that this leaf has a channel.
+    pub fn is_here(&self, key: &PublicKey) -> bool {
+        self.presence_of(key) == Some(Presence::Here)
+    }
+
+    fn presence_of(&self, key: &PublicKey) -> Option<Presence> {
+        self.presence.get(&identity_of(key)).copied()
+    }
+
+    /// Whether this key belongs to a host.
+    pub fn is_host(&self, key: &PublicKey) -> bool {
+        self.hosts.contains(key)
+    }
+
+    /// Nobody joins without being admitted.
+    pub fn is_locked(&self) -> bool {
+        self.locked || self.lobby
+    }
+
+    /// The password in force.
+    pub fn password(&self) -> PasswordRule {
+        self.password
+    }
+
+    /// The counter of the next statement of a host.
+    pub fn next_counter(&self, host: &PublicKey) -> u64 {
+        self.counters.get(host).map_or(1, |last| last.saturating_add(1))
+    }
+
+    /// All statements folded, as they came, for a log that has to be made anew.
+    pub fn statements(&self) -> &[Vec<u8>] {
+        &self.statements
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signer::LeafKey;
+
+    fn place() -> Place {
+        Place { origin: "https://meet.example".into(), room: "a".into(), group_id: vec![1; 32] }
+    }
+
+    fn key(seed: u8) -> LeafKey {
+        LeafKey::from_seed(&[seed; 32])
+    }
+
+    struct Meeting(Policy);
+
+    impl Meeting {
+        fn new() -> Self {
+            Self(Policy::new(place(), key(1).public()))
+        }
+
+        fn says(&mut self, host: u8, action: Action) -> Result<Statement, PolicyError> {
+            let counter = self.0.next_counter(&key(host).public());
+            self.0.statement(&Statement::sign(&key(host), &place(), counter, 0, &action))
+        }
+    }
+
+    #[test]
+    fn a_locked_meeting_takes_those_whom_a_host_admits_and_its_members() {
+        let mut meeting = Meeting::new();
+        let guest = key(2).public();
+        assert_eq!(meeting.0.may_join(&guest, false), Ok(()));
+        meeting.says(1, Action::Lock(true)).unwrap();
+        assert_eq!(meeting.0.may_join(&guest, false), Err(PolicyError::Locked));
+        assert_eq!(meeting.0.may_join(&guest, true), Ok(()));
+        meeting.says(1, Action::Admit(guest)).unwrap();
+        assert_eq!(meeting.0.may_join(&guest, false), Ok(()));
+        assert_eq!(meeting.0.may_join(&key(3).public(), false), Err(PolicyError::Locked));
+        meeting.says(1, Action::Lock(false)).unwrap();
+        assert_eq!(meeting.0.may_join(&key(3).public(), false), Ok(()));
+    }
+
+    #[test]
+    fn only_hosts_are_obeyed_and_each_statement_once() {
+        let mut meeting = Meeting::new();
+        assert_eq!(meeting.says(2, Action::Lock(true)).err(), Some(PolicyError::NotHost));
+        let bytes = Statement::sign(&key(1), &place(), 5, 0, &Action::Lock(true));
+        meeting.0.statement(&bytes).unwrap();
+        assert_eq!(meeting.0.statement(&bytes).err(), Some(PolicyError::OldStatement));
+        assert_eq!(meeting.0.statements(), [bytes]);
+    }
+
+    #[test]
+    fn hosts_are_added_replaced_and_removed() {
+        let mut meeting = Meeting::new();
+        meeting.says(1, Action::AddHost(key(2).public())).unwrap();
+        meeting.says(2, Action::HandOver(key(3).public())).unwrap();
+        assert_eq!(meeting.says(2, Action::MuteAll).err(), Some(PolicyError::NotHost));
+        meeting.says(1, Action::Kick(key(3).public())).unwrap();
+        assert_eq!(meeting.says(3, Action::MuteAll).err(), Some(PolicyError::NotHost));
+        assert!(meeting.0.is_host(&key(1).public()));
+    }
+
+    #[test]
+    fn who_is_there_is_removed_by_a_host_only() {
+        let mut meeting = Meeting::new();
+        let member = key(2).public();
+        let identity = identity_of(&member);
+        assert_eq!(meeting.0.may_remove(&member), Err(PolicyError::NotLeft), "never heard of");
+        for (presence, removable) in [
+            (Presence::Here, false),
+            (Presence::Gone, false),
+            (Presence::Expired, true),
+            (Presence::Here, false),
+            (Presence::Left, true),
+            (Presence::Here, false),
+        ] {
+            meeting.0.presence_changed(&identity, presence);
+            assert_eq!(meeting.0.may_remove(&member).is_ok(), removable, "{presence:?}");
+        }
+        meeting.says(1, Action::Kick(member)).unwrap();
+        assert_eq!(meeting.0.may_remove(&member), Ok(()));
+        assert_eq!(meeting.0.may_join(&member, true), Err(PolicyError::Kicked));
+    }
+
+    #[test]
+    fn each_word_about_the_password_gives_the_psk_another_number() {
+        let mut meeting = Meeting::new();
+        let action =
+            Action::Password { verifier: [7; 32], sealed: [0; crate::statement::SEALED_PASSWORD_BYTES] };
+        meeting.says(1, action).unwrap();
+        assert_eq!(meeting.0.password(), PasswordRule { number: 1, verifier: Some([7; 32]) });
+        meeting.says(1, Action::NoPassword).unwrap();
+        assert_eq!(meeting.0.password(), PasswordRule { number: 2, verifier: None });
+    }
+}
