@@ -2,6 +2,7 @@
 
 mod checks;
 mod joining;
+mod tree;
 
 use std::rc::Rc;
 
@@ -20,6 +21,7 @@ use zeroize::Zeroizing;
 
 pub use self::checks::Refused;
 pub use self::joining::{Claims, WaitingKeys};
+use self::tree::TreeKeys;
 use crate::credential;
 use crate::keys::Key;
 use crate::name::SEALED_BYTES;
@@ -349,9 +351,32 @@ impl Group {
             (Sender::Member(_), false) => context.check_commit(&staged, &aad),
             _ => Err(Refused::Kind),
         }?;
+        // Who is removed does not get the tree.
+        if !staged.self_removed() {
+            self.check_keys(&staged, &sender)?;
+        }
         self.mls.merge_staged_commit(&self.provider, *staged).map_err(|_| Refused::Mls)?;
         let statement = statement.map(|_| aad);
         Ok(self.change(&before, statement))
+    }
+
+    fn check_keys(&self, staged: &StagedCommit, sender: &Sender) -> Result<(), Refused> {
+        let old = self.mls.export_ratchet_tree();
+        let before = TreeKeys::read(&old).ok_or(Refused::Tree)?;
+        let after = staged
+            .export_ratchet_tree(self.provider.crypto(), old)
+            .ok()
+            .flatten()
+            .and_then(|tree| TreeKeys::read(&tree))
+            .ok_or(Refused::Tree)?;
+        let committer = match sender {
+            Sender::Member(leaf) => leaf.u32(),
+            _ => {
+                let leaf = self.mls.ext_commit_sender_index(staged).map_err(|_| Refused::Tree)?;
+                leaf.u32()
+            }
+        };
+        if after.are_fresh(&before, committer) { Ok(()) } else { Err(Refused::Tree) }
     }
 
     fn change(&self, before: &[Member], statement: Option<Vec<u8>>) -> Change {
@@ -484,3 +509,6 @@ fn host_of(extension: &UnknownExtension) -> Option<PublicKey> {
 fn protocol_message(bytes: &[u8]) -> Option<ProtocolMessage> {
     MlsMessageIn::tls_deserialize_exact(bytes).ok()?.try_into_protocol_message().ok()
 }
+
+#[cfg(test)]
+mod tests;

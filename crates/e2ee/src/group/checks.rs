@@ -40,6 +40,9 @@ pub enum Refused {
     /// The signature key is in the group already.
     #[error("the key is in the group already")]
     DuplicateKey,
+    /// A key that it brings into the tree was there before, or is there twice.
+    #[error("a key of the tree is not new")]
+    Tree,
     /// A leaf whose credential or identity is not as it has to be.
     #[error("the leaf's credential does not fit")]
     Credential,
