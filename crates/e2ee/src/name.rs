@@ -1,19 +1,14 @@
 //! Display names, sealed under the link's secret: AES-256-GCM under key `name`, random nonce, padded to 128 bytes,
 //! AAD = "konklave name v1" ‖ room ‖ identity.
 
-use aes_gcm::aead::{Aead, KeyInit, Payload};
-use aes_gcm::{Aes256Gcm, Nonce};
-
 use crate::keys::Key;
+use crate::seal::{self, NONCE_BYTES, OVERHEAD_BYTES};
 
 /// A sealed name always holds this many bytes, so that its size says nothing about the name.
 pub const PADDED_BYTES: usize = 128;
 
-const NONCE_BYTES: usize = 12;
-const TAG_BYTES: usize = 16;
-
 /// Bytes of a sealed name: nonce, padded name, tag.
-pub const SEALED_BYTES: usize = NONCE_BYTES + PADDED_BYTES + TAG_BYTES;
+pub const SEALED_BYTES: usize = PADDED_BYTES + OVERHEAD_BYTES;
 
 /// Seals a name for one identity in one room; what goes beyond [`PADDED_BYTES`] is cut at a character.
 pub fn seal(
@@ -26,14 +21,9 @@ pub fn seal(
     let end = (0..=name.len().min(PADDED_BYTES)).rev().find(|&end| name.is_char_boundary(end)).unwrap_or(0);
     let mut padded = [0; PADDED_BYTES];
     padded[..end].copy_from_slice(&name.as_bytes()[..end]);
-    let mut sealed = [0; SEALED_BYTES];
-    let aad = additional(room, identity);
-    let cipher = Aes256Gcm::new(key.as_slice().into());
-    if let Ok(body) = cipher.encrypt(Nonce::from_slice(&nonce), Payload { msg: &padded, aad: &aad }) {
-        sealed[..NONCE_BYTES].copy_from_slice(&nonce);
-        sealed[NONCE_BYTES..].copy_from_slice(&body);
-    }
-    sealed
+    let sealed = seal::seal(key, &additional(room, identity), &padded, nonce);
+    // Sealing so few bytes cannot fail.
+    sealed.try_into().unwrap_or([0; SEALED_BYTES])
 }
 
 /// Opens a sealed name. `None` if it is not sealed under this key for this identity in this room. The name is as its
@@ -42,10 +32,7 @@ pub fn open(key: &Key, room: &str, identity: &str, sealed: &[u8]) -> Option<Stri
     if sealed.len() != SEALED_BYTES {
         return None;
     }
-    let (nonce, body) = sealed.split_at(NONCE_BYTES);
-    let aad = additional(room, identity);
-    let cipher = Aes256Gcm::new(key.as_slice().into());
-    let mut padded = cipher.decrypt(Nonce::from_slice(nonce), Payload { msg: body, aad: &aad }).ok()?;
+    let mut padded = seal::open(key, &additional(room, identity), sealed)?;
     let end = padded.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
     padded.truncate(end);
     String::from_utf8(padded).ok()
