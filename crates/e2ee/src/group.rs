@@ -106,8 +106,6 @@ pub struct Change {
     pub added: Vec<Leaf>,
     /// Keys of those who are gone.
     pub removed: Vec<PublicKey>,
-    /// The host's statement that it carried, as bytes.
-    pub statement: Option<Vec<u8>>,
     /// We are not in the group any longer.
     pub evicted: bool,
 }
@@ -270,8 +268,7 @@ impl Group {
         self.mls.pending_commit().is_some()
     }
 
-    /// Makes a commit, to be confirmed or abandoned later: adds, removes, renews the own leaf's keys. `statement` is a
-    /// host's, with which a leaf is removed that has not left.
+    /// Makes a commit, to be confirmed or abandoned later: adds, removes, renews the own leaf's keys.
     ///
     /// # Errors
     /// [`GroupError`] if one waits already, or if the library refuses it.
@@ -280,14 +277,12 @@ impl Group {
         adds: Vec<KeyPackage>,
         removes: &[Leaf],
         psk: &Psk,
-        statement: Option<&[u8]>,
     ) -> Result<Committed, GroupError> {
         // A second commit would silently take the place of the first, and merging the first would fork the group.
         if self.is_committing() {
             return Err(GroupError("a commit waits"));
         }
         let psks = if adds.is_empty() { Vec::new() } else { vec![self.psk_proposal(psk)?] };
-        self.mls.set_aad(statement.unwrap_or_default().to_vec());
         let bundle = self
             .mls
             .commit_builder()
@@ -319,10 +314,10 @@ impl Group {
     ///
     /// # Errors
     /// [`GroupError`].
-    pub fn confirm(&mut self, statement: Option<Vec<u8>>) -> Result<Change, GroupError> {
+    pub fn confirm(&mut self) -> Result<Change, GroupError> {
         let before = self.members();
         self.mls.merge_pending_commit(&self.provider).map_err(|_| GroupError("merge"))?;
-        Ok(self.change(&before, statement))
+        Ok(self.change(&before))
     }
 
     /// The own commit has no place in the log.
@@ -340,15 +335,17 @@ impl Group {
         let message = protocol_message(entry.bytes).ok_or(Refused::Malformed)?;
         let processed = self.mls.process_message(&self.provider, message).map_err(|_| Refused::Mls)?;
         let sender = processed.sender().clone();
-        let aad = processed.aad().to_vec();
+        if !processed.aad().is_empty() {
+            return Err(Refused::Proposal);
+        }
         let ProcessedMessageContent::StagedCommitMessage(staged) = processed.into_content() else {
             return Err(Refused::NoCommit);
         };
         let before = self.members();
         let context = checks::Context { before: &before, policy, psk_id: &psk.id, from: entry.from };
-        let statement = match (&sender, entry.joins) {
-            (Sender::NewMemberCommit, true) => context.check_join(&staged, &aad).map(|()| None),
-            (Sender::Member(_), false) => context.check_commit(&staged, &aad),
+        match (&sender, entry.joins) {
+            (Sender::NewMemberCommit, true) => context.check_join(&staged),
+            (Sender::Member(_), false) => context.check_commit(&staged),
             _ => Err(Refused::Kind),
         }?;
         // Who is removed does not get the tree.
@@ -356,8 +353,7 @@ impl Group {
             self.check_keys(&staged, &sender)?;
         }
         self.mls.merge_staged_commit(&self.provider, *staged).map_err(|_| Refused::Mls)?;
-        let statement = statement.map(|_| aad);
-        Ok(self.change(&before, statement))
+        Ok(self.change(&before))
     }
 
     fn check_keys(&self, staged: &StagedCommit, sender: &Sender) -> Result<(), Refused> {
@@ -379,7 +375,7 @@ impl Group {
         if after.are_fresh(&before, committer) { Ok(()) } else { Err(Refused::Tree) }
     }
 
-    fn change(&self, before: &[Member], statement: Option<Vec<u8>>) -> Change {
+    fn change(&self, before: &[Member]) -> Change {
         let after = self.members();
         let is_in = |members: &[Member], member: &Member| {
             members.iter().any(|other| other.leaf == member.leaf && other.key == member.key)
@@ -387,7 +383,6 @@ impl Group {
         Change {
             added: after.iter().filter(|new| !is_in(before, new)).map(|new| new.leaf).collect(),
             removed: before.iter().filter(|old| !is_in(&after, old)).map(|old| old.key).collect(),
-            statement,
             evicted: !self.mls.is_active(),
         }
     }
@@ -397,7 +392,6 @@ impl Group {
     /// # Errors
     /// [`GroupError`] while a commit of one's own waits, or once one is no member any longer.
     pub fn seal(&mut self, content: &[u8]) -> Result<Vec<u8>, GroupError> {
-        self.mls.set_aad(Vec::new());
         self.mls
             .create_message(&self.provider, self.own.key.as_ref(), content)
             .ok()

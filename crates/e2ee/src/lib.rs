@@ -15,6 +15,7 @@ pub mod policy;
 mod provider;
 pub mod rotation;
 mod seal;
+pub mod session;
 pub mod signer;
 pub mod statement;
 pub mod verification;

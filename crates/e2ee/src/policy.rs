@@ -46,7 +46,7 @@ pub enum PolicyError {
     /// The meeting is locked, or has a lobby, and no host admitted this key.
     #[error("the meeting is locked")]
     Locked,
-    /// The key was removed by a host.
+    /// A host removed the key, or the removal of another one is under way.
     #[error("removed by a host")]
     Kicked,
     /// The leaf is there, and no host wants it removed.
@@ -108,11 +108,7 @@ impl Policy {
         Ok(statement)
     }
 
-    /// Reads a statement that a commit carries, without folding it: it counts once the commit is valid as a whole.
-    ///
-    /// # Errors
-    /// [`PolicyError`].
-    pub fn check(&self, bytes: &[u8]) -> Result<Statement, PolicyError> {
+    fn check(&self, bytes: &[u8]) -> Result<Statement, PolicyError> {
         let statement = Statement::read(bytes, &self.place).map_err(|error| match error {
             StatementError::Malformed | StatementError::Signature => PolicyError::Statement,
         })?;
@@ -177,6 +173,11 @@ impl Policy {
     pub fn may_remove(&self, key: &PublicKey) -> Result<(), PolicyError> {
         let away = matches!(self.presence_of(key), Some(Presence::Left | Presence::Expired));
         if away || self.kicked.contains(key) { Ok(()) } else { Err(PolicyError::NotLeft) }
+    }
+
+    /// Whether a host removed this key, or wants it removed.
+    pub fn is_kicked(&self, key: &PublicKey) -> bool {
+        self.kicked.contains(key)
     }
 
     /// Whether the log last said that this leaf has a channel.

@@ -9,7 +9,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 /// A seed of 256 bits.
-pub type Seed = [u8; 32];
+pub(crate) type Seed = [u8; 32];
 
 /// Random bytes from a seed (ChaCha20).
 pub(crate) struct Random(RefCell<ChaCha20Rng>);

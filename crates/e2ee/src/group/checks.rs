@@ -11,7 +11,6 @@ use super::{Member, StagedCommit, credential};
 use crate::identity::identity_of;
 use crate::policy::{Policy, PolicyError};
 use crate::signer::PublicKey;
-use crate::statement::{Action, Statement};
 
 /// Why an entry is skipped. All members come to the same answer, but for those whom a corrupted path secret concerns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
@@ -90,11 +89,12 @@ impl<'a> Proposals<'a> {
 
 impl Context<'_> {
     /// An external commit: exactly our PSK, no removal but of the joiner's own old leaf, a key that is new.
-    pub(super) fn check_join(&self, staged: &StagedCommit, aad: &[u8]) -> Result<(), Refused> {
+    pub(super) fn check_join(&self, staged: &StagedCommit) -> Result<(), Refused> {
         let proposals = Proposals::of(staged)?;
-        if !aad.is_empty() || !proposals.adds.is_empty() || proposals.external_inits != 1 {
+        if !proposals.adds.is_empty() || proposals.external_inits != 1 {
             return Err(Refused::Proposal);
         }
+        self.check_nobody_is_kicked()?;
         self.check_psk(&proposals.psks)?;
         let leaf = staged.update_path_leaf_node().ok_or(Refused::Proposal)?;
         let key = self.check_leaf(leaf)?;
@@ -112,28 +112,18 @@ impl Context<'_> {
         Ok(())
     }
 
-    /// A commit of a member. Gives the host's statement that it carries.
-    pub(super) fn check_commit(
-        &self,
-        staged: &StagedCommit,
-        aad: &[u8],
-    ) -> Result<Option<Statement>, Refused> {
+    /// A commit of a member.
+    pub(super) fn check_commit(&self, staged: &StagedCommit) -> Result<(), Refused> {
         let proposals = Proposals::of(staged)?;
         if proposals.external_inits != 0 {
             return Err(Refused::Proposal);
         }
-        let statement = if aad.is_empty() { None } else { Some(self.policy.check(aad)?) };
-        let kicked = match &statement {
-            None => None,
-            Some(Statement { action: Action::Kick(key), .. }) => Some(*key),
-            // Other statements are entries of their own.
-            Some(_) => return Err(Refused::Proposal),
-        };
         if proposals.adds.is_empty() {
             if !proposals.psks.is_empty() {
                 return Err(Refused::Psk);
             }
         } else {
+            self.check_nobody_is_kicked()?;
             self.check_psk(&proposals.psks)?;
         }
         let mut added: Vec<PublicKey> = Vec::with_capacity(proposals.adds.len());
@@ -151,18 +141,9 @@ impl Context<'_> {
         for index in &proposals.removes {
             let member =
                 self.before.iter().find(|member| member.leaf == index.u32()).ok_or(Refused::Removal)?;
-            if kicked != Some(member.key) && !added.contains(&member.key) {
+            if !added.contains(&member.key) {
                 self.policy.may_remove(&member.key)?;
             }
-        }
-        // A statement that removes nobody would be used up without effect.
-        if let Some(key) = kicked
-            && !proposals
-                .removes
-                .iter()
-                .any(|index| self.before.iter().any(|member| member.leaf == index.u32() && member.key == key))
-        {
-            return Err(Refused::Removal);
         }
         if let Some(path) = staged.update_path_leaf_node() {
             // A member may seal its name anew, but stays who it is.
@@ -171,7 +152,13 @@ impl Context<'_> {
                 return Err(Refused::Credential);
             }
         }
-        Ok(statement)
+        Ok(())
+    }
+
+    /// Between a host's word and the commit that removes its target, the old link lets nobody in.
+    fn check_nobody_is_kicked(&self) -> Result<(), Refused> {
+        let kicked = self.before.iter().any(|member| self.policy.is_kicked(&member.key));
+        if kicked { Err(Refused::Policy(PolicyError::Kicked)) } else { Ok(()) }
     }
 
     /// Exactly one PSK, and that of the link in force.

@@ -157,7 +157,7 @@ fn an_external_commit_is_what_the_log_calls_it_and_by_whom_the_log_says() {
     let (_, commit) = join(&groups[0], 3);
     assert_eq!(fold_commit(&mut groups[0], &commit, &policy()), Err(Refused::Kind));
     assert_eq!(fold_join(&mut groups[0], 4, &commit), Err(Refused::Credential));
-    let update = groups[1].commit(vec![], &[], &psk(1), None).unwrap();
+    let update = groups[1].commit(vec![], &[], &psk(1)).unwrap();
     assert_eq!(fold_join(&mut groups[0], 2, &update.commit), Err(Refused::Kind));
     groups[1].abandon();
     fold_join(&mut groups[0], 3, &commit).unwrap();
@@ -184,10 +184,10 @@ fn those_who_wait_are_added_in_one_commit() {
     let (four, package_four) = WaitingKeys::new([4; 32], own(4)).unwrap();
     let packages: Vec<_> =
         [package_three, package_four].iter().map(|bytes| groups[0].key_package(bytes).unwrap().0).collect();
-    let committed = groups[0].commit(packages, &[], &psk(1), None).unwrap();
+    let committed = groups[0].commit(packages, &[], &psk(1)).unwrap();
     let change = fold_commit(&mut groups[1], &committed.commit, &policy()).unwrap();
     assert_eq!(change.added, [2, 3]);
-    assert_eq!(groups[0].confirm(None).unwrap(), change);
+    assert_eq!(groups[0].confirm().unwrap(), change);
     let welcome = committed.welcome.unwrap();
     groups.push(three.join(&welcome, &psk(1)).unwrap());
     assert!(four.join(&welcome, &psk(2)).is_err(), "another link");
@@ -200,11 +200,11 @@ fn those_who_wait_are_added_in_one_commit() {
 fn a_commit_removes_only_who_left_or_was_kicked() {
     let mut groups = meeting(3);
     let kicked = own(3).key.public();
-    let remove = groups[1].commit(vec![], &[2], &psk(1), None).unwrap();
+    let remove = groups[1].commit(vec![], &[2], &psk(1)).unwrap();
     let refused = Err(Refused::Policy(PolicyError::NotLeft));
     assert_eq!(fold_commit(&mut groups[0], &remove.commit, &policy()), refused);
     groups[1].abandon();
-    let remove = groups[1].commit(vec![], &[2], &psk(1), None).unwrap();
+    let remove = groups[1].commit(vec![], &[2], &psk(1)).unwrap();
     let mut left = policy();
     left.presence_changed(&identity(3), Presence::Expired);
     let change = fold_commit(&mut groups[0], &remove.commit, &left).unwrap();
@@ -215,29 +215,26 @@ fn a_commit_removes_only_who_left_or_was_kicked() {
 }
 
 #[test]
-fn a_kick_carries_a_hosts_word_for_the_leaf_that_it_removes() {
+fn between_a_hosts_word_and_the_removal_nobody_gets_in() {
     let mut groups = meeting(3);
-    let statement =
-        |seed: u8, action| Statement::sign(&LeafKey::from_seed(&[seed; 32]), &place(), 1, 0, &action);
+    let mut kicking = policy();
+    let host = LeafKey::from_seed(&[1; 32]);
     let kick = Action::Kick(own(3).key.public());
-    for (words, removes, refused) in [
-        (statement(2, kick.clone()), 2, Refused::Policy(PolicyError::NotHost)),
-        (statement(1, Action::Kick(own(4).key.public())), 2, Refused::Policy(PolicyError::NotLeft)),
-        (statement(1, Action::MuteAll), 2, Refused::Proposal),
-        (vec![1, 2, 3], 2, Refused::Policy(PolicyError::Statement)),
-    ] {
-        let commit = groups[1].commit(vec![], &[removes], &psk(1), Some(&words)).unwrap();
-        assert_eq!(fold_commit(&mut groups[0], &commit.commit, &policy()), Err(refused));
-        groups[1].abandon();
+    kicking.statement(&Statement::sign(&host, &place(), 1, 0, &kick)).unwrap();
+    let refused = Err(Refused::Policy(PolicyError::Kicked));
+    for newcomer in [3, 4] {
+        let (_, commit) = join(&groups[0], newcomer);
+        let entry = Entry { joins: true, from: &identity(newcomer), bytes: &commit };
+        assert_eq!(groups[0].fold(&entry, &kicking, &psk(1)), refused);
     }
-    let words = statement(1, kick);
-    let idle = groups[1].commit(vec![], &[], &psk(1), Some(&words)).unwrap();
-    assert_eq!(fold_commit(&mut groups[0], &idle.commit, &policy()), Err(Refused::Removal));
+    let (_, package) = WaitingKeys::new([4; 32], own(4)).unwrap();
+    let (package, _) = groups[1].key_package(&package).unwrap();
+    let add = groups[1].commit(vec![package], &[2], &psk(1)).unwrap();
+    assert_eq!(fold_commit(&mut groups[0], &add.commit, &kicking), refused);
     groups[1].abandon();
-    // Whoever is first may carry the host's word; it is the host's all the same.
-    let commit = groups[1].commit(vec![], &[2], &psk(1), Some(&words)).unwrap();
-    let change = fold_commit(&mut groups[0], &commit.commit, &policy()).unwrap();
-    assert_eq!(change.statement, Some(words));
+    let remove = groups[1].commit(vec![], &[2], &psk(1)).unwrap();
+    let change = fold_commit(&mut groups[0], &remove.commit, &kicking).unwrap();
+    assert_eq!(change.removed, [own(3).key.public()]);
 }
 
 #[test]
@@ -260,7 +257,7 @@ fn a_key_is_in_the_group_once() {
     let mut groups = meeting(2);
     let (_, package) = WaitingKeys::new([2; 32], own(2)).unwrap();
     let (package, _) = groups[0].key_package(&package).unwrap();
-    match groups[0].commit(vec![package], &[], &psk(1), None) {
+    match groups[0].commit(vec![package], &[], &psk(1)) {
         Err(_) => {}
         Ok(commit) => {
             assert_eq!(fold_commit(&mut groups[1], &commit.commit, &policy()), Err(Refused::DuplicateKey));
@@ -287,8 +284,8 @@ fn messages_open_once_for_members_and_for_two_epochs() {
     assert_eq!(groups[2].open(&sealed).unwrap().content, b"hello", "one epoch ago");
     let old = groups[0].seal(b"old").unwrap();
     for _ in 0..3 {
-        let update = groups[0].commit(vec![], &[], &psk(1), None).unwrap();
-        groups[0].confirm(None).unwrap();
+        let update = groups[0].commit(vec![], &[], &psk(1)).unwrap();
+        groups[0].confirm().unwrap();
         fold_commit(&mut groups[2], &update.commit, &policy()).unwrap();
     }
     assert_eq!(groups[2].open(&old), Err(OpenError::Past));
@@ -297,10 +294,10 @@ fn messages_open_once_for_members_and_for_two_epochs() {
 #[test]
 fn a_commit_that_waits_is_not_replaced_and_gives_way() {
     let mut groups = meeting(2);
-    groups[0].commit(vec![], &[], &psk(1), None).unwrap();
-    assert!(groups[0].commit(vec![], &[], &psk(1), None).is_err());
-    let other = groups[1].commit(vec![], &[], &psk(1), None).unwrap();
-    groups[1].confirm(None).unwrap();
+    groups[0].commit(vec![], &[], &psk(1)).unwrap();
+    assert!(groups[0].commit(vec![], &[], &psk(1)).is_err());
+    let other = groups[1].commit(vec![], &[], &psk(1)).unwrap();
+    groups[1].confirm().unwrap();
     fold_commit(&mut groups[0], &other.commit, &policy()).unwrap();
     assert!(!groups[0].is_committing());
     agree(&groups);

@@ -1,0 +1,336 @@
+//! One person's part in the keys of one meeting: follows the room's log, gets into the group, keeps it in order, and
+//! says who holds the keys. A state machine: [`Session::handle`] is the only way in, [`Session::poll`] the only way out.
+//!
+//! The run loop's rule: hand in an input, then poll until it gives nothing more, then wait until
+//! [`Session::poll_timeout`] at the latest and hand in [`Input::Timeout`].
+
+mod beats;
+mod duties;
+mod epochs;
+mod history;
+mod joining;
+mod log;
+mod roster;
+mod wire;
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use channel::{Blob, Sequence, ToServer};
+use pii::Pii;
+
+pub use self::roster::{Roster, RosterMember};
+pub use self::wire::{Event, Input, Output, State, Stop};
+use crate::group::{Group, Own, Psk, WaitingKeys};
+use crate::identity::identity_of;
+use crate::keys::{Key, RoomKeys, StretchedPassword};
+use crate::message::{Content, Message, Stream};
+use crate::name;
+use crate::policy::Policy;
+use crate::provider::{Random, Seed};
+use crate::rotation::{Media, Rotation};
+use crate::signer::{LeafKey, PublicKey};
+use crate::statement::{Action, Place, Statement};
+
+/// Joining anew after having lost step with the others, as often in [`RESYNC_WINDOW_MS`].
+const RESYNCS: usize = 3;
+const RESYNC_WINDOW_MS: u64 = 60_000;
+
+/// What a session is for.
+pub struct Config {
+    /// The origin of the instance, for example `https://meet.example`.
+    pub origin: String,
+    /// Keys of the link in this room.
+    pub keys: RoomKeys,
+    /// The meeting's password, if one was typed.
+    pub password: Option<StretchedPassword>,
+    /// The display name, tidied.
+    pub name: Pii<String>,
+    /// The signature key, from which the identity follows.
+    pub key: LeafKey,
+}
+
+/// See the [module](self).
+pub struct Session {
+    origin: String,
+    keys: RoomKeys,
+    /// Keys of names sealed under links that were in force before.
+    old_name_keys: Vec<Key>,
+    password: Option<StretchedPassword>,
+    name: Pii<String>,
+    own: Own,
+    identity: String,
+    random: Random,
+
+    connected: bool,
+    /// Data packets reach the others.
+    path: bool,
+    state: State,
+    log: Option<String>,
+    /// The last entry folded.
+    folded: Sequence,
+    /// The last entry there was when the channel opened.
+    head: Sequence,
+    /// Entries skipped since the last report.
+    refused: Vec<Sequence>,
+    policy: Option<Policy>,
+    group: Option<Group>,
+    attempt: Attempt,
+    pending: Option<Pending>,
+    next_id: u32,
+    /// Times at which we joined anew.
+    resyncs: VecDeque<u64>,
+
+    duties: duties::Duties,
+    beats: beats::Beats,
+    rotation: Rotation,
+    epochs: epochs::Epochs,
+    history: history::History,
+    roster: roster::Told,
+    /// When joining, put off by a refusal, is tried again.
+    retry_at: Option<u64>,
+    out: VecDeque<Output>,
+}
+
+/// How we try to get into the group.
+enum Attempt {
+    /// We are in, or wait for the server's word.
+    None,
+    /// The group that we started; counts once its entry is the log's first.
+    Starting(Box<Group>),
+    /// We asked for a base, at this time.
+    Base { since: u64 },
+    /// By external commit: the state after it, and the commit.
+    External { group: Box<Group>, commit: Vec<u8>, seq: Option<Sequence> },
+    /// By key package, since this time.
+    Waiting { keys: Box<WaitingKeys>, since: u64 },
+}
+
+/// A submission of a member that has no answer yet.
+struct Pending {
+    id: u32,
+    data: Vec<u8>,
+    /// It is a commit, not a statement.
+    commits: bool,
+}
+
+impl Session {
+    /// A session; nothing happens until [`Input::Connected`]. `seed` is random and used once.
+    pub fn new(config: Config, seed: Seed) -> Self {
+        let Config { origin, keys, password, name, key } = config;
+        let random = Random::new(seed);
+        let identity = identity_of(&key.public());
+        let sealed_name =
+            name::seal(&keys.name(), keys.room(), &identity, name.expose(), random.array());
+        Self {
+            origin,
+            keys,
+            old_name_keys: Vec::new(),
+            password,
+            name,
+            own: Own { key: Rc::new(key), sealed_name },
+            identity,
+            random,
+            connected: false,
+            path: false,
+            state: State::Connecting,
+            log: None,
+            folded: 0,
+            head: 0,
+            refused: Vec::new(),
+            policy: None,
+            group: None,
+            attempt: Attempt::None,
+            pending: None,
+            next_id: 1,
+            resyncs: VecDeque::new(),
+            duties: duties::Duties::default(),
+            beats: beats::Beats::default(),
+            rotation: Rotation::default(),
+            epochs: epochs::Epochs::default(),
+            history: history::History::default(),
+            roster: roster::Told::default(),
+            retry_at: None,
+            out: VecDeque::new(),
+        }
+    }
+
+    /// The identity that follows from the signature key.
+    pub fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    /// Takes an input. `now` is in milliseconds since the epoch, and never goes back.
+    pub fn handle(&mut self, now: u64, input: Input) {
+        if matches!(self.state, State::Stopped { .. }) {
+            return;
+        }
+        match input {
+            Input::Connected => self.connected_again(),
+            Input::Disconnected => self.connected = false,
+            Input::Channel(message) => self.channel(now, message),
+            Input::Message { data } => self.message(now, &data.0),
+            Input::Path { open } => {
+                self.path = open;
+                if open {
+                    self.beats.due_at(now);
+                }
+            }
+            Input::Send { content } => self.send(now, content),
+            Input::Streams { streams } => self.streams(now, streams),
+            Input::Compared { epoch, matches } => self.compared(epoch, matches),
+            Input::Say { action } => self.say(&action),
+            Input::Leave => {
+                self.submit_leave();
+            }
+            Input::Timeout => {}
+        }
+        self.due(now);
+    }
+
+    /// The next output.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    /// When [`Input::Timeout`] is due, in milliseconds since the epoch.
+    pub fn poll_timeout(&self) -> Option<u64> {
+        if matches!(self.state, State::Stopped { .. }) {
+            return None;
+        }
+        let attempt = match &self.attempt {
+            Attempt::Waiting { since, .. } => Some(since + joining::WAIT_MS),
+            Attempt::Base { since } if self.connected => Some(since + joining::BASE_MS),
+            _ => None,
+        };
+        [attempt, self.retry_at, self.rotation.next(), self.beats.next(), self.duties_next(), self.history.next()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Everything that is due by now.
+    fn due(&mut self, now: u64) {
+        if self.retry_at.is_some_and(|at| at <= now) {
+            self.retry_at = None;
+            if self.connected {
+                self.want_base(now, None);
+            }
+        }
+        self.attempt_due(now);
+        let media = self.rotation.timeout(now);
+        self.media(media);
+        self.beats_due(now);
+        self.history_due(now);
+        self.duties_due(now);
+        self.tell_roster(now);
+    }
+
+    fn submit_leave(&mut self) {
+        self.to_server(ToServer::Leave);
+        let media = self.rotation.end();
+        self.media(media);
+        self.group = None;
+        self.attempt = Attempt::None;
+        self.stop(Stop::Left);
+    }
+
+    /// Says something as a host.
+    fn say(&mut self, action: &Action) {
+        let (Some(policy), Some(_)) = (&self.policy, &self.group) else { return };
+        let counter = policy.next_counter(&self.own.key.public());
+        self.duties.say(Statement::sign(&self.own.key, policy.place(), counter, 0, action));
+    }
+
+    fn next_id(&mut self) -> u32 {
+        let id = self.next_id;
+        self.next_id = self.next_id.wrapping_add(1);
+        id
+    }
+
+    fn to_server(&mut self, message: ToServer) {
+        self.out.push_back(Output::Channel(message));
+    }
+
+    fn event(&mut self, event: Event) {
+        self.out.push_back(Output::Event(event));
+    }
+
+    fn media(&mut self, media: Vec<Media>) {
+        self.out.extend(media.into_iter().map(Output::Media));
+    }
+
+    fn set_state(&mut self, state: State) {
+        if self.state != state {
+            self.state = state.clone();
+            self.event(Event::State { state });
+        }
+    }
+
+    fn stop(&mut self, reason: Stop) {
+        self.set_state(State::Stopped { reason });
+    }
+
+    /// The PSK in force.
+    fn psk(&self) -> Psk {
+        let rule = self.policy.as_ref().map(Policy::password);
+        let number = rule.map_or(0, |rule| rule.number);
+        let asked = rule.is_some_and(|rule| rule.verifier.is_some());
+        let password = self.password.as_ref().filter(|_| asked);
+        Psk { id: self.keys.psk_id(number), key: self.keys.psk(password) }
+    }
+
+    fn place(&self, group_id: &[u8]) -> Place {
+        Place {
+            origin: self.origin.clone(),
+            room: self.keys.room().to_owned(),
+            group_id: group_id.to_vec(),
+        }
+    }
+
+    /// Seals a message for the group and sends it: to those named, or to everybody.
+    fn tell(&mut self, to: Vec<String>, message: &Message) -> bool {
+        if !self.path {
+            return false;
+        }
+        let Some(group) = &mut self.group else { return false };
+        // While a commit of ours waits the group seals nothing; it will be over in a moment.
+        let Ok(data) = group.seal(&message.encode()) else { return false };
+        self.out.push_back(Output::Message { to, data: Blob(data) });
+        true
+    }
+
+    fn send(&mut self, now: u64, content: Content) {
+        let message = Message::Content(content.clone());
+        if self.tell(Vec::new(), &message) {
+            self.history.keep(now, &self.identity, self.name.expose(), &content);
+        } else {
+            self.event(Event::NotSent { content });
+        }
+    }
+
+    fn streams(&mut self, now: u64, streams: Vec<Stream>) {
+        self.beats.streams = streams;
+        self.beats.due_at(now);
+    }
+
+    /// Members of the group with the log's word that they are there, by leaf, the own one included.
+    fn online(&self) -> Vec<(u32, PublicKey)> {
+        let (Some(group), Some(policy)) = (&self.group, &self.policy) else { return Vec::new() };
+        group
+            .members()
+            .into_iter()
+            .filter(|member| policy.is_here(&member.key) || member.key == self.own.key.public())
+            .map(|member| (member.leaf, member.key))
+            .collect()
+    }
+
+    /// How many online members have a lower leaf.
+    fn rank(&self) -> u64 {
+        let own = self.own.key.public();
+        self.online().iter().take_while(|(_, key)| *key != own).count() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests;

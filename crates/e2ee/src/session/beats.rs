@@ -1,0 +1,300 @@
+//! Heartbeats: members show each other that they are in the same state. From them follows who is "not confirmed", when
+//! everybody has a new key, and that we have lost step.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use channel::{Blob, Sequence};
+
+use super::{Attempt, Event, Session, State};
+use crate::group::OpenError;
+use crate::identity::identity_of;
+use crate::message::{Message, Stream};
+use crate::signer::PublicKey;
+
+/// A member silent for so long is "not confirmed", in milliseconds.
+pub(super) const SILENT_MS: u64 = 30_000;
+
+/// Regular heartbeats come after so long, at random in between, in milliseconds; in large groups and small ones.
+const BEATS_MS: (u64, u64) = (10_000, 20_000);
+const BEATS_LARGE_MS: (u64, u64) = (15_000, 25_000);
+const LARGE: usize = 50;
+
+/// After a new epoch heartbeats spread over so much for each member, and so much at most, in milliseconds.
+const SPREAD_EACH_MS: u64 = 25;
+const SPREAD_MS: u64 = 5000;
+
+/// So many members, from the lowest leaf on, answer somebody who asks; each once in so many milliseconds.
+const ANSWERERS: u64 = 3;
+const ANSWER_MS: u64 = 1000;
+
+/// What was sent in an epoch still to come is kept so long, and so much of it.
+const EARLY_MS: u64 = 10_000;
+const EARLY_COUNT: usize = 64;
+const EARLY_BYTES: usize = 256 << 10;
+
+/// So long the others may be ahead of us before we join anew, in milliseconds.
+const BEHIND_MS: u64 = 5000;
+
+/// Heartbeats, sent and heard.
+#[derive(Default)]
+pub(super) struct Beats {
+    next: Option<u64>,
+    answered: u64,
+    /// The own streams.
+    pub(super) streams: Vec<Stream>,
+    /// Of each member: when it was heard last in the newest epoch.
+    heard: BTreeMap<PublicKey, u64>,
+    /// When silence of a member began to count: it came, or we did.
+    known_since: BTreeMap<PublicKey, u64>,
+    epoch: u64,
+    /// Messages of epochs to come, with their time.
+    early: VecDeque<(u64, Vec<u8>)>,
+    /// Since when the others seem to be ahead.
+    behind_since: Option<u64>,
+    /// When it was last looked who is silent.
+    looked_at: u64,
+    /// Everybody who is online confirmed the newest epoch.
+    complete: bool,
+    dirty: bool,
+}
+
+impl Beats {
+    pub(super) fn due_at(&mut self, at: u64) {
+        self.next = Some(self.next.map_or(at, |next| next.min(at)));
+    }
+
+    pub(super) fn next(&self) -> Option<u64> {
+        let behind = self.behind_since.map(|since| since + BEHIND_MS);
+        let silent = self.known_since.values().map(|since| since + SILENT_MS).filter(|&at| at > self.looked_at).min();
+        [self.next, behind, silent].into_iter().flatten().min()
+    }
+
+    pub(super) fn somebody_changed(&mut self) {
+        self.dirty = true;
+    }
+
+    /// Somebody showed that they are in our state.
+    pub(super) fn is_confirmed(&self) -> bool {
+        !self.heard.is_empty()
+    }
+
+    pub(super) fn heard(&self, key: &PublicKey) -> bool {
+        self.heard.contains_key(key)
+    }
+
+    /// Since when a member is silent, if that is for too long.
+    pub(super) fn silent_since(&self, key: &PublicKey, now: u64) -> Option<u64> {
+        self.known_since.get(key).copied().filter(|since| since + SILENT_MS <= now)
+    }
+}
+
+impl Session {
+    /// A new epoch began: everybody has to show anew that they are in it.
+    pub(super) fn beats_epoch(&mut self, now: u64, epoch: u64) {
+        let online = self.online();
+        let own = self.own.key.public();
+        let rank = self.rank();
+        let spread = (online.len() as u64 * SPREAD_EACH_MS).min(SPREAD_MS);
+        let wait = if rank == 0 { 0 } else { self.random.below(spread) };
+        let beats = &mut self.beats;
+        beats.epoch = epoch;
+        beats.heard.clear();
+        beats.complete = false;
+        beats.behind_since = None;
+        beats.known_since.retain(|key, _| online.iter().any(|(_, other)| other == key));
+        for (_, key) in online.into_iter().filter(|(_, key)| *key != own) {
+            beats.known_since.entry(key).or_insert(now);
+        }
+        beats.next = Some(now + wait);
+        self.early_again(now);
+        self.check_confirmed(now);
+    }
+
+    pub(super) fn beats_due(&mut self, now: u64) {
+        if std::mem::take(&mut self.beats.dirty) {
+            let online = self.online();
+            let own = self.own.key.public();
+            self.beats.known_since.retain(|key, _| online.iter().any(|(_, other)| other == key));
+            for (_, key) in online.into_iter().filter(|(_, key)| *key != own) {
+                self.beats.known_since.entry(key).or_insert(now);
+            }
+            self.check_confirmed(now);
+            self.roster.changed();
+        }
+        if self.beats.next.is_some_and(|at| at <= now) {
+            self.beat(now, !self.beats.is_confirmed());
+        }
+        if self.beats.behind_since.is_some_and(|since| since + BEHIND_MS <= now) {
+            self.beats.behind_since = None;
+            // Whoever is in our state answers within that time: then it is the others who are wrong, or nobody.
+            if !self.beats.is_confirmed() {
+                self.resync(now);
+            }
+        }
+        self.check_silence(now);
+    }
+
+    /// A member that nobody confirms stops sending: it may talk to nobody, or to a fork.
+    fn check_silence(&mut self, now: u64) {
+        self.beats.looked_at = now;
+        let silent: Vec<PublicKey> = self
+            .beats
+            .known_since
+            .iter()
+            .filter(|(_, since)| *since + SILENT_MS <= now)
+            .map(|(key, _)| *key)
+            .collect();
+        if silent.is_empty() {
+            let media = self.rotation.pause(false);
+            self.media(media);
+            return;
+        }
+        self.roster.silence(&silent);
+        let all = silent.len() == self.beats.known_since.len();
+        let media = self.rotation.pause(all);
+        self.media(media);
+        if all && self.group.is_some() && matches!(self.attempt, Attempt::None) {
+            self.set_state(State::Member { confirmed: false });
+        }
+    }
+
+    fn beat(&mut self, now: u64, ask: bool) {
+        let Some(group) = &self.group else {
+            self.beats.next = None;
+            return;
+        };
+        let (from, to) = if group.members().len() > LARGE { BEATS_LARGE_MS } else { BEATS_MS };
+        let message = Message::Heartbeat {
+            seq: self.folded,
+            epoch: group.epoch(),
+            authenticator: Blob(group.authenticator()),
+            ask,
+            streams: self.beats.streams.clone(),
+        };
+        let sent = self.tell(Vec::new(), &message);
+        let wait = if !sent && self.path {
+            // A commit of ours waits for its place.
+            200
+        } else {
+            from + self.random.below(to - from)
+        };
+        self.beats.next = Some(now + wait);
+    }
+
+    /// A data packet on our topic.
+    pub(super) fn message(&mut self, now: u64, data: &[u8]) {
+        let Some(group) = &mut self.group else { return self.keep_early(now, data) };
+        match group.open(data) {
+            Ok(opened) => {
+                let Some(member) = group.members().into_iter().find(|member| member.leaf == opened.leaf) else {
+                    return;
+                };
+                if let Some(message) = Message::decode(&opened.content) {
+                    self.told(now, member.key, opened.epoch, message);
+                }
+            }
+            Err(OpenError::Future(_)) => {
+                self.keep_early(now, data);
+                if self.beats.behind_since.is_none() {
+                    self.beats.behind_since = Some(now);
+                    // Anybody could have sent that: ask who is where we are.
+                    self.beats.heard.clear();
+                    self.beats.due_at(now);
+                }
+            }
+            // Anybody can send what does not open.
+            Err(OpenError::Malformed | OpenError::Past | OpenError::Forged | OpenError::Own) => {}
+        }
+    }
+
+    fn keep_early(&mut self, now: u64, data: &[u8]) {
+        let early = &mut self.beats.early;
+        early.retain(|(at, _)| at + EARLY_MS > now);
+        let bytes: usize = early.iter().map(|(_, data)| data.len()).sum();
+        if early.len() < EARLY_COUNT && bytes + data.len() <= EARLY_BYTES {
+            early.push_back((now, data.to_vec()));
+        }
+    }
+
+    fn early_again(&mut self, now: u64) {
+        for (at, data) in std::mem::take(&mut self.beats.early) {
+            if at + EARLY_MS > now {
+                self.message(now, &data);
+            }
+        }
+    }
+
+    fn told(&mut self, now: u64, key: PublicKey, epoch: u64, message: Message) {
+        let from = identity_of(&key);
+        match message {
+            Message::Heartbeat { seq, epoch: claimed, authenticator, ask, streams } => {
+                if claimed == epoch {
+                    self.heartbeat(now, key, seq, epoch, &authenticator.0, ask);
+                }
+                if self.roster.streams_changed(key, &streams) {
+                    self.event(Event::Streams { from, streams });
+                }
+            }
+            Message::Compared { matches, .. } => {
+                self.epochs.verified_by.retain(|known| *known != key);
+                if matches {
+                    self.epochs.verified_by.push(key);
+                }
+                self.roster.changed();
+                self.event(Event::Compared { from, matches });
+            }
+            Message::WantHistory => self.give_history(now, from),
+            Message::History { lines, name_keys, last } => self.take_history(key, lines, name_keys, last),
+            Message::Content(content) => {
+                let name = self.epochs.name_of(&key).unwrap_or_default().to_owned();
+                self.history.keep(now, &from, &name, &content);
+                self.event(Event::Received { from, content });
+            }
+        }
+    }
+
+    fn heartbeat(
+        &mut self,
+        now: u64,
+        key: PublicKey,
+        _seq: Sequence,
+        epoch: u64,
+        authenticator: &[u8],
+        ask: bool,
+    ) {
+        let Some(group) = &self.group else { return };
+        if let Some(since) = self.beats.known_since.get_mut(&key) {
+            *since = now;
+        }
+        if epoch == group.epoch() && authenticator == group.authenticator() {
+            self.beats.heard.insert(key, now);
+            self.beats.behind_since = None;
+            self.check_confirmed(now);
+        }
+        if ask && self.rank() < ANSWERERS && self.beats.answered + ANSWER_MS <= now {
+            self.beats.answered = now;
+            self.beats.due_at(now);
+        }
+        self.roster.heard(&key);
+    }
+
+    /// Whether anybody, and whether everybody confirmed the newest epoch.
+    fn check_confirmed(&mut self, now: u64) {
+        let own = self.own.key.public();
+        let others: Vec<PublicKey> =
+            self.online().into_iter().map(|(_, key)| key).filter(|key| *key != own).collect();
+        if self.group.is_none() {
+            return;
+        }
+        if matches!(self.attempt, Attempt::None) && (others.is_empty() || self.beats.is_confirmed()) {
+            self.set_state(State::Member { confirmed: true });
+        } else if !matches!(self.state, State::Member { .. }) {
+            self.set_state(State::Member { confirmed: false });
+        }
+        if !self.beats.complete && others.iter().all(|key| self.beats.heard(key)) {
+            self.beats.complete = true;
+            let media = self.rotation.all_have_it(now);
+            self.media(media);
+        }
+    }
+}

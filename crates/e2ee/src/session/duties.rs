@@ -1,0 +1,214 @@
+//! What the group needs from its members: adding those who wait, removing those who left, fresh keys now and then, and
+//! what hosts say. The lowest leaf that is online does it; the next one if that does not.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use channel::{Blob, Submission, ToServer, Welcome};
+use openmls::prelude::KeyPackage;
+
+use super::joining::knock_aad;
+use super::{Attempt, Pending, Session};
+use crate::group::Leaf;
+use crate::identity::identity_of;
+use crate::seal;
+use crate::signer::PublicKey;
+
+/// Each further leaf acts so much later, in milliseconds.
+const TURN_MS: u64 = 2000;
+
+/// Removals wait so long for others, so that those who leave together are removed together, in milliseconds.
+const GATHER_MS: u64 = 300;
+
+/// Fresh keys for everybody, in milliseconds.
+const HYGIENE_MS: u64 = 600_000;
+
+/// Members added by one commit.
+const BATCH: usize = 32;
+
+/// Those who wait that are remembered; the server has the same bound.
+const WAITING: usize = 256;
+
+/// After a refusal by the server, in milliseconds.
+const PUT_OFF_MS: u64 = 1000;
+
+/// What there is to do.
+#[derive(Default)]
+pub(super) struct Duties {
+    /// By identity: since when, and the sealed key package.
+    waiting: BTreeMap<String, (u64, Vec<u8>)>,
+    /// Since when a leaf is known to have left.
+    leaving: BTreeMap<PublicKey, u64>,
+    /// Statements of our own that wait for their turn.
+    said: VecDeque<Vec<u8>>,
+    not_before: u64,
+}
+
+impl Duties {
+    pub(super) fn waiting(&mut self, now: u64, from: String, sealed: Vec<u8>) {
+        if self.waiting.len() < WAITING {
+            self.waiting.insert(from, (now, sealed));
+        }
+    }
+
+    pub(super) fn not_waiting(&mut self, from: &str) {
+        self.waiting.remove(from);
+    }
+
+    pub(super) fn say(&mut self, statement: Vec<u8>) {
+        self.said.push_back(statement);
+    }
+
+    pub(super) fn put_off(&mut self, now: u64) {
+        self.not_before = now + PUT_OFF_MS;
+    }
+
+    /// The log begins anew.
+    pub(super) fn forget(&mut self) {
+        self.waiting.clear();
+        self.leaving.clear();
+    }
+}
+
+impl Session {
+    pub(super) fn duties_next(&self) -> Option<u64> {
+        if !self.may_act() {
+            return None;
+        }
+        let turn = self.rank() * TURN_MS;
+        let waiting = self.duties.waiting.values().map(|(since, _)| since + turn);
+        let leaving = self.duties.leaving.iter().map(|(key, since)| {
+            let kicked = self.policy.as_ref().is_some_and(|policy| policy.is_kicked(key));
+            since + turn + if kicked { 0 } else { GATHER_MS }
+        });
+        let own = (!self.duties.said.is_empty()).then_some(0);
+        let hygiene = self.epochs.since + HYGIENE_MS + turn;
+        waiting.chain(leaving).chain(own).chain([hygiene]).min().map(|at| at.max(self.duties.not_before))
+    }
+
+    fn may_act(&self) -> bool {
+        self.group.is_some()
+            && self.pending.is_none()
+            && self.connected
+            && matches!(self.attempt, Attempt::None)
+            && self.folded >= self.head
+    }
+
+    pub(super) fn duties_due(&mut self, now: u64) {
+        self.notice_leavers(now);
+        if !self.duties_next().is_some_and(|at| at <= now) {
+            return;
+        }
+        if let Some(statement) = self.duties.said.pop_front() {
+            let id = self.submit(Submission::Statement, self.folded, statement.clone(), None);
+            self.pending = Some(Pending { id, data: statement, commits: false });
+            return;
+        }
+        let removes = self.removable();
+        // Nobody comes in before a kick is done: those who wait need the new link.
+        let adds = if self.somebody_is_kicked() { Vec::new() } else { self.admissible() };
+        if !adds.is_empty() || !removes.is_empty() || self.epochs.since + HYGIENE_MS <= now {
+            self.commit(now, adds, removes);
+        }
+    }
+
+    fn somebody_is_kicked(&self) -> bool {
+        let Some(policy) = &self.policy else { return false };
+        self.duties.leaving.keys().any(|key| policy.is_kicked(key))
+    }
+
+    fn leaf_of(&self, key: &PublicKey) -> Option<Leaf> {
+        self.group.as_ref()?.members().into_iter().find(|member| member.key == *key).map(|member| member.leaf)
+    }
+
+    fn notice_leavers(&mut self, now: u64) {
+        let (Some(group), Some(policy)) = (&self.group, &self.policy) else { return };
+        let own = self.own.key.public();
+        let left: Vec<PublicKey> = group
+            .members()
+            .into_iter()
+            .map(|member| member.key)
+            .filter(|key| *key != own && policy.may_remove(key).is_ok())
+            .collect();
+        self.duties.leaving.retain(|key, _| left.contains(key));
+        for key in left {
+            self.duties.leaving.entry(key).or_insert(now);
+        }
+    }
+
+    fn removable(&self) -> Vec<Leaf> {
+        self.duties.leaving.keys().filter_map(|key| self.leaf_of(key)).collect()
+    }
+
+    /// Those who wait and may come in, a batch of them. Who cannot be let in is forgotten.
+    fn admissible(&mut self) -> Vec<(String, KeyPackage, PublicKey)> {
+        let (Some(group), Some(policy)) = (&self.group, &self.policy) else { return Vec::new() };
+        let knock = self.keys.knock();
+        let mut adds: Vec<(String, KeyPackage, PublicKey)> = Vec::new();
+        let mut bad = Vec::new();
+        for (identity, (_, sealed)) in &self.duties.waiting {
+            if adds.len() == BATCH {
+                break;
+            }
+            let opened = seal::open(&knock, &knock_aad(self.keys.room(), identity), sealed);
+            let package = opened.and_then(|bytes| group.key_package(&bytes));
+            match package {
+                Some((package, key))
+                    if identity_of(&key) == *identity
+                        && policy.may_join(&key, self.leaf_of(&key).is_some()).is_ok() =>
+                {
+                    adds.push((identity.clone(), package, key));
+                }
+                _ => bad.push(identity.clone()),
+            }
+        }
+        for identity in bad {
+            self.duties.waiting.remove(&identity);
+        }
+        adds
+    }
+
+    fn commit(
+        &mut self,
+        now: u64,
+        mut adds: Vec<(String, KeyPackage, PublicKey)>,
+        mut removes: Vec<Leaf>,
+    ) {
+        let psk = self.psk();
+        // Whoever comes anew takes the place of its old leaf.
+        for (_, _, key) in &adds {
+            if let Some(leaf) = self.leaf_of(key)
+                && !removes.contains(&leaf)
+            {
+                removes.push(leaf);
+            }
+        }
+        let committed = loop {
+            let Some(group) = &mut self.group else { return };
+            let packages = adds.iter().map(|(_, package, _)| package.clone()).collect();
+            match group.commit(packages, &removes, &psk) {
+                Ok(committed) => break committed,
+                Err(_) => match adds.pop() {
+                    // One of them cannot be added, and must not keep the others out.
+                    Some((identity, ..)) => {
+                        self.duties.waiting.remove(&identity);
+                    }
+                    None => return self.duties.put_off(now),
+                },
+            }
+        };
+        let id = self.next_id();
+        let to: Vec<String> = adds.into_iter().map(|(identity, ..)| identity).collect();
+        for identity in &to {
+            self.duties.waiting.remove(identity);
+        }
+        self.pending = Some(Pending { id, data: committed.commit.clone(), commits: true });
+        self.to_server(ToServer::Submit {
+            id,
+            after: self.folded,
+            kind: Submission::Commit,
+            data: Blob(committed.commit),
+            welcome: committed.welcome.map(|data| Welcome { to, data: Blob(data) }),
+            group_info: Some(Blob(committed.group_info)),
+        });
+    }
+}

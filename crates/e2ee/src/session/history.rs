@@ -1,0 +1,146 @@
+//! The chat so far, for those who come later: they ask the lowest leaf, and the next one if that does not answer.
+
+use std::collections::VecDeque;
+
+use channel::Blob;
+
+use super::{Event, Session};
+use crate::identity::identity_of;
+use crate::keys::Key;
+use crate::message::{Content, Line, Message};
+use crate::signer::PublicKey;
+
+/// Lines that are kept, and their size in bytes.
+const LINES: usize = 500;
+const BYTES: usize = 256 << 10;
+
+/// One message holds so many bytes of lines: data packets have a bound.
+const PART_BYTES: usize = 8 << 10;
+
+/// Between two questions, in milliseconds, and how many members are asked.
+const ASK_MS: u64 = 3000;
+const ASKED: usize = 5;
+
+/// The chat so far.
+#[derive(Default)]
+pub(super) struct History {
+    lines: VecDeque<Line>,
+    bytes: usize,
+    /// When we ask next; `None` once there was an answer, or nobody is left to ask.
+    ask_at: Option<u64>,
+    /// Whom we asked.
+    asked: Vec<PublicKey>,
+}
+
+impl History {
+    pub(super) fn next(&self) -> Option<u64> {
+        self.ask_at
+    }
+
+    /// We came into the group: those inside know more.
+    pub(super) fn entered(&mut self, now: u64) {
+        self.ask_at = Some(now);
+        self.asked.clear();
+    }
+
+    /// Keeps what was said.
+    pub(super) fn keep(&mut self, now: u64, from: &str, name: &str, content: &Content) {
+        if let Content::Chat { id, text } = content {
+            let line =
+                Line { id: id.clone(), from: from.into(), name: name.into(), text: text.clone(), at: now };
+            self.push(line);
+        }
+    }
+
+    fn push(&mut self, line: Line) {
+        self.bytes += size(&line);
+        self.lines.push_back(line);
+        while self.lines.len() > LINES || self.bytes > BYTES {
+            if let Some(oldest) = self.lines.pop_front() {
+                self.bytes -= size(&oldest);
+            }
+        }
+    }
+
+    fn has(&self, line: &Line) -> bool {
+        self.lines.iter().any(|known| known.id == line.id && known.from == line.from)
+    }
+}
+
+fn size(line: &Line) -> usize {
+    line.id.len() + line.from.len() + line.name.len() + line.text.len() + 64
+}
+
+impl Session {
+    pub(super) fn history_due(&mut self, now: u64) {
+        if !self.history.ask_at.is_some_and(|at| at <= now) {
+            return;
+        }
+        if !self.path || self.group.is_none() {
+            // Asked again once there is a way.
+            self.history.ask_at = Some(now + ASK_MS);
+            return;
+        }
+        let own = self.own.key.public();
+        let next = self
+            .online()
+            .into_iter()
+            .map(|(_, key)| key)
+            .find(|key| *key != own && !self.history.asked.contains(key));
+        let Some(key) = next.filter(|_| self.history.asked.len() < ASKED) else {
+            self.history.ask_at = None;
+            return;
+        };
+        if self.tell(vec![identity_of(&key)], &Message::WantHistory) {
+            self.history.asked.push(key);
+        }
+        self.history.ask_at = Some(now + ASK_MS);
+    }
+
+    /// Hands the chat so far to a member that asks.
+    pub(super) fn give_history(&mut self, _now: u64, to: String) {
+        let name_keys: Vec<Blob> = self.old_name_keys.iter().map(|key| Blob(key.to_vec())).collect();
+        let mut parts: Vec<Vec<Line>> = vec![Vec::new()];
+        let mut bytes = 0;
+        for line in &self.history.lines {
+            if bytes + size(line) > PART_BYTES && bytes > 0 {
+                parts.push(Vec::new());
+                bytes = 0;
+            }
+            bytes += size(line);
+            if let Some(part) = parts.last_mut() {
+                part.push(line.clone());
+            }
+        }
+        let count = parts.len();
+        for (index, lines) in parts.into_iter().enumerate() {
+            let name_keys = if index == 0 { name_keys.clone() } else { Vec::new() };
+            let part = Message::History { lines, name_keys, last: index + 1 == count };
+            self.tell(vec![to.clone()], &part);
+        }
+    }
+
+    /// Takes the chat so far, of those only whom we asked.
+    pub(super) fn take_history(&mut self, from: PublicKey, lines: Vec<Line>, name_keys: Vec<Blob>, last: bool) {
+        if !self.history.asked.contains(&from) {
+            return;
+        }
+        let keys: Vec<Key> = name_keys
+            .into_iter()
+            .filter_map(|key| <[u8; 32]>::try_from(key.0).ok().map(Key::new))
+            .collect();
+        if !keys.is_empty() {
+            self.more_name_keys(keys);
+        }
+        let fresh: Vec<Line> = lines.into_iter().filter(|line| !self.history.has(line)).collect();
+        for line in &fresh {
+            self.history.push(line.clone());
+        }
+        if last {
+            self.history.ask_at = None;
+        }
+        if !fresh.is_empty() {
+            self.event(Event::History { lines: fresh });
+        }
+    }
+}

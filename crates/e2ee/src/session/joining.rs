@@ -1,0 +1,223 @@
+//! The ways into the group: starting it, external commit, key package and Welcome; and back into it after having lost
+//! step.
+
+use channel::{Blob, Entry, Refusal, Sequence, Submission, ToServer};
+
+use super::{Attempt, RESYNC_WINDOW_MS, RESYNCS, Session, State, Stop};
+use crate::group::{Claims, Group, WaitingKeys};
+use crate::policy::{Policy, PolicyError, Presence};
+use crate::seal;
+
+/// So long somebody who waits for a Welcome waits, in milliseconds; then by external commit.
+pub(super) const WAIT_MS: u64 = 5000;
+
+/// So long the answer to a question for a base may take, in milliseconds.
+pub(super) const BASE_MS: u64 = 5000;
+
+/// After a refusal for other reasons than a lost race, in milliseconds.
+const RETRY_MS: u64 = 1000;
+
+impl Session {
+    /// Starts the group.
+    pub(super) fn start(&mut self) {
+        let seed = self.random.array();
+        let id = self.random.array();
+        let host = self.own.key.public();
+        let Ok(group) = Group::create(seed, self.own.clone(), id, &host) else { return };
+        let Ok(info) = group.group_info() else { return };
+        self.submit(Submission::Group, 0, info.clone(), Some(info));
+        self.attempt = Attempt::Starting(Box::new(group));
+    }
+
+    pub(super) fn submit(
+        &mut self,
+        kind: Submission,
+        after: Sequence,
+        data: Vec<u8>,
+        group_info: Option<Vec<u8>>,
+    ) -> u32 {
+        let id = self.next_id();
+        let group_info = group_info.map(Blob);
+        self.to_server(ToServer::Submit { id, after, kind, data: Blob(data), welcome: None, group_info });
+        id
+    }
+
+    pub(super) fn want_base(&mut self, now: u64, bad: Option<Sequence>) {
+        self.attempt = Attempt::Base { since: now };
+        self.to_server(ToServer::WantBase { bad });
+    }
+
+    /// From where we join: takes over the rules, and submits an external commit.
+    pub(super) fn base(&mut self, now: u64, seq: Sequence, info: &[u8], past: Vec<Entry>) {
+        // While a key package waits the log is followed as it is.
+        if !matches!(self.attempt, Attempt::Base { .. }) {
+            return;
+        }
+        let Some(claims) = Claims::read(info) else { return self.want_base(now, Some(seq)) };
+        let in_it = self.group.as_ref().is_some_and(|group| group.is_at(&claims));
+        if self.group.as_ref().is_some_and(|group| group.id() != claims.group_id) {
+            // Whoever was let into a locked meeting does not go on in one that somebody else opened in its place.
+            if self.policy.as_ref().is_some_and(Policy::is_locked) {
+                return self.stop(Stop::OtherMeeting);
+            }
+            self.group = None;
+        }
+        let mut policy = Policy::new(self.place(&claims.group_id), claims.host);
+        for entry in past {
+            fold_past(&mut policy, &entry);
+        }
+        self.policy = Some(policy);
+        self.folded = seq;
+        if in_it {
+            self.attempt = Attempt::None;
+            self.to_server(ToServer::Applied { seq, refused: Vec::new() });
+            return;
+        }
+        self.join(now, info, seq);
+    }
+
+    fn join(&mut self, now: u64, info: &[u8], seq: Sequence) {
+        if let Err(reason) = self.may_join() {
+            return self.stop(reason);
+        }
+        let seed = self.random.array();
+        match Group::join(seed, self.own.clone(), info, &self.psk()) {
+            Err(_) => self.want_base(now, Some(seq)),
+            Ok((group, commit)) => {
+                let info = group.group_info().ok();
+                self.submit(Submission::Join, seq, commit.clone(), info);
+                self.attempt = Attempt::External { group: Box::new(group), commit, seq: None };
+            }
+        }
+    }
+
+    fn may_join(&self) -> Result<(), Stop> {
+        let Some(policy) = &self.policy else { return Ok(()) };
+        if let Some(verifier) = policy.password().verifier
+            && self.password.as_ref().is_none_or(|password| password.verifier() != verifier)
+        {
+            return Err(Stop::Password);
+        }
+        policy.may_join(&self.own.key.public(), self.group.is_some()).map_err(|error| match error {
+            PolicyError::Kicked => Stop::Removed,
+            _ => Stop::Locked,
+        })
+    }
+
+    pub(super) fn attempt_refused(&mut self, now: u64, code: Refusal) {
+        let started = matches!(self.attempt, Attempt::Starting(_));
+        match code {
+            // Somebody else was quicker to start: join them.
+            Refusal::Stale | Refusal::OutOfPlace if started => self.want_base(now, None),
+            Refusal::Stale => self.wait(now),
+            Refusal::OutOfPlace | Refusal::TooOften => {
+                self.attempt = Attempt::None;
+                self.retry_at = Some(now + RETRY_MS);
+            }
+            Refusal::TooLarge => self.stop(Stop::Refused),
+        }
+    }
+
+    /// Others join at the same time: somebody inside adds all who wait in one commit.
+    fn wait(&mut self, now: u64) {
+        let seed = self.random.array();
+        let Ok((keys, package)) = WaitingKeys::new(seed, self.own.clone()) else {
+            return self.want_base(now, None);
+        };
+        let aad = knock_aad(self.keys.room(), &self.identity);
+        let sealed = seal::seal(&self.keys.knock(), &aad, &package, self.random.array());
+        self.to_server(ToServer::KeyPackage { data: Blob(sealed) });
+        self.attempt = Attempt::Waiting { keys: Box::new(keys), since: now };
+    }
+
+    pub(super) fn attempt_due(&mut self, now: u64) {
+        match &self.attempt {
+            Attempt::Waiting { since, .. } if since + WAIT_MS <= now => self.want_base(now, None),
+            Attempt::Base { since } if self.connected && since + BASE_MS <= now => self.want_base(now, None),
+            _ => {}
+        }
+    }
+
+    /// Whether an entry is the external commit that we submitted.
+    pub(super) fn is_own_join(&mut self, entry: &Entry, data: &[u8]) -> bool {
+        match &mut self.attempt {
+            Attempt::External { commit, seq, .. } if entry.from == self.identity && commit == data => {
+                *seq = Some(entry.seq);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Our external commit has its place in the log.
+    pub(super) fn joined(&mut self, now: u64) {
+        if let Attempt::External { group, .. } = std::mem::replace(&mut self.attempt, Attempt::None) {
+            self.group = Some(*group);
+            self.entered(now);
+        }
+    }
+
+    /// Somebody added us.
+    pub(super) fn welcomed(&mut self, now: u64, welcome: &[u8]) {
+        let Attempt::Waiting { keys, .. } = std::mem::replace(&mut self.attempt, Attempt::None) else { return };
+        match keys.join(welcome, &self.psk()) {
+            Ok(group) if self.policy.as_ref().is_some_and(|policy| policy.place().group_id == group.id()) => {
+                self.group = Some(group);
+                self.entered(now);
+            }
+            Ok(_) | Err(_) => self.want_base(now, None),
+        }
+    }
+
+    /// What the others made of our entry, as the server says: of joining it is a hint that the link is another one. A
+    /// server that lies here keeps us out, which it can do anyway.
+    pub(super) fn outcome(&mut self, seq: Sequence, applied: bool) {
+        if !applied && self.epochs.entered_at() == Some(seq) && !self.beats.is_confirmed() {
+            let media = self.rotation.end();
+            self.media(media);
+            self.group = None;
+            self.stop(Stop::OtherLink);
+        }
+    }
+
+    /// We lost step with the others: joins anew in the place of the old leaf, but not for ever.
+    pub(super) fn resync(&mut self, now: u64) {
+        if matches!(self.attempt, Attempt::Base { .. }) {
+            return;
+        }
+        while self.resyncs.front().is_some_and(|&at| at + RESYNC_WINDOW_MS <= now) {
+            self.resyncs.pop_front();
+        }
+        if self.resyncs.len() >= RESYNCS {
+            let media = self.rotation.end();
+            self.media(media);
+            return self.stop(Stop::OutOfStep);
+        }
+        self.resyncs.push_back(now);
+        self.drop_pending();
+        if self.group.is_some() {
+            self.set_state(State::Member { confirmed: false });
+        }
+        self.want_base(now, None);
+    }
+}
+
+/// Folds an entry from before we came.
+fn fold_past(policy: &mut Policy, entry: &Entry) {
+    use channel::Kind;
+    match entry.kind {
+        Kind::Left => policy.presence_changed(&entry.from, Presence::Left),
+        Kind::Gone => policy.presence_changed(&entry.from, Presence::Gone),
+        Kind::Back => policy.presence_changed(&entry.from, Presence::Here),
+        Kind::Expired => policy.presence_changed(&entry.from, Presence::Expired),
+        Kind::Statement => {
+            let _ = policy.statement(entry.data.as_ref().map_or(&[][..], |data| &data.0));
+        }
+        Kind::Group | Kind::Join | Kind::Commit => {}
+    }
+}
+
+/// Additional data of a sealed key package.
+pub(super) fn knock_aad(room: &str, identity: &str) -> Vec<u8> {
+    [b"konklave knock v1", room.as_bytes(), identity.as_bytes()].concat()
+}

@@ -1,0 +1,247 @@
+//! Following the log: what the channel says, and what each entry changes.
+
+use channel::{ClosingCode, Entry, FromServer, Kind, LogState, Refusal, Sequence, ToServer};
+
+use super::wire::HostAction;
+use super::{Attempt, Event, Session, State, Stop};
+use crate::group::{self, Change, Refused};
+use crate::identity::identity_of;
+use crate::keys::StretchedPassword;
+use crate::policy::{Policy, Presence};
+use crate::seal;
+use crate::statement::{Action, Statement};
+
+impl Session {
+    pub(super) fn connected_again(&mut self) {
+        self.connected = true;
+        // What we do not have a state for, we do not follow.
+        let log = self.group.as_ref().and(self.log.clone());
+        let after = if log.is_some() { self.folded } else { 0 };
+        self.to_server(ToServer::Hello { log, after });
+    }
+
+    pub(super) fn channel(&mut self, now: u64, message: FromServer) {
+        match message {
+            FromServer::Opened { log, head, state, resumed } => {
+                self.opened(now, log, head, state, resumed);
+            }
+            FromServer::Base { seq, group_info, past } => self.base(now, seq, &group_info.0, past),
+            FromServer::Entry(entry) => self.entry(now, entry),
+            // Its entry comes as to everybody.
+            FromServer::Submitted { .. } => {}
+            FromServer::Refused { id, code, head } => self.submission_refused(now, id, code, head),
+            FromServer::Outcome { seq, applied } => self.outcome(seq, applied),
+            FromServer::GroupInfoWanted => self.give_group_info(),
+            FromServer::RestoreWanted => self.restore(),
+            FromServer::Waiting { from, data } => self.duties.waiting(now, from, data.0),
+            FromServer::NotWaiting { from } => self.duties.not_waiting(&from),
+            FromServer::Closing { code } => self.closing(code),
+        }
+    }
+
+    fn opened(&mut self, now: u64, log: String, head: Sequence, state: LogState, resumed: bool) {
+        self.log = Some(log);
+        self.head = head;
+        if resumed {
+            self.caught_up(now);
+            return;
+        }
+        self.drop_pending();
+        self.attempt = Attempt::None;
+        self.folded = 0;
+        self.duties.forget();
+        match state {
+            // With a state of the group we are asked to restore it.
+            LogState::Empty if self.group.is_none() => self.start(),
+            LogState::Restoring if self.group.is_none() => self.set_state(State::Restoring),
+            LogState::Empty | LogState::Restoring => {}
+            LogState::Running => self.attempt = Attempt::Base { since: now },
+        }
+    }
+
+    /// All entries are here that there were when the channel opened again: what of ours is not among them is lost.
+    fn caught_up(&mut self, now: u64) {
+        if self.folded < self.head {
+            return;
+        }
+        self.drop_pending();
+        if matches!(self.attempt, Attempt::Starting(_) | Attempt::External { .. }) {
+            self.want_base(now, None);
+        }
+    }
+
+    pub(super) fn drop_pending(&mut self) {
+        if self.pending.take().is_some()
+            && let Some(group) = &mut self.group
+        {
+            group.abandon();
+        }
+    }
+
+    fn give_group_info(&mut self) {
+        if let Some(info) = self.group.as_ref().and_then(|group| group.group_info().ok()) {
+            let seq = self.folded;
+            self.to_server(ToServer::GroupInfo { seq, group_info: channel::Blob(info) });
+        }
+    }
+
+    fn restore(&mut self) {
+        let (Some(group), Some(policy)) = (&self.group, &self.policy) else { return };
+        let Ok(group_info) = group.group_info() else { return };
+        let restore = ToServer::Restore {
+            epoch: group.epoch(),
+            group_info: channel::Blob(group_info),
+            statements: policy.statements().iter().cloned().map(channel::Blob).collect(),
+            members: group.members().iter().map(|member| identity_of(&member.key)).collect(),
+        };
+        self.to_server(restore);
+    }
+
+    fn closing(&mut self, code: ClosingCode) {
+        let reason = match code {
+            ClosingCode::Elsewhere => Stop::Elsewhere,
+            ClosingCode::Ended => Stop::Ended,
+            ClosingCode::EntriesRefused => Stop::OtherLink,
+            ClosingCode::Malformed => Stop::Refused,
+            ClosingCode::Full => Stop::Full,
+            // The channel is opened again after a while.
+            ClosingCode::TooOften | ClosingCode::TooSlow | ClosingCode::Silent | ClosingCode::Stopping => return,
+        };
+        let media = self.rotation.end();
+        self.media(media);
+        self.stop(reason);
+    }
+
+    fn submission_refused(&mut self, now: u64, id: u32, code: Refusal, head: Sequence) {
+        self.head = self.head.max(head);
+        if self.pending.as_ref().is_some_and(|pending| pending.id == id) {
+            self.drop_pending();
+            if code != Refusal::Stale {
+                self.duties.put_off(now);
+            }
+            return;
+        }
+        match &self.attempt {
+            Attempt::Starting(_) | Attempt::External { .. } => self.attempt_refused(now, code),
+            _ => {}
+        }
+    }
+
+    /// Folds the next entry; what is not the next is an entry seen before, or a gap.
+    fn entry(&mut self, now: u64, entry: Entry) {
+        if entry.seq <= self.folded || self.policy.is_none() && entry.kind != Kind::Group {
+            return;
+        }
+        if entry.seq != self.folded + 1 {
+            self.resync(now);
+            return;
+        }
+        self.folded = entry.seq;
+        let submitted = match entry.kind {
+            Kind::Left => self.presence(&entry.from, Presence::Left),
+            Kind::Gone => self.presence(&entry.from, Presence::Gone),
+            Kind::Back => self.presence(&entry.from, Presence::Here),
+            Kind::Expired => self.presence(&entry.from, Presence::Expired),
+            Kind::Statement => self.statement_entry(&entry),
+            Kind::Group => self.group_entry(now, &entry),
+            Kind::Join | Kind::Commit => self.commit_entry(now, &entry),
+        };
+        if submitted && self.group.is_some() {
+            self.report();
+        }
+        if self.folded == self.head {
+            self.caught_up(now);
+        }
+    }
+
+    fn report(&mut self) {
+        let applied = ToServer::Applied { seq: self.folded, refused: std::mem::take(&mut self.refused) };
+        self.to_server(applied);
+    }
+
+    fn presence(&mut self, identity: &str, presence: Presence) -> bool {
+        if let Some(policy) = &mut self.policy {
+            policy.presence_changed(identity, presence);
+        }
+        self.beats.somebody_changed();
+        false
+    }
+
+    fn statement_entry(&mut self, entry: &Entry) -> bool {
+        let data = entry.data.as_ref().map_or(&[][..], |data| &data.0);
+        if self.pending.as_ref().is_some_and(|pending| pending.data == data) {
+            self.pending = None;
+        }
+        let Some(policy) = &mut self.policy else { return false };
+        match policy.statement(data) {
+            Ok(statement) => self.obey(&statement),
+            Err(_) => self.refused.push(entry.seq),
+        }
+        true
+    }
+
+    /// A host's statement was folded.
+    pub(super) fn obey(&mut self, statement: &Statement) {
+        if let Action::Password { verifier, sealed } = &statement.action
+            && let Some(password) = self.open_password(statement.counter, sealed)
+            && password.verifier() == *verifier
+        {
+            self.password = Some(password);
+        }
+        let host = identity_of(&statement.host);
+        self.event(Event::Said { host, action: HostAction::of(&statement.action) });
+    }
+
+    /// The stretched password that a host sealed for the members of this epoch.
+    fn open_password(&self, counter: u64, sealed: &[u8]) -> Option<StretchedPassword> {
+        let key = self.group.as_ref()?.export("konklave password", &counter.to_be_bytes(), 32).ok()?;
+        let key = zeroize::Zeroizing::new(<[u8; 32]>::try_from(key.as_slice()).ok()?);
+        let opened = seal::open(&key, b"konklave password v1", sealed)?;
+        Some(StretchedPassword::from_bytes(opened.try_into().ok()?))
+    }
+
+    /// The first entry: our own, since nobody else's can come while we follow from before it.
+    fn group_entry(&mut self, now: u64, entry: &Entry) -> bool {
+        if !matches!(self.attempt, Attempt::Starting(_)) || entry.from != self.identity {
+            return false;
+        }
+        let Attempt::Starting(group) = std::mem::replace(&mut self.attempt, Attempt::None) else { return false };
+        self.policy = group.host().map(|host| Policy::new(self.place(group.id()), host));
+        self.group = Some(*group);
+        self.entered(now);
+        true
+    }
+
+    fn commit_entry(&mut self, now: u64, entry: &Entry) -> bool {
+        let data = entry.data.as_ref().map_or(&[][..], |data| &data.0);
+        if self.is_own_join(entry, data) {
+            self.joined(now);
+            return true;
+        }
+        if let (Some(welcome), Attempt::Waiting { .. }) = (&entry.welcome, &self.attempt) {
+            self.welcomed(now, &welcome.0);
+            return self.group.is_some();
+        }
+        if self.group.is_none() {
+            return false;
+        }
+        match self.fold(entry, data) {
+            Ok(change) => self.changed(now, &change),
+            Err(_) => self.refused.push(entry.seq),
+        }
+        true
+    }
+
+    fn fold(&mut self, entry: &Entry, data: &[u8]) -> Result<Change, Refused> {
+        let psk = self.psk();
+        let (Some(group), Some(policy)) = (&mut self.group, &self.policy) else { return Err(Refused::Mls) };
+        if self.pending.take_if(|pending| pending.data == data).is_some() {
+            return group.confirm().map_err(|_| Refused::Mls);
+        }
+        let joins = entry.kind == Kind::Join;
+        let change = group.fold(&group::Entry { joins, from: &entry.from, bytes: data }, policy, &psk)?;
+        // The group gave up a commit of ours that was made for the epoch before.
+        self.pending.take_if(|pending| pending.commits);
+        Ok(change)
+    }
+}

@@ -1,0 +1,1 @@
+//! Sessions over a delivery service of the test.
