@@ -1,6 +1,8 @@
 //! When media keys come and go: receive keys at once, send with the new key when everybody has it, erase old keys soon
 //! after (`docs/e2ee.md`, "Media keys").
 
+use serde::{Serialize, Serializer};
+
 use crate::keys::Key;
 
 /// Sending goes over to the new key at the latest after this, in milliseconds.
@@ -13,7 +15,8 @@ pub const ERASE_MS: u64 = 10_000;
 pub const ERASE_AFTER_KICK_MS: u64 = 1000;
 
 /// What the frame encryption has to do.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Media {
     /// Sends from this leaf from now on.
     Own {
@@ -24,7 +27,8 @@ pub enum Media {
     Keys {
         /// The epoch.
         epoch: u64,
-        /// The base key (RFC 9605 §5.2).
+        /// The base key (RFC 9605 §5.2); base64 in JSON.
+        #[serde(serialize_with = "base64")]
         base: Key,
     },
     /// Seals with the keys of this epoch; with `None` nothing is sent.
@@ -121,6 +125,10 @@ impl Rotation {
         self.sending = None;
         out
     }
+}
+
+fn base64<S: Serializer>(key: &Key, serializer: S) -> Result<S::Ok, S::Error> {
+    channel::Blob(key.to_vec()).serialize(serializer)
 }
 
 impl std::fmt::Debug for Media {

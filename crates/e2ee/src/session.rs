@@ -120,8 +120,7 @@ impl Session {
         let Config { origin, keys, password, name, key } = config;
         let random = Random::new(seed);
         let identity = identity_of(&key.public());
-        let sealed_name =
-            name::seal(&keys.name(), keys.room(), &identity, name.expose(), random.array());
+        let sealed_name = name::seal(&keys.name(), keys.room(), &identity, name.expose(), random.array());
         Self {
             origin,
             keys,
@@ -168,7 +167,7 @@ impl Session {
         match input {
             Input::Connected => self.connected_again(),
             Input::Disconnected => self.connected = false,
-            Input::Channel(message) => self.channel(now, message),
+            Input::Channel { message } => self.channel(now, message),
             Input::Message { data } => self.message(now, &data.0),
             Input::Path { open } => {
                 self.path = open;
@@ -203,10 +202,17 @@ impl Session {
             Attempt::Base { since } if self.connected => Some(since + joining::BASE_MS),
             _ => None,
         };
-        [attempt, self.retry_at, self.rotation.next(), self.beats.next(), self.duties_next(), self.history.next()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            attempt,
+            self.retry_at,
+            self.rotation.next(),
+            self.beats.next(),
+            self.duties_next(),
+            self.history.next(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Everything that is due by now.
@@ -249,15 +255,15 @@ impl Session {
     }
 
     fn to_server(&mut self, message: ToServer) {
-        self.out.push_back(Output::Channel(message));
+        self.out.push_back(Output::Channel { message });
     }
 
     fn event(&mut self, event: Event) {
-        self.out.push_back(Output::Event(event));
+        self.out.push_back(Output::Event { event });
     }
 
     fn media(&mut self, media: Vec<Media>) {
-        self.out.extend(media.into_iter().map(Output::Media));
+        self.out.extend(media.into_iter().map(|media| Output::Media { media }));
     }
 
     fn set_state(&mut self, state: State) {
@@ -281,11 +287,7 @@ impl Session {
     }
 
     fn place(&self, group_id: &[u8]) -> Place {
-        Place {
-            origin: self.origin.clone(),
-            room: self.keys.room().to_owned(),
-            group_id: group_id.to_vec(),
-        }
+        Place { origin: self.origin.clone(), room: self.keys.room().to_owned(), group_id: group_id.to_vec() }
     }
 
     /// Seals a message for the group and sends it: to those named, or to everybody.

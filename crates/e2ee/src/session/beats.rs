@@ -65,7 +65,8 @@ impl Beats {
 
     pub(super) fn next(&self) -> Option<u64> {
         let behind = self.behind_since.map(|since| since + BEHIND_MS);
-        let silent = self.known_since.values().map(|since| since + SILENT_MS).filter(|&at| at > self.looked_at).min();
+        let silent =
+            self.known_since.values().map(|since| since + SILENT_MS).filter(|&at| at > self.looked_at).min();
         [self.next, behind, silent].into_iter().flatten().min()
     }
 
@@ -186,7 +187,8 @@ impl Session {
         let Some(group) = &mut self.group else { return self.keep_early(now, data) };
         match group.open(data) {
             Ok(opened) => {
-                let Some(member) = group.members().into_iter().find(|member| member.leaf == opened.leaf) else {
+                let Some(member) = group.members().into_iter().find(|member| member.leaf == opened.leaf)
+                else {
                     return;
                 };
                 if let Some(message) = Message::decode(&opened.content) {

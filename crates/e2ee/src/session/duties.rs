@@ -167,12 +167,7 @@ impl Session {
         adds
     }
 
-    fn commit(
-        &mut self,
-        now: u64,
-        mut adds: Vec<(String, KeyPackage, PublicKey)>,
-        mut removes: Vec<Leaf>,
-    ) {
+    fn commit(&mut self, now: u64, mut adds: Vec<(String, KeyPackage, PublicKey)>, mut removes: Vec<Leaf>) {
         let psk = self.psk();
         // Whoever comes anew takes the place of its old leaf.
         for (_, _, key) in &adds {

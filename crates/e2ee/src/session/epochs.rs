@@ -111,7 +111,8 @@ impl Session {
             let keys = std::iter::once(self.keys.name()).chain(self.old_name_keys.iter().cloned());
             let known = self.epochs.names.entry(member.key).or_default();
             if known.is_none() {
-                *known = keys.into_iter().find_map(|key| name::open(&key, room, &identity, &member.sealed_name));
+                *known =
+                    keys.into_iter().find_map(|key| name::open(&key, room, &identity, &member.sealed_name));
             }
         }
         let keys: Vec<PublicKey> = members.iter().map(|member| member.key).collect();

@@ -121,14 +121,18 @@ impl Session {
     }
 
     /// Takes the chat so far, of those only whom we asked.
-    pub(super) fn take_history(&mut self, from: PublicKey, lines: Vec<Line>, name_keys: Vec<Blob>, last: bool) {
+    pub(super) fn take_history(
+        &mut self,
+        from: PublicKey,
+        lines: Vec<Line>,
+        name_keys: Vec<Blob>,
+        last: bool,
+    ) {
         if !self.history.asked.contains(&from) {
             return;
         }
-        let keys: Vec<Key> = name_keys
-            .into_iter()
-            .filter_map(|key| <[u8; 32]>::try_from(key.0).ok().map(Key::new))
-            .collect();
+        let keys: Vec<Key> =
+            name_keys.into_iter().filter_map(|key| <[u8; 32]>::try_from(key.0).ok().map(Key::new)).collect();
         if !keys.is_empty() {
             self.more_name_keys(keys);
         }

@@ -159,7 +159,9 @@ impl Session {
 
     /// Somebody added us.
     pub(super) fn welcomed(&mut self, now: u64, welcome: &[u8]) {
-        let Attempt::Waiting { keys, .. } = std::mem::replace(&mut self.attempt, Attempt::None) else { return };
+        let Attempt::Waiting { keys, .. } = std::mem::replace(&mut self.attempt, Attempt::None) else {
+            return;
+        };
         match keys.join(welcome, &self.psk()) {
             Ok(group) if self.policy.as_ref().is_some_and(|policy| policy.place().group_id == group.id()) => {
                 self.group = Some(group);

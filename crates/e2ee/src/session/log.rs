@@ -105,7 +105,9 @@ impl Session {
             ClosingCode::Malformed => Stop::Refused,
             ClosingCode::Full => Stop::Full,
             // The channel is opened again after a while.
-            ClosingCode::TooOften | ClosingCode::TooSlow | ClosingCode::Silent | ClosingCode::Stopping => return,
+            ClosingCode::TooOften | ClosingCode::TooSlow | ClosingCode::Silent | ClosingCode::Stopping => {
+                return;
+            }
         };
         let media = self.rotation.end();
         self.media(media);
@@ -205,7 +207,9 @@ impl Session {
         if !matches!(self.attempt, Attempt::Starting(_)) || entry.from != self.identity {
             return false;
         }
-        let Attempt::Starting(group) = std::mem::replace(&mut self.attempt, Attempt::None) else { return false };
+        let Attempt::Starting(group) = std::mem::replace(&mut self.attempt, Attempt::None) else {
+            return false;
+        };
         self.policy = group.host().map(|host| Policy::new(self.place(group.id()), host));
         self.group = Some(*group);
         self.entered(now);

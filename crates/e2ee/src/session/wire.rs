@@ -10,14 +10,18 @@ use crate::signer::PublicKey;
 use crate::statement::Action;
 
 /// What a session takes.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Input {
     /// The channel's socket is open.
     Connected,
     /// It is closed.
     Disconnected,
     /// A message of the channel.
-    Channel(FromServer),
+    Channel {
+        /// The message.
+        message: FromServer,
+    },
     /// A data packet on our topic.
     Message {
         /// Its payload.
@@ -45,7 +49,8 @@ pub enum Input {
         /// They were the same.
         matches: bool,
     },
-    /// Says something as a host.
+    /// Says something as a host. Not by JSON: what hosts operate comes with the door.
+    #[serde(skip)]
     Say {
         /// What.
         action: Action,
@@ -57,10 +62,14 @@ pub enum Input {
 }
 
 /// What a session gives.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Output {
     /// Goes over the channel.
-    Channel(ToServer),
+    Channel {
+        /// The message.
+        message: ToServer,
+    },
     /// Goes as a data packet on our topic.
     Message {
         /// Identities; everybody if empty.
@@ -69,9 +78,15 @@ pub enum Output {
         data: Blob,
     },
     /// For the frame encryption.
-    Media(Media),
+    Media {
+        /// What to do.
+        media: Media,
+    },
     /// For people.
-    Event(Event),
+    Event {
+        /// What happened.
+        event: Event,
+    },
 }
 
 /// What people are to know.
