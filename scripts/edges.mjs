@@ -11,6 +11,8 @@ export const ALLOWED = {
   rtp: ['pii'],
   net: ['pii'],
   e2ee: ['pii', 'channel'],
+  // For browsers: nothing native may depend on it.
+  'e2ee-wasm': ['e2ee'],
   delivery: ['pii', 'protocol'],
   sfu: ['pii', 'protocol', 'rtp'],
   client: ['pii', 'protocol', 'rtp', 'e2ee'],

@@ -21,6 +21,8 @@ test('the edges of the architecture pass', () => {
     sfu: ['protocol', 'rtp', 'sim dev', 'rand dev', 'sfu dev'],
     client: ['protocol', 'rtp'],
     server: ['protocol', 'rtp', 'sfu', 'net', 'tokio', 'client dev'],
+    e2ee: ['pii'],
+    'e2ee-wasm': ['e2ee', 'wasm-bindgen'],
     sim: ['sfu'],
   };
   assert.deepEqual(violations(metadata(crates)), []);
@@ -30,6 +32,12 @@ test('a forbidden edge fails', () => {
   assert.deepEqual(violations(metadata({ net: [], rtp: ['net'] })), ['rtp → net is not an allowed edge']);
   assert.deepEqual(violations(metadata({ client: [], sfu: ['client dev'] })), [
     'sfu → client (dev) is not an allowed edge',
+  ]);
+});
+
+test('what is made for browsers is a leaf', () => {
+  assert.deepEqual(violations(metadata({ 'e2ee-wasm': [], client: ['e2ee-wasm'] })), [
+    'client → e2ee-wasm is not an allowed edge',
   ]);
 });
 
