@@ -1,0 +1,94 @@
+//! One channel.
+
+use protocol::channel::Sequence;
+use protocol::ids::Identity;
+
+use crate::Millis;
+use crate::limits::BAD;
+
+/// How far a channel is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Without a `hello`.
+    Opening,
+    /// There is no entry yet.
+    Idle,
+    /// It waits for a base.
+    WantsBase {
+        /// Since when.
+        since: Millis,
+    },
+    /// It is sent every entry.
+    Follows,
+}
+
+/// A GroupInfo, by the entry that it is of and by whom it is.
+pub(crate) type InfoId = (Sequence, Identity);
+
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) identity: Identity,
+    pub(crate) opened: Millis,
+    pub(crate) stage: Stage,
+    /// Up to where it said that it has folded the log, or started from.
+    pub(crate) folded: Sequence,
+    /// It has said what it applied, so it is in the group and its word counts.
+    pub(crate) reports: bool,
+    /// It is in the group by what it submitted, or said so: it has to report.
+    pub(crate) obliged: bool,
+    /// Since when it owes a report.
+    pub(crate) owes_since: Option<Millis>,
+    /// It was asked to restore the room.
+    pub(crate) asked_to_restore: bool,
+    /// The base it was sent.
+    pub(crate) served: Option<InfoId>,
+    /// What it cannot use.
+    bad: Vec<InfoId>,
+    /// How often others were asked for a GroupInfo on its behalf, since the group last went on.
+    pub(crate) asks: u8,
+}
+
+impl Member {
+    pub(crate) fn new(identity: Identity, now: Millis) -> Self {
+        Self {
+            identity,
+            opened: now,
+            stage: Stage::Opening,
+            folded: 0,
+            reports: false,
+            obliged: false,
+            owes_since: None,
+            asked_to_restore: false,
+            served: None,
+            bad: Vec::new(),
+            asks: 0,
+        }
+    }
+
+    pub(crate) fn follows(&self) -> bool {
+        self.stage == Stage::Follows
+    }
+
+    /// Whether its word counts about entries of this identity.
+    pub(crate) fn judges(&self, submitter: &Identity) -> bool {
+        self.follows() && self.reports && self.identity != *submitter
+    }
+
+    pub(crate) fn calls_bad(&self, info: &InfoId) -> bool {
+        self.bad.contains(info)
+    }
+
+    /// Whether this identity gave it something that it cannot use.
+    pub(crate) fn distrusts(&self, supplier: &Identity) -> bool {
+        self.bad.iter().any(|(_, bad)| bad == supplier)
+    }
+
+    pub(crate) fn call_bad(&mut self, info: InfoId) {
+        if !self.calls_bad(&info) {
+            self.bad.push(info);
+        }
+        if self.bad.len() > BAD {
+            self.bad.remove(0);
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! What members report about the entries of others, and what follows from it.
+
+use std::collections::BTreeSet;
+
+use protocol::channel::{Blob, ClosingCode, FromServer, Sequence, Submission};
+use protocol::ids::Identity;
+
+use crate::base::State;
+use crate::limits::{TRACKED, TRACKED_INFOS};
+use crate::output::Handle;
+use crate::{Delivery, Millis};
+
+/// A submission without a verdict.
+pub(crate) struct Tracked {
+    pub(crate) state: State,
+    kind: Submission,
+    pub(crate) from: Identity,
+    /// When it was appended.
+    pub(crate) at: Millis,
+    /// Somebody else applied it.
+    applied: bool,
+    /// Who skipped it.
+    pub(crate) refused_by: BTreeSet<Identity>,
+}
+
+impl Tracked {
+    pub(crate) fn new(
+        seq: Sequence,
+        kind: Submission,
+        from: Identity,
+        at: Millis,
+        group_info: Option<Blob>,
+    ) -> Self {
+        let group_info = group_info.filter(|_| kind != Submission::Statement);
+        let state = State::new(seq, from.clone(), group_info);
+        Self { state, kind, from, at, applied: false, refused_by: BTreeSet::new() }
+    }
+
+    /// Whether it would change the group. Of the first entry that is known.
+    pub(crate) fn changes_group(&self) -> bool {
+        matches!(self.kind, Submission::Join | Submission::Commit)
+    }
+}
+
+impl Delivery {
+    pub(crate) fn track(&mut self, tracked: Tracked) {
+        self.tracked.push_back(tracked);
+        if self.tracked.len() > TRACKED {
+            self.tracked.pop_front();
+        }
+        for older in self.tracked.iter_mut().rev().skip(TRACKED_INFOS) {
+            older.state.forget_infos();
+        }
+    }
+
+    pub(crate) fn applied(&mut self, handle: Handle, seq: Sequence, refused: &[Sequence]) {
+        let head = self.log.head();
+        if seq > head {
+            return self.hang_up(handle, ClosingCode::Malformed, "applied-the-future");
+        }
+        let Some(member) = self.members.get_mut(&handle) else { return };
+        if !member.follows() {
+            return; // said before it asked for a base
+        }
+        let before = member.folded;
+        let reports_first = !member.reports;
+        (member.reports, member.obliged) = (true, true);
+        member.folded = before.max(seq);
+        if member.folded == head {
+            member.owes_since = None;
+        } else if seq > before {
+            member.owes_since = Some(self.now);
+        }
+        let skipped: BTreeSet<Sequence> = refused.iter().copied().collect();
+        let news = self.tracked.iter_mut().filter(|tracked| {
+            let seq_of = tracked.state.seq();
+            before < seq_of && seq_of <= seq && tracked.from != member.identity
+        });
+        for tracked in news {
+            if skipped.contains(&tracked.state.seq()) {
+                tracked.refused_by.insert(member.identity.clone());
+            } else {
+                tracked.applied = true;
+            }
+        }
+        if reports_first {
+            self.tell_waiting(handle);
+        }
+    }
+
+    /// Decides what can be decided.
+    pub(crate) fn judge(&mut self) {
+        let decided = |delivery: &Self| {
+            let verdicts = delivery.tracked.iter().map(|tracked| delivery.verdict(tracked));
+            verdicts.enumerate().find_map(|(index, verdict)| Some((index, verdict?)))
+        };
+        while let Some((index, applied)) = decided(self) {
+            let Some(tracked) = self.tracked.remove(index) else { return };
+            let seq = tracked.state.seq();
+            if let Some(submitter) = self.channels.get(&tracked.from).copied() {
+                self.send(submitter, FromServer::Outcome { seq, applied });
+            }
+            if applied && tracked.changes_group() {
+                if self.good.as_ref().is_none_or(|good| good.seq() < seq) {
+                    self.good = Some(tracked.state);
+                    self.group_went_on();
+                }
+            } else if !applied {
+                self.reject("entry-refused");
+                self.log.statement_refused(seq);
+                self.is_not_in(&tracked);
+                self.entries_refused(&tracked.from);
+            }
+        }
+    }
+
+    /// Who was refused entry has nothing to report, unless it is in the group otherwise.
+    fn is_not_in(&mut self, tracked: &Tracked) {
+        let handle = self.channels.get(&tracked.from);
+        let member = handle.and_then(|handle| self.members.get_mut(handle));
+        if let Some(member) = member.filter(|member| tracked.kind == Submission::Join && !member.reports) {
+            (member.obliged, member.owes_since) = (false, None);
+        }
+    }
+
+    /// What others think of an entry; `None` as long as that is open.
+    fn verdict(&self, tracked: &Tracked) -> Option<bool> {
+        if tracked.applied {
+            return Some(true);
+        }
+        if tracked.refused_by.is_empty() {
+            return None;
+        }
+        let (refusing, judges) = self.judges(tracked);
+        (refusing * 2 > judges).then_some(false)
+    }
+
+    /// How many members have skipped an entry, and how many there are whose word counts.
+    pub(crate) fn judges(&self, tracked: &Tracked) -> (usize, usize) {
+        let judges = self.members.values().filter(|member| member.judges(&tracked.from));
+        judges.fold((0, 0), |(refusing, all), judge| {
+            (refusing + usize::from(tracked.refused_by.contains(&judge.identity)), all + 1)
+        })
+    }
+}

@@ -1,0 +1,11 @@
+//! Scenarios of one room, each with one behaviour.
+
+mod base;
+mod bounds;
+mod log;
+mod outcome;
+mod presence;
+mod property;
+mod restoring;
+mod support;
+mod waiting;

@@ -1,0 +1,134 @@
+//! After the server lost a meeting.
+
+use protocol::channel::{FromServer, Kind, LogState, Refusal, Submission, ToServer};
+
+use super::support::{Room, blob};
+use crate::limits::{EXPIRES, OFFERS, RESTORE_WAIT};
+use crate::{Handle, Limits};
+
+fn offer(room: &mut Room, handle: Handle, epoch: u64, content: &str, members: &[&str]) {
+    room.say(
+        handle,
+        ToServer::Restore {
+            epoch,
+            group_info: blob(content),
+            statements: vec![blob("lock"), blob("admit")],
+            members: members.iter().map(|name| (*name).to_owned()).collect(),
+        },
+    );
+}
+
+fn returning(room: &mut Room, name: &str) -> Handle {
+    let handle = room.open(name);
+    room.hello(handle, Some("lost"), 77);
+    handle
+}
+
+#[test]
+fn after_a_start_newcomers_wait_and_then_may_begin() {
+    let mut room = Room::with(Limits::default(), 10_000);
+    let ada = room.enter("ada");
+    assert_eq!(room.opened(ada), Some((LogState::Restoring, false, 0)));
+    assert_eq!(room.append(ada, Submission::Group, "g"), Err(Refusal::OutOfPlace));
+    room.pass(9_999);
+    assert_eq!(room.opened(ada), None);
+    room.pass(1);
+    assert_eq!(room.opened(ada), Some((LogState::Empty, false, 0)));
+    assert_eq!(room.append(ada, Submission::Group, "g"), Ok(1));
+}
+
+#[test]
+fn the_highest_epoch_is_restored_and_who_is_missing_expires() {
+    let mut room = Room::with(Limits::default(), 10_000);
+    let newcomer = room.enter("newcomer");
+    let (ada, ben) = (returning(&mut room, "ada"), returning(&mut room, "ben"));
+    assert!(room.is_told(ada, &FromServer::RestoreWanted));
+    assert!(!room.is_told(newcomer, &FromServer::RestoreWanted));
+    offer(&mut room, ada, 4, "older", &["ada", "ben"]);
+    offer(&mut room, ben, 5, "newer", &["ada", "ben", "cleo"]);
+    room.pass(OFFERS - 1);
+    assert_eq!(room.appended, 0);
+    room.take(newcomer);
+    room.pass(1);
+    let told = room.take(newcomer);
+    assert!(matches!(told[0], FromServer::Opened { state: LogState::Running, resumed: false, head: 7, .. }));
+    let FromServer::Base { seq: 7, group_info, past } = &told[1] else { panic!("{told:?}") };
+    assert_eq!(*group_info, blob("newer"));
+    let past: Vec<_> = past.iter().map(|entry| (entry.kind, entry.from.as_str())).collect();
+    let expected = [
+        (Kind::Statement, "ben"),
+        (Kind::Statement, "ben"),
+        (Kind::Back, "newcomer"),
+        (Kind::Back, "ada"),
+        (Kind::Back, "ben"),
+        (Kind::Gone, "cleo"),
+    ];
+    assert_eq!(past, expected);
+    assert!(room.base(ben).is_some(), "who offered it starts from it too");
+    room.pass(EXPIRES);
+    assert_eq!(room.kinds(ada), [(8, Kind::Expired, "cleo".into())]);
+}
+
+#[test]
+fn an_empty_room_waits_once_for_who_knows_another_log() {
+    let mut room = Room::new();
+    let newcomer = room.enter("newcomer");
+    room.take(newcomer);
+    let ada = returning(&mut room, "ada");
+    assert!(room.is_told(ada, &FromServer::RestoreWanted));
+    assert_eq!(room.opened(newcomer), Some((LogState::Restoring, false, 0)));
+    room.pass(RESTORE_WAIT);
+    assert_eq!(room.opened(newcomer), Some((LogState::Empty, false, 0)));
+    let mallory = returning(&mut room, "mallory");
+    assert_eq!(room.opened(newcomer), None, "nobody holds a room up again and again");
+    assert!(room.is_told(mallory, &FromServer::RestoreWanted));
+}
+
+#[test]
+fn a_room_that_was_restored_takes_late_comers_from_its_base() {
+    let mut room = Room::with(Limits::default(), 10_000);
+    let ada = returning(&mut room, "ada");
+    offer(&mut room, ada, 4, "restored", &["ada", "ben"]);
+    room.pass(OFFERS);
+    let ben = returning(&mut room, "ben");
+    let told = room.take(ben);
+    assert!(matches!(told[0], FromServer::Opened { state: LogState::Running, resumed: false, .. }));
+    assert!(matches!(&told[1], FromServer::Base { group_info, .. } if *group_info == blob("restored")));
+}
+
+#[test]
+fn who_was_not_asked_restores_nothing() {
+    let mut room = Room::with(Limits::default(), 10_000);
+    let mallory = room.enter("mallory");
+    offer(&mut room, mallory, 9, "forged", &[]);
+    room.pass(OFFERS);
+    assert_eq!((room.appended, room.rejected.as_slice()), (0, ["restore-unasked"].as_slice()));
+}
+
+#[test]
+fn an_offer_above_its_bounds_is_no_offer() {
+    let many = |count: usize| (0..count).map(|number| number.to_string()).collect::<Vec<_>>();
+    for (group_info, statements, members) in [((128 << 10) + 1, 0, 0), (1, 257, 0), (1, 0, 257)] {
+        let mut room = Room::with(Limits::default(), 10_000);
+        let ada = returning(&mut room, "ada");
+        room.say(
+            ada,
+            ToServer::Restore {
+                epoch: 1,
+                group_info: blob(&"g".repeat(group_info)),
+                statements: vec![blob("s"); statements],
+                members: many(members),
+            },
+        );
+        assert_eq!(room.rejected, ["restore-too-large"]);
+    }
+    let mut room = Room::with(Limits::default(), 10_000);
+    let ada = returning(&mut room, "ada");
+    let members = many(256);
+    room.say(
+        ada,
+        ToServer::Restore { epoch: 1, group_info: blob("g"), statements: vec![blob("s"); 256], members },
+    );
+    room.pass(OFFERS);
+    assert_eq!(room.appended, 1 + 256 + 1 + 256);
+}
