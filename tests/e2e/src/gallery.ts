@@ -19,7 +19,7 @@ const TYPES: Record<string, string> = {
 };
 
 /** The policy as the server's source says it, so that the two cannot drift apart. */
-async function policy(): Promise<string> {
+export async function policy(): Promise<string> {
   const source = await readFile(join(root, 'crates/server/src/http/headers.rs'), 'utf8');
   const text = /const POLICY: &str = "([^"]+)"/.exec(source)?.[1];
   if (!text) throw new Error('the server has no POLICY any more');

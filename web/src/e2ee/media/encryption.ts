@@ -19,9 +19,10 @@ export class MediaEncryption implements Attacher {
   /** Takes `KeyMessage`s. To be transferred to whoever holds the keys. */
   readonly keys: MessagePort;
   readonly #worker: Worker;
-  readonly #detach: () => void;
+  #unwatch: (() => void) | null = null;
   readonly #ids = new WeakMap<End, number>();
   readonly #connections = new WeakMap<RTCPeerConnection, { id: number; described: string }>();
+  readonly #kinds = new WeakMap<RTCRtpSender, StreamKind>();
   readonly #publishers = new Map<RTCRtpReceiver, Publisher>();
   readonly #listeners = new Set<(report: MediaReport) => void>();
   #leaves: ReadonlyMap<string, number> = new Map();
@@ -31,7 +32,6 @@ export class MediaEncryption implements Attacher {
     return typeof RTCRtpScriptTransform === 'function';
   }
 
-  /** From now on everything that the page sends is sealed, until `stop`. */
   static start(): MediaEncryption {
     return new MediaEncryption(new Worker(new URL('./worker.ts', import.meta.url), { type: 'module' }));
   }
@@ -44,7 +44,17 @@ export class MediaEncryption implements Attacher {
     worker.onmessage = ({ data }: MessageEvent<MediaReport>) => {
       for (const listener of [...this.#listeners]) listener(data);
     };
-    this.#detach = attachAtBirth(this);
+  }
+
+  /** From now on whatever new connections send is sealed. To be called before the first is made. */
+  watch(): void {
+    this.#unwatch ??= attachAtBirth(this);
+  }
+
+  /** Leaves new connections alone. Those that there are stay as they are. */
+  unwatch(): void {
+    this.#unwatch?.();
+    this.#unwatch = null;
   }
 
   onReport(listener: (report: MediaReport) => void): () => void {
@@ -59,21 +69,22 @@ export class MediaEncryption implements Attacher {
 
   /** Says what a sender sends. Until then it sends nothing. */
   sends(sender: RTCRtpSender, kind: StreamKind | null): void {
-    const id = this.#ids.get(sender);
-    if (id !== undefined) this.#post({ type: 'sender', id, kind });
+    if (kind) this.#kinds.set(sender, kind);
+    else this.#kinds.delete(sender);
+    this.#tellOf(sender);
   }
 
   /** Says whose stream a receiver should get. Until then, and of anybody else, it shows nothing. */
   receives(receiver: RTCRtpReceiver, publisher: Publisher | null): void {
     if (publisher) this.#publishers.set(receiver, publisher);
     else this.#publishers.delete(receiver);
-    this.#expect(receiver, publisher);
+    this.#tellOf(receiver);
   }
 
   /** Says which leaves of the group people have, by identity. Who is not among them is not shown. */
   setLeaves(leaves: ReadonlyMap<string, number>): void {
     this.#leaves = leaves;
-    for (const [receiver, publisher] of this.#publishers) this.#expect(receiver, publisher);
+    for (const receiver of this.#publishers.keys()) this.#tellOf(receiver);
   }
 
   attach(connection: RTCPeerConnection, end: End): void {
@@ -83,6 +94,8 @@ export class MediaEncryption implements Attacher {
     const options: TransformOptions = { id, connection: this.#connection(connection).id, side };
     end.transform = new RTCRtpScriptTransform(this.#worker, options);
     this.#ids.set(end, id);
+    // The page may have heard of it first.
+    this.#tellOf(end);
   }
 
   described(connection: RTCPeerConnection): void {
@@ -99,7 +112,7 @@ export class MediaEncryption implements Attacher {
 
   /** Ends the worker, and with it every key. Connections that are still open carry nothing from then on. */
   stop(): void {
-    this.#detach();
+    this.unwatch();
     this.#publishers.clear();
     this.#worker.terminate();
   }
@@ -110,9 +123,15 @@ export class MediaEncryption implements Attacher {
     return known;
   }
 
-  #expect(receiver: RTCRtpReceiver, publisher: Publisher | null): void {
-    const id = this.#ids.get(receiver);
+  /** Tells the worker what was said of one end, once that has a transform. */
+  #tellOf(end: End): void {
+    const id = this.#ids.get(end);
     if (id === undefined) return;
+    if (end instanceof RTCRtpSender) {
+      this.#post({ type: 'sender', id, kind: this.#kinds.get(end) ?? null });
+      return;
+    }
+    const publisher = this.#publishers.get(end);
     const leaf = (publisher && this.#leaves.get(publisher.identity)) ?? null;
     this.#post({ type: 'receiver', id, kind: publisher?.kind ?? null, leaf });
   }
