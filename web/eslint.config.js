@@ -18,7 +18,7 @@ const svelteLib = { group: ['svelte', 'svelte/*'], message: 'View models are pla
 const layer = (name, message) => ({ group: [`**/${name}`, `**/${name}/*`], message });
 
 export default ts.config(
-  { ignores: ['dist/', 'gallery-dist/', 'src/api/schema.d.ts'] },
+  { ignores: ['dist/', 'gallery-dist/', 'src/api/schema.d.ts', 'src/e2ee/keys/wasm/'] },
   js.configs.recommended,
   ...ts.configs.strict,
   ...svelte.configs.recommended,

@@ -23,6 +23,8 @@ export default defineConfig({
       },
     },
   },
+  // Workers load WebAssembly beside them.
+  worker: { format: 'es' },
   server: {
     port: 5173,
     strictPort: true,
