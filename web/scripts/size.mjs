@@ -1,6 +1,6 @@
 /**
  * Gzipped size of what a visitor loads before joining: every script and style of the build, with one language, and when
- * it is loaded. Prints a table and JSON; fails above the budget.
+ * it is loaded; beside it the WebAssembly. Prints a table and JSON; fails above a budget.
  */
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -9,6 +9,12 @@ import { gzipSync } from 'node:zlib';
 
 /** 260 KB of 1000 bytes, script and style together. */
 const BUDGET = 260_000;
+
+/**
+ * The encryption, compiled to WebAssembly and loaded beside the page. The aim is 450 KB; until then every curve that the
+ * library under OpenMLS knows is in it (60 KB), and JSON code for what is stored (55 KB).
+ */
+const WASM_BUDGET = 540_000;
 
 const dist = join(new URL('..', import.meta.url).pathname, 'dist');
 const folder = join(dist, '_');
@@ -47,6 +53,10 @@ const sum = (some) => some.reduce((total, chunk) => total + chunk.gzip, 0);
 const total = sum(counted);
 const start = sum(counted.filter(({ when }) => when === 'start'));
 
+const wasm = gzipSync(readFileSync(new URL('../src/e2ee/keys/wasm/e2ee_bg.wasm', import.meta.url)), {
+  level: 9,
+}).length;
+
 const row = (gzip, words) => console.log(`${String(gzip).padStart(8)}  ${words}`);
 for (const chunk of chunks) {
   row(chunk.gzip, chunk.file + (other.includes(chunk) ? '  (other language, not counted)' : ''));
@@ -54,5 +64,6 @@ for (const chunk of chunks) {
 row(start, 'before the first picture of the start page');
 row(total - start, 'after it, until joined');
 row(total, `total gzipped, budget ${BUDGET}`);
-console.log(JSON.stringify({ budget: BUDGET, total, start, chunks }));
-process.exit(total <= BUDGET ? 0 : 1);
+row(wasm, `WebAssembly beside it, gzipped, budget ${WASM_BUDGET}`);
+console.log(JSON.stringify({ budget: BUDGET, total, start, wasmBudget: WASM_BUDGET, wasm, chunks }));
+process.exit(total <= BUDGET && wasm <= WASM_BUDGET ? 0 : 1);

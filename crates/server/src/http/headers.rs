@@ -8,10 +8,11 @@ use axum::response::Response;
 
 use crate::config::ServerUrl;
 
-/// What the page may do, up to where it may connect to.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
-    media-src 'self' blob:; font-src 'self'; worker-src 'self' blob:; manifest-src 'self'; base-uri 'none'; \
-    form-action 'none'; frame-ancestors 'none'; connect-src 'self'";
+/// What the page may do, up to where it may connect to. `'wasm-unsafe-eval'` lets it compile WebAssembly, which the
+/// encryption is, and no script out of text.
+const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
+    img-src 'self' data: blob:; media-src 'self' blob:; font-src 'self'; worker-src 'self' blob:; \
+    manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; connect-src 'self'";
 
 const HEADERS: [(HeaderName, &str); 5] = [
     (header::REFERRER_POLICY, "no-referrer"),
