@@ -9,6 +9,8 @@ pub mod group;
 pub mod identity;
 pub mod keys;
 pub mod link;
+#[cfg(feature = "media")]
+pub mod media;
 pub mod message;
 pub mod name;
 pub mod policy;

@@ -45,7 +45,9 @@ export class Keyring {
   readonly #epochs = new Map<number, Epoch>();
   readonly #erased = new Set<number>();
   #leaf: number | null = null;
+  /** The newest key that was switched to. It is kept over a pause, since its counter must go on. */
   #sending: { epoch: number; key: Promise<SendKey | null> } | null = null;
+  #paused = false;
   #lastSent = -1;
 
   /** Takes a message of whoever holds the keys. */
@@ -64,7 +66,7 @@ export class Keyring {
 
   /** The key to seal with; `null` while nothing may be sent. */
   get sending(): Promise<SendKey | null> | null {
-    return this.#sending?.key ?? null;
+    return this.#paused ? null : (this.#sending?.key ?? null);
   }
 
   /** The key that opens frames of a key id; `null` if its epoch is unknown or erased. */
@@ -104,7 +106,10 @@ export class Keyring {
     this.#sending = null;
   }
 
-  #send(number: number): void {
+  #send(number: number | null): void {
+    this.#paused = number === null;
+    if (number === null || this.#sending?.epoch === number) return;
+    this.#sending = null;
     const epoch = this.#epochs.get(number % 256);
     if (this.#leaf === null || epoch?.number !== number || number <= this.#lastSent) return;
     this.#lastSent = number;

@@ -10,8 +10,8 @@ export type KeyMessage =
   | { type: 'keys'; epoch: number; base: ArrayBuffer }
   /** One's own leaf, for keys that are switched to from now on; frames are sealed for no other from then on. */
   | { type: 'own'; leaf: number }
-  /** Frames are sealed with the key of this epoch, which has to be newer than the last. */
-  | { type: 'send'; epoch: number }
+  /** Frames are sealed with the key of this epoch, which has to be the last or newer; with `null` nothing is sent. */
+  | { type: 'send'; epoch: number | null }
   /** No frame of this epoch is opened or sealed any more, and its key cannot come back. */
   | { type: 'erase'; epoch: number };
 
