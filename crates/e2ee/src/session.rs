@@ -20,7 +20,7 @@ use channel::{Blob, Sequence, ToServer};
 use pii::Pii;
 
 pub use self::roster::{Roster, RosterMember};
-pub use self::wire::{Event, Input, Output, State, Stop};
+pub use self::wire::{Event, HostAction, Input, Output, State, Stop, Word};
 use crate::group::{Group, Own, Psk, WaitingKeys};
 use crate::identity::identity_of;
 use crate::keys::{Key, RoomKeys, StretchedPassword};
@@ -30,7 +30,7 @@ use crate::policy::Policy;
 use crate::provider::{Random, Seed};
 use crate::rotation::{Media, Rotation};
 use crate::signer::{LeafKey, PublicKey};
-use crate::statement::{Action, Place, Statement};
+use crate::statement::Place;
 
 /// Joining anew after having lost step with the others, as often in [`RESYNC_WINDOW_MS`].
 const RESYNCS: usize = 3;
@@ -110,8 +110,8 @@ enum Attempt {
 struct Pending {
     id: u32,
     data: Vec<u8>,
-    /// It is a commit, not a statement.
-    commits: bool,
+    /// A host's word of ours; otherwise it is a commit.
+    word: Option<Word>,
 }
 
 impl Session {
@@ -178,7 +178,7 @@ impl Session {
             Input::Send { content } => self.send(now, content),
             Input::Streams { streams } => self.streams(now, streams),
             Input::Compared { epoch, matches } => self.compared(epoch, matches),
-            Input::Say { action } => self.say(&action),
+            Input::Say { word } => self.duties.say(word),
             Input::Leave => {
                 self.submit_leave();
             }
@@ -239,13 +239,6 @@ impl Session {
         self.group = None;
         self.attempt = Attempt::None;
         self.stop(Stop::Left);
-    }
-
-    /// Says something as a host.
-    fn say(&mut self, action: &Action) {
-        let (Some(policy), Some(_)) = (&self.policy, &self.group) else { return };
-        let counter = policy.next_counter(&self.own.key.public());
-        self.duties.say(Statement::sign(&self.own.key, policy.place(), counter, 0, action));
     }
 
     fn next_id(&mut self) -> u32 {

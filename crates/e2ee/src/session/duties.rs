@@ -7,7 +7,7 @@ use channel::{Blob, Submission, ToServer, Welcome};
 use openmls::prelude::KeyPackage;
 
 use super::joining::knock_aad;
-use super::{Attempt, Pending, Session};
+use super::{Attempt, Pending, Session, Word};
 use crate::group::Leaf;
 use crate::identity::identity_of;
 use crate::seal;
@@ -38,8 +38,8 @@ pub(super) struct Duties {
     waiting: BTreeMap<String, (u64, Vec<u8>)>,
     /// Since when a leaf is known to have left.
     leaving: BTreeMap<PublicKey, u64>,
-    /// Statements of our own that wait for their turn.
-    said: VecDeque<Vec<u8>>,
+    /// Words of our own as a host that wait for their turn.
+    said: VecDeque<Word>,
     not_before: u64,
 }
 
@@ -54,8 +54,12 @@ impl Duties {
         self.waiting.remove(from);
     }
 
-    pub(super) fn say(&mut self, statement: Vec<u8>) {
-        self.said.push_back(statement);
+    pub(super) fn say(&mut self, word: Word) {
+        self.said.push_back(word);
+    }
+
+    pub(super) fn say_again(&mut self, word: Word) {
+        self.said.push_front(word);
     }
 
     pub(super) fn put_off(&mut self, now: u64) {
@@ -98,9 +102,11 @@ impl Session {
         if !self.duties_next().is_some_and(|at| at <= now) {
             return;
         }
-        if let Some(statement) = self.duties.said.pop_front() {
-            let id = self.submit(Submission::Statement, self.folded, statement.clone(), None);
-            self.pending = Some(Pending { id, data: statement, commits: false });
+        if let Some(word) = self.duties.said.pop_front() {
+            if let Some(data) = self.statement(&word) {
+                let id = self.submit(Submission::Statement, self.folded, data.clone(), None);
+                self.pending = Some(Pending { id, data, word: Some(word) });
+            }
             return;
         }
         let removes = self.removable();
@@ -196,7 +202,7 @@ impl Session {
         for identity in &to {
             self.duties.waiting.remove(identity);
         }
-        self.pending = Some(Pending { id, data: committed.commit.clone(), commits: true });
+        self.pending = Some(Pending { id, data: committed.commit.clone(), word: None });
         self.to_server(ToServer::Submit {
             id,
             after: self.folded,

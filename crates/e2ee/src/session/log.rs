@@ -2,14 +2,16 @@
 
 use channel::{ClosingCode, Entry, FromServer, Kind, LogState, Refusal, Sequence, ToServer};
 
-use super::wire::HostAction;
+use super::wire::{HostAction, Word};
 use super::{Attempt, Event, Session, State, Stop};
-use crate::group::{self, Change, Refused};
+use crate::group::{self, Change, Group, Refused};
 use crate::identity::identity_of;
-use crate::keys::StretchedPassword;
+use crate::keys::{Key, StretchedPassword};
 use crate::policy::{Policy, Presence};
 use crate::seal;
 use crate::statement::{Action, Statement};
+
+const PASSWORD_AAD: &[u8] = b"konklave password v1";
 
 impl Session {
     pub(super) fn connected_again(&mut self) {
@@ -70,11 +72,13 @@ impl Session {
         }
     }
 
+    /// What we submitted did not get its place: a host's word is said again, a commit is made anew if it is still due.
     pub(super) fn drop_pending(&mut self) {
-        if self.pending.take().is_some()
-            && let Some(group) = &mut self.group
-        {
-            group.abandon();
+        let Some(pending) = self.pending.take() else { return };
+        match (pending.word, &mut self.group) {
+            (Some(word), _) => self.duties.say_again(word),
+            (None, Some(group)) => group.abandon(),
+            (None, None) => {}
         }
     }
 
@@ -190,15 +194,30 @@ impl Session {
         {
             self.password = Some(password);
         }
+        self.roster.changed();
         let host = identity_of(&statement.host);
         self.event(Event::Said { host, action: HostAction::of(&statement.action) });
     }
 
+    /// Signs a host's word for the state of the log as it is: it counts only if nothing comes in between.
+    pub(super) fn statement(&self, word: &Word) -> Option<Vec<u8>> {
+        let (group, policy) = (self.group.as_ref()?, self.policy.as_ref()?);
+        let counter = policy.next_counter(&self.own.key.public());
+        let action = match word {
+            Word::Action(action) => action.clone(),
+            Word::Password(password) => {
+                let key = password_key(group, counter)?;
+                let sealed = seal::seal(&key, PASSWORD_AAD, password.as_bytes(), self.random.array());
+                Action::Password { verifier: password.verifier(), sealed: sealed.try_into().ok()? }
+            }
+        };
+        Some(Statement::sign(&self.own.key, policy.place(), counter, 0, &action))
+    }
+
     /// The stretched password that a host sealed for the members of this epoch.
     fn open_password(&self, counter: u64, sealed: &[u8]) -> Option<StretchedPassword> {
-        let key = self.group.as_ref()?.export("konklave password", &counter.to_be_bytes(), 32).ok()?;
-        let key = zeroize::Zeroizing::new(<[u8; 32]>::try_from(key.as_slice()).ok()?);
-        let opened = seal::open(&key, b"konklave password v1", sealed)?;
+        let key = password_key(self.group.as_ref()?, counter)?;
+        let opened = seal::open(&key, PASSWORD_AAD, sealed)?;
         Some(StretchedPassword::from_bytes(opened.try_into().ok()?))
     }
 
@@ -245,7 +264,13 @@ impl Session {
         let joins = entry.kind == Kind::Join;
         let change = group.fold(&group::Entry { joins, from: &entry.from, bytes: data }, policy, &psk)?;
         // The group gave up a commit of ours that was made for the epoch before.
-        self.pending.take_if(|pending| pending.commits);
+        self.pending.take_if(|pending| pending.word.is_none());
         Ok(change)
     }
+}
+
+/// What a password is sealed under: a secret of the epoch in which the statement is folded.
+fn password_key(group: &Group, counter: u64) -> Option<Key> {
+    let secret = group.export("konklave password", &counter.to_be_bytes(), 32).ok()?;
+    <[u8; 32]>::try_from(secret.as_slice()).ok().map(Key::new)
 }

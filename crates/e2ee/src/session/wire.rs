@@ -4,6 +4,7 @@ use channel::{Blob, FromServer, ToServer};
 use serde::{Deserialize, Serialize};
 
 use super::Roster;
+use crate::keys::StretchedPassword;
 use crate::message::{Content, Line, Stream};
 use crate::rotation::Media;
 use crate::signer::PublicKey;
@@ -53,12 +54,21 @@ pub enum Input {
     #[serde(skip)]
     Say {
         /// What.
-        action: Action,
+        word: Word,
     },
     /// Leaves for good.
     Leave,
     /// See [`Session::poll_timeout`](super::Session::poll_timeout).
     Timeout,
+}
+
+/// What a host says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// Anything but a password.
+    Action(Action),
+    /// Joining takes this password from now on. It is sealed for the members, who need it to let others in.
+    Password(StretchedPassword),
 }
 
 /// What a session gives.

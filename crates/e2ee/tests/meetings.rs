@@ -1,0 +1,211 @@
+//! Meetings over the server's real delivery, in virtual time.
+
+mod world;
+
+use e2ee::session::{Input, State, Stop, Word};
+use e2ee::statement::Action;
+use world::{LINK, World};
+
+fn meeting(seed: u64, count: u8) -> World {
+    let mut world = World::new(seed);
+    for key in 1..=count {
+        world.join(LINK, key);
+        world.run(2000);
+    }
+    let everybody: Vec<usize> = (0..usize::from(count)).collect();
+    world.settle(&everybody, 10_000);
+    world
+}
+
+#[test]
+fn one_after_the_other_they_come_and_all_have_the_keys() {
+    let world = meeting(1, 6);
+    let names: Vec<_> = world.peers[5]
+        .roster
+        .as_ref()
+        .unwrap()
+        .members
+        .iter()
+        .map(|member| member.name.clone().unwrap())
+        .collect();
+    assert_eq!(names.len(), 6);
+    assert!(names.contains(&"member 1".to_owned()));
+}
+
+#[test]
+fn all_at_once_they_come_and_all_have_the_keys() {
+    for seed in 0..8 {
+        let mut world = World::new(seed);
+        for key in 1..=12 {
+            world.join(LINK, key);
+        }
+        let everybody: Vec<usize> = (0..12).collect();
+        world.settle(&everybody, 20_000);
+    }
+}
+
+#[test]
+fn who_leaves_or_vanishes_loses_the_keys() {
+    let mut world = meeting(2, 5);
+    let before = world.epoch(0);
+    world.leave(4);
+    world.settle(&[0, 1, 2, 3], 5000);
+    assert!(world.epoch(0) > before);
+    world.vanish(0);
+    world.run(29_000);
+    assert!(world.agree(&[1, 2, 3]).is_err(), "still in the group for 30 s");
+    world.settle(&[1, 2, 3], 15_000);
+    let after = world.epoch(1).unwrap();
+    let key = world.peers[1].keys[&after].clone();
+    assert!(!world.all_keys[&key].contains(&0) && !world.all_keys[&key].contains(&4));
+}
+
+#[test]
+fn without_the_link_nobody_gets_keys_and_the_meeting_goes_on() {
+    let mut world = meeting(3, 3);
+    let stranger = world.join(LINK + 1, 9);
+    world.run(10_000);
+    assert_eq!(world.stopped(stranger), Some(Stop::OtherLink));
+    world.settle(&[0, 1, 2], 1000);
+    for (_, holders) in &world.all_keys {
+        assert!(!holders.contains(&stranger) || holders.len() == 1, "the stranger's keys are its own only");
+    }
+}
+
+#[test]
+fn a_reload_takes_the_place_of_the_old_leaf() {
+    let mut world = meeting(4, 3);
+    world.vanish(1);
+    let again = world.join(LINK, 2);
+    world.settle(&[0, again, 2], 10_000);
+}
+
+#[test]
+fn a_short_break_changes_nothing() {
+    let mut world = meeting(5, 3);
+    let epoch = world.epoch(0);
+    world.cut(2);
+    world.run(3000);
+    world.connect(2);
+    world.settle(&[0, 1, 2], 5000);
+    assert_eq!(world.epoch(0), epoch);
+}
+
+#[test]
+fn commits_missed_in_a_break_are_made_up_for() {
+    let mut world = meeting(6, 3);
+    world.cut(2);
+    world.run(500);
+    let newcomer = world.join(LINK, 8);
+    world.run(2500);
+    world.connect(2);
+    world.settle(&[0, 1, 2, newcomer], 5000);
+}
+
+#[test]
+fn what_is_said_arrives_and_newcomers_hear_of_it() {
+    let mut world = meeting(7, 3);
+    world.say(1, "hello");
+    world.run(500);
+    assert_eq!(world.peers[0].said.len(), 1);
+    assert_eq!(world.peers[2].said.len(), 1);
+    let newcomer = world.join(LINK, 9);
+    world.run(5000);
+    assert_eq!(world.peers[newcomer].history, ["hello"]);
+}
+
+#[test]
+fn the_meeting_outlives_the_server() {
+    let mut world = meeting(8, 4);
+    world.input(0, Input::Say { word: Word::Action(Action::Lock(true)) });
+    world.run(1000);
+    world.restart();
+    // A stranger with the link is the first to come back.
+    let stranger = world.join(LINK, 9);
+    world.settle(&[0, 1, 2, 3], 20_000);
+    world.run(5000);
+    assert_eq!(world.peers[stranger].state, State::Stopped { reason: Stop::Locked });
+    assert!(world.peers[0].roster.as_ref().unwrap().locked);
+}
+
+#[test]
+fn a_kick_changes_the_link_and_the_old_one_is_worth_nothing() {
+    let mut world = meeting(9, 4);
+    let target = e2ee::signer::LeafKey::from_seed(&[4; 32]).public();
+    world.input(0, Input::Say { word: Word::Action(Action::Kick(target)) });
+    world.settle(&[0, 1, 2], 5000);
+    assert_eq!(world.stopped(3), Some(Stop::Removed));
+    let fragment = world.peers[0].fragment.clone().unwrap();
+    assert_eq!(world.peers[2].fragment.as_ref(), Some(&fragment));
+    assert_eq!(world.peers[3].fragment, None);
+    let old = world.join(LINK, 20);
+    world.run(10_000);
+    assert_eq!(world.stopped(old), Some(Stop::OtherLink));
+    let link = e2ee::link::LinkSecret::from_fragment(&fragment).unwrap().unwrap();
+    let newcomer = world.join_with(link, 21, None);
+    world.settle(&[0, 1, 2, newcomer], 10_000);
+    // Those who were there before sealed their names under the old link.
+    world.run(5000);
+    let names = &world.peers[newcomer].roster.as_ref().unwrap().members;
+    assert!(names.iter().all(|member| member.name.is_some()));
+}
+
+#[test]
+fn fresh_keys_come_every_ten_minutes() {
+    let mut world = meeting(10, 3);
+    let epoch = world.epoch(0).unwrap();
+    world.run(610_000);
+    world.settle(&[0, 1, 2], 5000);
+    assert_eq!(world.epoch(0), Some(epoch + 1));
+}
+
+#[test]
+fn a_password_keeps_out_who_does_not_know_it() {
+    let mut world = meeting(11, 3);
+    let keys = e2ee::keys::RoomKeys::new(world::link(LINK), world::ROOM);
+    let password = keys.stretch("correct horse").unwrap();
+    world.input(0, Input::Say { word: Word::Password(password.clone()) });
+    world.run(1000);
+    let without = world.join(LINK, 20);
+    world.run(5000);
+    assert_eq!(world.stopped(without), Some(Stop::Password));
+    let with = world.join_with(world::link(LINK), 21, Some(password));
+    world.settle(&[0, 1, 2, with], 10_000);
+    // Somebody who was told the password by the statement lets others in.
+    world.leave(0);
+    let password = keys.stretch("correct horse").unwrap();
+    let another = world.join_with(world::link(LINK), 22, Some(password));
+    world.settle(&[1, 2, with, another], 10_000);
+}
+
+#[test]
+fn a_locked_meeting_takes_whom_a_host_admits() {
+    let mut world = meeting(12, 2);
+    let key = e2ee::signer::LeafKey::from_seed(&[30; 32]).public();
+    world.input(0, Input::Say { word: Word::Action(Action::Lobby(true)) });
+    world.input(0, Input::Say { word: Word::Action(Action::Admit(key)) });
+    world.run(1000);
+    let admitted = world.join(LINK, 30);
+    let stranger = world.join(LINK, 31);
+    world.settle(&[0, 1, admitted], 10_000);
+    assert_eq!(world.stopped(stranger), Some(Stop::Locked));
+}
+
+#[test]
+fn who_is_kept_away_from_the_others_stops_sending() {
+    let mut world = meeting(13, 3);
+    for index in [0, 1, 2] {
+        assert!(world.peers[index].sending.is_some());
+    }
+    // Nothing of what members send arrives any longer.
+    world.packet_loss = 1;
+    world.run(60_000);
+    for index in [0, 1, 2] {
+        assert_eq!(world.peers[index].sending, None);
+        assert_eq!(world.peers[index].state, State::Member { confirmed: false });
+        let roster = world.peers[index].roster.as_ref().unwrap();
+        assert_eq!(roster.members.iter().filter(|member| member.silent_since.is_some()).count(), 2);
+    }
+    world.packet_loss = 0;
+    world.settle(&[0, 1, 2], 30_000);
+}
