@@ -1,6 +1,6 @@
 /**
- * Serves the page that sends to itself through the media worker (web/tests/e2ee/media/page), built as the product is and
- * under its content security policy.
+ * Serves the pages of web/tests/e2ee/media/page, built as the product is and under its content security policy. One sends
+ * to itself through the media worker, the other takes part in a meeting on a server that may be elsewhere.
  */
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
@@ -23,12 +23,14 @@ export interface Loopback {
   close(): Promise<void>;
 }
 
-export async function serveLoopback(): Promise<Loopback> {
+/** `elsewhere` is the origin of the server whose meetings the page may take part in. */
+export async function serveLoopback(elsewhere = ''): Promise<Loopback> {
   const folder = await mkdtemp(join(tmpdir(), 'konklave-loopback-'));
   const config = join(web, 'tests/e2ee/media/page/vite.config.ts');
   const build = ['build', '--config', config, '--outDir', folder, '--logLevel', 'warn'];
   await promisify(execFile)(join(web, 'node_modules/.bin/vite'), build, { cwd: web });
-  const headers = { 'content-security-policy': await policy() };
+  const connections = elsewhere && ` ${elsewhere} ${elsewhere.replace(/^http/, 'ws')}`;
+  const headers = { 'content-security-policy': (await policy()) + connections };
   const server = createServer((request, response) => {
     const { pathname } = new URL(request.url ?? '/', 'http://localhost');
     const file = pathname === '/' ? 'index.html' : pathname;

@@ -3,7 +3,8 @@
  * seen and heard; nothing else is.
  */
 import { test as base, expect } from '@playwright/test';
-import type { Told } from '../../../web/tests/e2ee/media/page/main.ts';
+import type {} from '../../../web/tests/e2ee/media/page/main.ts';
+import type { Told } from '../../../web/tests/e2ee/media/page/told.ts';
 import { serveLoopback, type Loopback } from '../src/loopback.ts';
 import { FRAMES, lookFiles } from '../src/media.ts';
 import { LOOKS } from '../src/meeting.ts';

@@ -24,12 +24,15 @@ import {
   type TrackPublication,
 } from 'livekit-client';
 import { AUDIO_CONSTRAINTS, BrowserTrack, problemOf, VIDEO_CONSTRAINTS } from './devices';
+import type { MediaEncryption } from '../e2ee/media/encryption';
+import { RoomEncryption } from './encryption';
 import { publishOrStop } from './publishing';
 import { retryDelay } from './retries';
 import {
   ConnectError,
   DeviceError,
   type CapturedTrack,
+  type ConnectOptions,
   type DeviceKind,
   type DisconnectCause,
   type RtcConnection,
@@ -122,6 +125,9 @@ async function ofDevice<T>(kind: DeviceKind, work: Promise<T>): Promise<T> {
  */
 const SPEECH = { red: true, audioPreset: AudioPresets.speech };
 
+/** Sealed sound cannot be taken apart on its way, and a backup codec would need a second sender for one stream. */
+const SEALED = { red: false, backupCodec: false } as const;
+
 class LiveKitConnection implements RtcConnection {
   #listeners: { [E in keyof RtcEvents]?: Set<RtcEvents[E]> } = {};
   #handles = new WeakMap<Track, VideoHandle>();
@@ -142,6 +148,7 @@ class LiveKitConnection implements RtcConnection {
   constructor(
     readonly room: Room,
     policy: QuickReconnectPolicy,
+    readonly encryption: MediaEncryption | undefined,
   ) {
     this.#sound.hidden = true;
     document.body.append(this.#sound);
@@ -174,6 +181,7 @@ class LiveKitConnection implements RtcConnection {
       .on(RoomEvent.ConnectionStateChanged, (state) => this.#stateChanged(state))
       .on(RoomEvent.Disconnected, (reason) => {
         this.#sound.remove();
+        this.encryption?.unwatch();
         this.#ended = (reason !== undefined && CAUSES[reason]) || 'lost';
         this.#emit('disconnected', this.#ended);
       })
@@ -330,10 +338,15 @@ class LiveKitConnection implements RtcConnection {
     }
   }
 
+  /** How a microphone is published, and a camera with it. */
+  get #speech() {
+    return this.encryption ? { ...SPEECH, ...SEALED } : SPEECH;
+  }
+
   #publish(track: LocalTrack, source: Track.Source): Promise<void> {
     return publishOrStop(
       track,
-      () => this.room.localParticipant.publishTrack(track, { source, ...SPEECH }),
+      () => this.room.localParticipant.publishTrack(track, { source, ...this.#speech }),
       () => this.#ended !== null,
     );
   }
@@ -358,7 +371,7 @@ class LiveKitConnection implements RtcConnection {
       if (!track) throw new DeviceError(kind, 'missing');
       await this.#publish(track, SOURCES[kind]);
     } else if (kind === 'microphone') {
-      await ofDevice(kind, me.setMicrophoneEnabled(on, options, SPEECH));
+      await ofDevice(kind, me.setMicrophoneEnabled(on, options, this.#speech));
     } else {
       await ofDevice(kind, me.setCameraEnabled(on, options));
     }
@@ -401,6 +414,7 @@ class LiveKitConnection implements RtcConnection {
     try {
       await this.room.disconnect(true);
     } finally {
+      this.encryption?.unwatch();
       this.#sound.remove();
       for (const { track } of this.room.localParticipant.trackPublications.values()) track?.stop();
     }
@@ -410,7 +424,7 @@ class LiveKitConnection implements RtcConnection {
 export async function connect(
   url: string,
   token: string,
-  options: { speaker: string | null },
+  { speaker, encryption }: ConnectOptions,
 ): Promise<RtcConnection> {
   const policy = new QuickReconnectPolicy();
   const room = new Room({
@@ -423,11 +437,15 @@ export async function connect(
     singlePeerConnection: true,
     reconnectPolicy: policy,
     audioCaptureDefaults: AUDIO_CONSTRAINTS,
-    audioOutput: options.speaker ? { deviceId: options.speaker } : undefined,
-    publishDefaults: { videoCodec: 'vp8', simulcast: true },
+    audioOutput: speaker ? { deviceId: speaker } : undefined,
+    publishDefaults: { videoCodec: 'vp8', simulcast: true, ...(encryption ? SEALED : {}) },
+    ...(encryption ? { encryption: { e2eeManager: new RoomEncryption(encryption) } } : {}),
   });
-  const connection = new LiveKitConnection(room, policy);
+  const connection = new LiveKitConnection(room, policy, encryption);
   try {
+    // Before connecting: from then on the library makes senders and receivers.
+    encryption?.watch();
+    if (encryption) await room.setE2EEEnabled(true);
     await room.connect(url, token);
   } catch (error) {
     await connection.leave();

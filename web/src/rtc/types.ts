@@ -3,6 +3,8 @@
  * passes this file; whoever shows a picture gets a handle that attaches itself to a video element.
  */
 
+import type { MediaEncryption } from '../e2ee/media/encryption';
+
 export type Unsubscribe = () => void;
 
 /** A picture that can be shown. The same handle object stands for the same track as long as it lives. */
@@ -172,9 +174,15 @@ export interface RtcConnection {
   leave(): Promise<void>;
 }
 
+export interface ConnectOptions {
+  speaker: string | null;
+  /** Seals what is sent and opens what is received; without it the server can read both. */
+  encryption?: MediaEncryption;
+}
+
 export interface Rtc {
   /** Loads the media library ahead of time. */
   preload(): Promise<void>;
   /** Connects without publishing anything. @throws ConnectError */
-  connect(url: string, token: string, options: { speaker: string | null }): Promise<RtcConnection>;
+  connect(url: string, token: string, options: ConnectOptions): Promise<RtcConnection>;
 }

@@ -92,7 +92,10 @@ export class MediaEncryption implements Attacher {
     const id = this.#next++;
     const side = end instanceof RTCRtpSender ? 'sender' : 'receiver';
     const options: TransformOptions = { id, connection: this.#connection(connection).id, side };
-    end.transform = new RTCRtpScriptTransform(this.#worker, options);
+    const transform = new RTCRtpScriptTransform(this.#worker, options);
+    end.transform = transform;
+    // A media library may have transforms of its own, or none, in mind (livekit-client has): it is not heard.
+    Object.defineProperty(end, 'transform', { get: () => transform, set: () => undefined });
     this.#ids.set(end, id);
     // The page may have heard of it first.
     this.#tellOf(end);

@@ -1,7 +1,8 @@
 /** Ann sends camera and microphone to Ben. Both are in this page, each with a worker and keys of their own. */
 
 import { MediaEncryption } from '../../../../src/e2ee/media/encryption';
-import type { KeyMessage, MediaReport } from '../../../../src/e2ee/media/messages';
+import type { MediaReport } from '../../../../src/e2ee/media/messages';
+import { post, type Told } from './told';
 
 /** Ann's leaf. */
 const LEAF = 3;
@@ -23,9 +24,6 @@ export interface Loop {
   /** The codec in which pictures arrive. */
   codec(): Promise<string | null>;
 }
-
-/** A key message, with the base key as the byte that it is filled with. */
-export type Told = { type: 'keys'; epoch: number; seed: number } | Exclude<KeyMessage, { type: 'keys' }>;
 
 declare global {
   interface Window {
@@ -111,10 +109,8 @@ interface Extensible {
 }
 
 function tell(who: 'ann' | 'ben', message: Told): void {
-  const port = ends[who]?.keys;
-  if (message.type !== 'keys') return port?.postMessage(message);
-  const base = new Uint8Array(32).fill(message.seed).buffer;
-  port?.postMessage({ type: 'keys', epoch: message.epoch, base }, [base]);
+  const end = ends[who];
+  if (end) post(end.keys, message);
 }
 
 window.loop = {

@@ -1,6 +1,9 @@
-/** A page that sends to itself through the media worker. For browser tests, never part of the product. */
+/** Pages that seal and open media: one sends to itself, one takes part in a meeting. For browser tests, never part of the product. */
 
+import { join } from 'node:path';
 import { defineConfig } from 'vite';
+
+const page = (name: string) => join(import.meta.dirname, name);
 
 export default defineConfig({
   root: import.meta.dirname,
@@ -11,6 +14,7 @@ export default defineConfig({
     assetsDir: '_',
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
-    rolldownOptions: { checks: { pluginTimings: false } },
+    chunkSizeWarningLimit: 600,
+    rolldownOptions: { checks: { pluginTimings: false }, input: ['index.html', 'meeting.html'].map(page) },
   },
 });
