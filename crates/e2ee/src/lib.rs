@@ -20,4 +20,5 @@ mod seal;
 pub mod session;
 pub mod signer;
 pub mod statement;
+mod storage;
 pub mod verification;

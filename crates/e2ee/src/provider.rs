@@ -2,11 +2,13 @@
 
 use std::cell::RefCell;
 
-use openmls_rust_crypto::{MemoryStorage, RustCrypto};
+use openmls_rust_crypto::RustCrypto;
 use openmls_traits::OpenMlsProvider;
 use openmls_traits::random::OpenMlsRand;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
+
+use crate::storage::Storage;
 
 /// A seed of 256 bits.
 pub(crate) type Seed = [u8; 32];
@@ -59,21 +61,21 @@ impl OpenMlsRand for Random {
 pub(crate) struct Provider {
     crypto: RustCrypto,
     random: Random,
-    storage: MemoryStorage,
+    storage: Storage,
 }
 
 impl Provider {
     pub(crate) fn new(seed: Seed) -> Self {
-        Self { crypto: RustCrypto::default(), random: Random::new(seed), storage: MemoryStorage::default() }
+        Self { crypto: RustCrypto::default(), random: Random::new(seed), storage: Storage::default() }
     }
 }
 
 impl OpenMlsProvider for Provider {
     type CryptoProvider = RustCrypto;
     type RandProvider = Random;
-    type StorageProvider = MemoryStorage;
+    type StorageProvider = Storage;
 
-    fn storage(&self) -> &MemoryStorage {
+    fn storage(&self) -> &Storage {
         &self.storage
     }
 
