@@ -41,9 +41,8 @@ export class MediaEncryption implements Attacher {
     const { port1, port2 } = new MessageChannel();
     this.keys = port1;
     this.#post({ type: 'keys-from', port: port2 }, [port2]);
-    worker.onmessage = ({ data }: MessageEvent<MediaReport>) => {
-      for (const listener of [...this.#listeners]) listener(data);
-    };
+    worker.onmessage = ({ data }: MessageEvent<MediaReport>) => this.#report(data);
+    worker.onerror = () => this.#report({ type: 'broken' });
   }
 
   /** From now on whatever new connections send is sealed. To be called before the first is made. */
@@ -65,6 +64,14 @@ export class MediaEncryption implements Attacher {
   /** The number under which reports speak of a stream. */
   idOf(end: End): number | undefined {
     return this.#ids.get(end);
+  }
+
+  /** Who is expected to be received under that number, and as what. */
+  publisherOf(id: number): Publisher | null {
+    for (const [receiver, publisher] of this.#publishers) {
+      if (this.#ids.get(receiver) === id) return publisher;
+    }
+    return null;
   }
 
   /** Says what a sender sends. Until then it sends nothing. */
@@ -118,6 +125,10 @@ export class MediaEncryption implements Attacher {
     this.unwatch();
     this.#publishers.clear();
     this.#worker.terminate();
+  }
+
+  #report(report: MediaReport): void {
+    for (const listener of [...this.#listeners]) listener(report);
   }
 
   #connection(connection: RTCPeerConnection): { id: number; described: string } {

@@ -67,7 +67,9 @@ export type MediaReport =
       state: 'waiting' | 'opening' | 'failing';
       opened: number;
       refused: Counts<Refusal>;
-    };
+    }
+  /** The worker does not run: nothing is sent and nothing shown. */
+  | { type: 'broken' };
 
 /** What a transform is made with. */
 export interface TransformOptions {

@@ -50,7 +50,7 @@ async function call({ video, clear }: Call): Promise<void> {
     const kind = track.kind === 'video' ? 'camera' : 'microphone';
     ann?.sends(sender, kind);
     ann?.onReport((report) => {
-      if (report.id === ann.idOf(sender)) window.loop.sent[kind] = report;
+      if (report.type !== 'broken' && report.id === ann.idOf(sender)) window.loop.sent[kind] = report;
     });
   }
   prefer(from, video);
@@ -69,7 +69,7 @@ async function call({ video, clear }: Call): Promise<void> {
     element(kind === 'camera' ? 'far' : 'sound').srcObject = new MediaStream([track]);
     ben.receives(receiver, { identity: 'ann', kind });
     ben.onReport((report) => {
-      if (report.id === ben.idOf(receiver)) window.loop.reports[kind] = report;
+      if (report.type !== 'broken' && report.id === ben.idOf(receiver)) window.loop.reports[kind] = report;
     });
   };
   if (from.localDescription) await to.setRemoteDescription(from.localDescription);

@@ -22,6 +22,8 @@ export interface Meeting {
   tell(...messages: Told[]): void;
   /** Of every stream, the last one. */
   reports(): MediaReport[];
+  /** Streams of others that open, as `identity kind`. */
+  open(): string[];
   leave(): Promise<void>;
 }
 
@@ -53,7 +55,9 @@ function show(id: string, track: RtcTrack | null | undefined): void {
 window.meeting = {
   async join({ url, token, leaf, leaves }) {
     media = MediaEncryption.start();
-    media.onReport((report) => reports.set(report.id, report));
+    media.onReport((report) => {
+      if (report.type !== 'broken') reports.set(report.id, report);
+    });
     media.setLeaves(new Map(Object.entries(leaves)));
     media.keys.postMessage({ type: 'own', leaf });
     connection = await connect(url, token, { speaker: null, encryption: media });
@@ -79,6 +83,12 @@ window.meeting = {
     for (const message of messages) if (media) post(media.keys, message);
   },
   reports: () => [...reports.values()],
+  open: () =>
+    [...reports.values()].flatMap((report) => {
+      const from =
+        report.type === 'opened' && report.state === 'opening' ? media?.publisherOf(report.id) : null;
+      return from ? [`${from.identity} ${from.kind}`] : [];
+    }),
   async leave() {
     await joined().leave();
     media?.stop();
