@@ -1,10 +1,11 @@
 //! End-to-end encryption: who holds the keys of a meeting, and what is sealed with them. Sans-IO; native and wasm.
 //!
-//! `docs/e2ee.md` is the protocol. Time comes in as milliseconds and randomness as a seed; the libraries below read the
-//! clock in one place (life times of key packages, which are unlimited here) and draw HPKE's ephemeral keys themselves.
+//! `docs/e2ee.md` is the protocol. Time comes in as milliseconds and randomness as a seed. OpenMLS reads the clock in one
+//! place: for life times of key packages, which are unlimited here.
 
 mod base32;
 mod credential;
+mod crypto;
 pub mod group;
 pub mod identity;
 pub mod keys;

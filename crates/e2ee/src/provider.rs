@@ -2,12 +2,12 @@
 
 use std::cell::RefCell;
 
-use openmls_rust_crypto::RustCrypto;
 use openmls_traits::OpenMlsProvider;
 use openmls_traits::random::OpenMlsRand;
 use rand_chacha::ChaCha20Rng;
-use rand_chacha::rand_core::{RngCore, SeedableRng};
+use rand_chacha::rand_core::{Rng, SeedableRng};
 
+use crate::crypto::Crypto;
 use crate::storage::Storage;
 
 /// A seed of 256 bits.
@@ -55,23 +55,21 @@ impl OpenMlsRand for Random {
 
 /// The storage and randomness of one state of a group. Each attempt to join has its own, so that one that fails leaves
 /// nothing behind in another.
-///
-/// `RustCrypto` seeds its own generator from the system once, for HPKE's ephemeral keys; everything else that is random
-/// comes from the seed.
 pub(crate) struct Provider {
-    crypto: RustCrypto,
+    crypto: Crypto,
     random: Random,
     storage: Storage,
 }
 
 impl Provider {
     pub(crate) fn new(seed: Seed) -> Self {
-        Self { crypto: RustCrypto::default(), random: Random::new(seed), storage: Storage::default() }
+        let random = Random::new(seed);
+        Self { crypto: Crypto::new(random.array()), random, storage: Storage::default() }
     }
 }
 
 impl OpenMlsProvider for Provider {
-    type CryptoProvider = RustCrypto;
+    type CryptoProvider = Crypto;
     type RandProvider = Random;
     type StorageProvider = Storage;
 
@@ -79,7 +77,7 @@ impl OpenMlsProvider for Provider {
         &self.storage
     }
 
-    fn crypto(&self) -> &RustCrypto {
+    fn crypto(&self) -> &Crypto {
         &self.crypto
     }
 
