@@ -13,7 +13,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Blob(pub Vec<u8>);
 
-/// A place in the log. The first entry has 1; 0 is the place before it.
+/// A place in the log. The first entry has 1; 0 is the place before it. (Messages say `u64`, which is what their
+/// description has to say.)
 pub type Sequence = u64;
 
 /// What kind of entry a member submits. The server does not look further; members refuse an entry whose content is
@@ -60,7 +61,7 @@ pub enum Kind {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Entry {
     /// Its place.
-    pub seq: Sequence,
+    pub seq: u64,
     /// What it is.
     pub kind: Kind,
     /// The identity that submitted it, or that it is about.
@@ -98,14 +99,14 @@ pub enum ToServer {
         log: Option<String>,
         /// The last entry of it that the member has folded.
         #[serde(default)]
-        after: Sequence,
+        after: u64,
     },
     /// Appends an entry if the log still ends at `after`.
     Submit {
         /// Repeated in the answer.
         id: u32,
         /// The last entry that the submitter has folded.
-        after: Sequence,
+        after: u64,
         /// What it is.
         kind: Submission,
         /// Its content.
@@ -122,24 +123,24 @@ pub enum ToServer {
     /// The sender has folded the log up to here.
     Applied {
         /// The last entry folded.
-        seq: Sequence,
+        seq: u64,
         /// Submitted entries since the last report that it skipped, because MLS or the policy refuses them.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        refused: Vec<Sequence>,
+        refused: Vec<u64>,
     },
     /// Answers [`FromServer::GroupInfoWanted`].
     GroupInfo {
         /// The last entry folded into it.
-        seq: Sequence,
+        seq: u64,
         /// The GroupInfo, with the ratchet tree.
         group_info: Blob,
     },
-    /// Asks for a [`FromServer::Base`].
+    /// Asks for a [`FromServer::Base`]. No entries come until it does.
     WantBase {
         /// The base that cannot be used, if one was sent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[cfg_attr(feature = "openapi", schema(required = false, nullable = false))]
-        bad: Option<Sequence>,
+        bad: Option<u64>,
     },
     /// Waits to be added by a member. A newer one takes the place of an older one.
     KeyPackage {
@@ -185,16 +186,17 @@ pub enum FromServer {
         /// Names the log: random, new with every room.
         log: String,
         /// The last entry.
-        head: Sequence,
+        head: u64,
         /// How it stands.
         state: LogState,
         /// The entries after what `Hello` named follow. Otherwise a `Base` does, if the log is running.
         resumed: bool,
     },
-    /// From where a newcomer joins: it gets all entries after `seq` from now on.
+    /// From where a newcomer joins: it gets all entries after `seq` from now on, also those that it got before it asked
+    /// for a new base.
     Base {
         /// The last entry folded into the GroupInfo, or a later one that changed nothing in the group.
-        seq: Sequence,
+        seq: u64,
         /// The GroupInfo, with the ratchet tree.
         group_info: Blob,
         /// Earlier entries up to `seq` that the policy needs: every host statement, the last presence of each identity.
@@ -207,7 +209,7 @@ pub enum FromServer {
         /// From the submission.
         id: u32,
         /// Its place.
-        seq: Sequence,
+        seq: u64,
     },
     /// A submission was not appended.
     Refused {
@@ -216,13 +218,13 @@ pub enum FromServer {
         /// Why.
         code: Refusal,
         /// The last entry of the log.
-        head: Sequence,
+        head: u64,
     },
     /// To the submitter: what others reported about its entry. Once for each.
     Outcome {
         /// The entry.
-        seq: Sequence,
-        /// At least one other member applied it, or most of them skipped it.
+        seq: u64,
+        /// At least one other member applied it, or most of those who ever reported what they applied skipped it.
         applied: bool,
     },
     /// Asks for a [`ToServer::GroupInfo`].
@@ -255,7 +257,7 @@ pub enum FromServer {
 pub enum Refusal {
     /// The log has gone on since `after`.
     Stale,
-    /// The group exists already, or does not exist yet, or is being restored.
+    /// The group exists already, or does not exist yet, or is being restored, or the submitter waits for a base.
     OutOfPlace,
     /// Above what one member, one identity or the room may submit.
     TooOften,
@@ -282,7 +284,8 @@ pub enum ClosingCode {
     Full,
     /// It did not take what was sent to it in time.
     TooSlow,
-    /// It never reported what it applied.
+    /// It said no `Hello`, or did not report for a minute what it applied, though it is in the group (it reported before,
+    /// or an entry of its own was appended). Who only waits owes no reports.
     Silent,
     /// The server stops.
     Stopping,

@@ -197,6 +197,8 @@ pub struct Patience {
     pub write: Duration,
     /// Between two fresh tokens: half their lifetime.
     pub refresh: Duration,
+    /// For members of a meeting that this process may have lost by its restart, before newcomers may begin another.
+    pub restore: Duration,
 }
 
 impl Default for Patience {
@@ -208,6 +210,7 @@ impl Default for Patience {
             silence: Duration::from_secs(10),
             write: Duration::from_secs(10),
             refresh: Duration::from_secs(5 * 60),
+            restore: Duration::from_secs(10),
         }
     }
 }

@@ -6,11 +6,31 @@ use std::sync::{Mutex, PoisonError};
 
 use protocol::ids::{Identity, RoomName};
 use sfu::event::Event;
+use tokio::sync::mpsc;
 
 /// Rooms and those present.
 #[derive(Debug, Default)]
 pub struct Directory {
     rooms: Mutex<HashMap<RoomName, Entry>>,
+    /// Who wants to know who leaves. Unbounded, because a worker waits for nobody; each departure follows an admission.
+    departures: Option<mpsc::UnboundedSender<Departure>>,
+}
+
+/// What is over for good: resuming is not possible any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Departure {
+    /// The last stay of an identity in a room.
+    Participant {
+        /// The room.
+        room: RoomName,
+        /// Who.
+        identity: Identity,
+    },
+    /// A room.
+    Room {
+        /// Which.
+        room: RoomName,
+    },
 }
 
 #[derive(Debug)]
@@ -41,6 +61,11 @@ pub struct Census {
 }
 
 impl Directory {
+    /// One that tells who leaves.
+    pub(crate) fn telling(departures: mpsc::UnboundedSender<Departure>) -> Self {
+        Self { rooms: Mutex::default(), departures: Some(departures) }
+    }
+
     /// Takes note of an event of a worker's core.
     pub fn apply(&self, worker: u8, event: &Event) {
         match event {
@@ -57,6 +82,10 @@ impl Directory {
                     *count -= 1;
                     if *count == 0 {
                         entry.present.remove(identity);
+                        self.tell(|| Departure::Participant {
+                            room: room.clone(),
+                            identity: identity.clone(),
+                        });
                     }
                 }
                 if entry.present.is_empty() {
@@ -65,6 +94,7 @@ impl Directory {
             }
             Event::RoomEnded { room, .. } => {
                 self.lock().remove(room);
+                self.tell(|| Departure::Room { room: room.clone() });
             }
             _ => {}
         }
@@ -92,6 +122,12 @@ impl Directory {
     pub fn census(&self) -> Census {
         let rooms = self.lock();
         Census { rooms: rooms.len(), participants: rooms.values().map(|entry| entry.present.len()).sum() }
+    }
+
+    fn tell(&self, departure: impl FnOnce() -> Departure) {
+        if let Some(departures) = &self.departures {
+            let _ = departures.send(departure());
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<RoomName, Entry>> {
@@ -140,6 +176,22 @@ mod tests {
         directory.apply(0, &joined("a", "anna"));
         directory.apply(0, &left("a", "anna"));
         assert_eq!(look(&directory, "a", "anna"), (true, true));
+    }
+
+    #[test]
+    fn departures_are_told_when_they_are_final() {
+        let (sender, mut departures) = mpsc::unbounded_channel();
+        let directory = Directory::telling(sender);
+        directory.apply(0, &joined("a", "anna"));
+        directory.apply(0, &joined("a", "anna"));
+        directory.apply(0, &left("a", "anna"));
+        assert!(departures.try_recv().is_err(), "a newer connection goes on");
+        directory.apply(0, &left("a", "anna"));
+        let anna = Departure::Participant { room: RoomName::new("a"), identity: Identity::new("anna") };
+        assert_eq!(departures.try_recv(), Ok(anna));
+        directory
+            .apply(0, &Event::RoomEnded { room: RoomName::new("a"), sid: RoomSid::from_random([0; 12]) });
+        assert_eq!(departures.try_recv(), Ok(Departure::Room { room: RoomName::new("a") }));
     }
 
     #[test]

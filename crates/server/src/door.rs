@@ -25,11 +25,17 @@ const PARTICIPANT: Rate = Rate { burst: 10.0, refill: 1.0, debt: 0.0 };
 pub struct Door {
     addresses: Allowances,
     participants: Allowances,
+    /// By the same measure: who joins opens both.
+    channels: Allowances,
 }
 
 impl Default for Door {
     fn default() -> Self {
-        Self { addresses: Allowances::new(ADDRESS), participants: Allowances::new(PARTICIPANT) }
+        Self {
+            addresses: Allowances::new(ADDRESS),
+            participants: Allowances::new(PARTICIPANT),
+            channels: Allowances::new(PARTICIPANT),
+        }
     }
 }
 
@@ -56,6 +62,14 @@ impl Door {
         self.participants.take(now, (room, identity))
     }
 
+    /// A participant opens a channel.
+    ///
+    /// # Errors
+    /// As of [`Door::enter`].
+    pub fn open_channel(&self, now: Instant, room: &RoomName, identity: &Identity) -> Result<(), Shut> {
+        self.channels.take(now, (room, identity))
+    }
+
     /// Whether [`Door::enter`] would be allowed.
     ///
     /// # Errors
@@ -68,11 +82,12 @@ impl Door {
     pub fn sweep(&self, now: Instant) {
         self.addresses.sweep(now);
         self.participants.sweep(now);
+        self.channels.sweep(now);
     }
 
     /// Addresses and participants remembered now.
     pub fn remembered(&self) -> usize {
-        self.addresses.remembered() + self.participants.remembered()
+        self.addresses.remembered() + self.participants.remembered() + self.channels.remembered()
     }
 }
 

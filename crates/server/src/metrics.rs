@@ -32,6 +32,9 @@ struct Inner {
     participants: Gauge,
     /// Signalling connections open now.
     sessions: Gauge,
+    /// Channels open now.
+    channels: Gauge,
+    channel_entries: Counter,
     joins: Counter,
     datagrams_received: Counter,
     datagrams_sent: Counter,
@@ -85,6 +88,8 @@ impl Metrics {
             rooms: gauge(registry, "rooms", "Rooms with somebody in them"),
             participants: gauge(registry, "participants", "Participants in all rooms"),
             sessions: gauge(registry, "signal_sessions", "Signalling connections"),
+            channels: gauge(registry, "channel_members", "Channels over which members share a log"),
+            channel_entries: counter(registry, "channel_entries", "Entries appended to logs of rooms"),
             joins: counter(registry, "joins", "Participants that joined"),
             datagrams_received: counter(registry, "datagrams_received", "UDP datagrams received"),
             datagrams_sent: counter(registry, "datagrams_sent", "UDP datagrams sent"),
@@ -166,6 +171,22 @@ impl Metrics {
         self.inner.sessions.get()
     }
 
+    /// A channel opened; it closes when the value is dropped.
+    pub fn channel(&self) -> ChannelCount {
+        self.inner.channels.inc();
+        ChannelCount(self.clone())
+    }
+
+    /// Channels open now.
+    pub fn channels(&self) -> i64 {
+        self.inner.channels.get()
+    }
+
+    /// An entry was appended to the log of a room.
+    pub fn channel_entry(&self) {
+        self.inner.channel_entries.inc();
+    }
+
     /// Adds a worker's traffic.
     pub fn traffic(&self, traffic: &Traffic) {
         let inner = &*self.inner;
@@ -197,6 +218,16 @@ pub struct SessionCount(Metrics);
 impl Drop for SessionCount {
     fn drop(&mut self) {
         self.0.inner.sessions.dec();
+    }
+}
+
+/// Counts one open channel for as long as it lives.
+#[derive(Debug)]
+pub struct ChannelCount(Metrics);
+
+impl Drop for ChannelCount {
+    fn drop(&mut self) {
+        self.0.inner.channels.dec();
     }
 }
 

@@ -1,6 +1,9 @@
 //! The description of the HTTP API, made from its types.
 
 use protocol::api::{JoinRequest, JoinResponse, Mode};
+use protocol::channel::{
+    Blob, ClosingCode, Entry, FromServer, Kind, LogState, Refusal, Submission, ToServer, Welcome,
+};
 use protocol::problem::{Code, Problem};
 use utoipa::OpenApi;
 
@@ -8,12 +11,28 @@ use utoipa::OpenApi;
 #[openapi(
     info(
         title = "Konklave",
-        description = "Admission to meetings.",
+        description = "Admission to meetings, and the log that their members share.",
         version = "1",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
-    paths(crate::http::join::join),
-    components(schemas(JoinRequest, JoinResponse, Mode, Problem, Code))
+    paths(crate::http::join::join, crate::http::channel::connect),
+    components(schemas(
+        JoinRequest,
+        JoinResponse,
+        Mode,
+        Problem,
+        Code,
+        ToServer,
+        FromServer,
+        Entry,
+        Kind,
+        Submission,
+        Welcome,
+        Blob,
+        LogState,
+        Refusal,
+        ClosingCode
+    ))
 )]
 struct Description;
 

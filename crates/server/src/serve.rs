@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use net::{BindError, BindRequest, Bound};
 use protocol::livekit::DisconnectReason;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
+use crate::channel::Hub;
 use crate::config::Settings;
 use crate::directory::Directory;
 use crate::door::Door;
@@ -65,6 +66,7 @@ pub struct Server {
     metrics: Metrics,
     directory: Arc<Directory>,
     workers: Arc<Workers>,
+    hub: Arc<Hub>,
     stop: watch::Sender<bool>,
     /// Listeners and housekeeping; aborted when this is dropped.
     tasks: JoinSet<()>,
@@ -91,7 +93,9 @@ impl Server {
             None => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port),
         };
         let metrics = Metrics::new();
-        let directory = Arc::new(Directory::default());
+        let (departing, departures) = mpsc::unbounded_channel();
+        let directory = Arc::new(Directory::telling(departing));
+        let hub = Hub::start(metrics.clone(), settings.patience.restore, departures);
         let core = core_config(&settings, port, media_ipv6)?;
         tracing::debug!(workers = udp.len(), candidates = core.candidates.len(), "media is received");
         let mut keys = settings.keys;
@@ -110,6 +114,7 @@ impl Server {
             workers: Arc::clone(&workers),
             directory: Arc::clone(&directory),
             door: Arc::clone(&door),
+            hub: Arc::clone(&hub),
             metrics: metrics.clone(),
         });
         let (stop, stopped) = watch::channel(false);
@@ -141,7 +146,7 @@ impl Server {
             stopped.clone(),
         ));
         tasks.spawn(sweep(door, stopped));
-        Ok(Self { address, metrics_address, metrics, directory, workers, stop, tasks, webhooks })
+        Ok(Self { address, metrics_address, metrics, directory, workers, hub, stop, tasks, webhooks })
     }
 
     /// Where HTTP is served (the first address, if there are several).
@@ -185,9 +190,10 @@ impl Server {
     pub async fn shutdown(mut self) {
         self.stop.send_replace(true);
         while self.tasks.join_next().await.is_some() {}
+        self.hub.stop();
         self.workers.end_all(DisconnectReason::ServerShutdown).await;
         let deadline = Instant::now() + FAREWELL;
-        while self.metrics.sessions() > 0 && Instant::now() < deadline {
+        while self.metrics.sessions() + self.metrics.channels() > 0 && Instant::now() < deadline {
             tokio::time::sleep(FAREWELL_STEP).await;
         }
         let workers = Arc::clone(&self.workers);

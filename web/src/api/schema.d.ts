@@ -4,6 +4,26 @@
  */
 
 export interface paths {
+  '/api/v1/rooms/{room}/channel': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+     * Opens the channel of a participant: a WebSocket with one JSON object in each text message. The client sends
+     *     `ToServer`, `hello` first; the server sends `FromServer`, and before it closes `closing`.
+     */
+    get: operations['open_channel'];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
   '/api/v1/rooms/{room}/join': {
     parameters: {
       query?: never;
@@ -25,6 +45,22 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
   schemas: {
+    /** Format: byte */
+    Blob: string;
+    /**
+     * @description Why the server closes a channel.
+     * @enum {string}
+     */
+    ClosingCode:
+      | 'elsewhere'
+      | 'ended'
+      | 'malformed'
+      | 'too-often'
+      | 'entries-refused'
+      | 'full'
+      | 'too-slow'
+      | 'silent'
+      | 'stopping';
     /**
      * @description What happened, stable across versions. Later versions may know more.
      * @enum {string}
@@ -57,6 +93,125 @@ export interface components {
       | 'join-request-malformed'
       | 'join-request-too-large'
       | 'upgrade-required';
+    /** @description One entry of the log. */
+    Entry: {
+      /** @description The content of what was submitted; absent in entries that the server wrote. */
+      data?: components['schemas']['Blob'];
+      /** @description The identity that submitted it, or that it is about. */
+      from: string;
+      /** @description What it is. */
+      kind: components['schemas']['Kind'];
+      /**
+       * Format: int64
+       * @description Its place.
+       */
+      seq: number;
+      /** @description The Welcome, in the copies of those whom the commit adds. */
+      welcome?: components['schemas']['Blob'];
+    };
+    /** @description What the server sends. */
+    FromServer:
+      | {
+          /**
+           * Format: int64
+           * @description The last entry.
+           */
+          head: number;
+          /** @description Names the log: random, new with every room. */
+          log: string;
+          /** @description The entries after what `Hello` named follow. Otherwise a `Base` does, if the log is running. */
+          resumed: boolean;
+          /** @description How it stands. */
+          state: components['schemas']['LogState'];
+          /** @enum {string} */
+          type: 'opened';
+        }
+      | {
+          /** @description The GroupInfo, with the ratchet tree. */
+          group_info: components['schemas']['Blob'];
+          /** @description Earlier entries up to `seq` that the policy needs: every host statement, the last presence of each identity. */
+          past: components['schemas']['Entry'][];
+          /**
+           * Format: int64
+           * @description The last entry folded into the GroupInfo, or a later one that changed nothing in the group.
+           */
+          seq: number;
+          /** @enum {string} */
+          type: 'base';
+        }
+      | (components['schemas']['Entry'] & {
+          /** @enum {string} */
+          type: 'entry';
+        })
+      | {
+          /**
+           * Format: int32
+           * @description From the submission.
+           */
+          id: number;
+          /**
+           * Format: int64
+           * @description Its place.
+           */
+          seq: number;
+          /** @enum {string} */
+          type: 'submitted';
+        }
+      | {
+          /** @description Why. */
+          code: components['schemas']['Refusal'];
+          /**
+           * Format: int64
+           * @description The last entry of the log.
+           */
+          head: number;
+          /**
+           * Format: int32
+           * @description From the submission.
+           */
+          id: number;
+          /** @enum {string} */
+          type: 'refused';
+        }
+      | {
+          /** @description At least one other member applied it, or most of those who ever reported what they applied skipped it. */
+          applied: boolean;
+          /**
+           * Format: int64
+           * @description The entry.
+           */
+          seq: number;
+          /** @enum {string} */
+          type: 'outcome';
+        }
+      | {
+          /** @enum {string} */
+          type: 'group-info-wanted';
+        }
+      | {
+          /** @enum {string} */
+          type: 'restore-wanted';
+        }
+      | {
+          /** @description Their key package, sealed. */
+          data: components['schemas']['Blob'];
+          /** @description Who. */
+          from: string;
+          /** @enum {string} */
+          type: 'waiting';
+        }
+      | {
+          /** @description Who. */
+          from: string;
+          /** @enum {string} */
+          type: 'not-waiting';
+        }
+      | {
+          /** @description Why. */
+          code: components['schemas']['ClosingCode'];
+          /** @enum {string} */
+          type: 'closing';
+        };
     /** @description Asks for admission to a room. */
     JoinRequest: {
       /** @description Who wants in: 26 characters of lower-case Crockford base32. The server makes one if it is absent. */
@@ -80,6 +235,16 @@ export interface components {
       url: string;
     };
     /**
+     * @description What an entry is.
+     * @enum {string}
+     */
+    Kind: 'group' | 'join' | 'commit' | 'statement' | 'left' | 'gone' | 'back' | 'expired';
+    /**
+     * @description How a log stands when a channel opens.
+     * @enum {string}
+     */
+    LogState: 'empty' | 'restoring' | 'running';
+    /**
      * @description How a room protects what is said in it.
      * @enum {string}
      */
@@ -100,6 +265,115 @@ export interface components {
       /** @description Always `about:blank`: the code says what happened, the title is that of the status. */
       type: string;
     };
+    /**
+     * @description Why a submission was not appended.
+     * @enum {string}
+     */
+    Refusal: 'stale' | 'out-of-place' | 'too-often' | 'too-large';
+    /**
+     * @description What kind of entry a member submits. The server does not look further; members refuse an entry whose content is
+     *     of another kind.
+     * @enum {string}
+     */
+    Submission: 'group' | 'join' | 'commit' | 'statement';
+    /** @description What a member sends. */
+    ToServer:
+      | {
+          /**
+           * Format: int64
+           * @description The last entry of it that the member has folded.
+           */
+          after?: number;
+          /** @description The log that the member knows, if it has a state of the group. */
+          log?: string;
+          /** @enum {string} */
+          type: 'hello';
+        }
+      | {
+          /**
+           * Format: int64
+           * @description The last entry that the submitter has folded.
+           */
+          after: number;
+          /** @description Its content. */
+          data: components['schemas']['Blob'];
+          /** @description The GroupInfo of the state after this entry, with the ratchet tree. Of `Group` it is the content. */
+          group_info?: components['schemas']['Blob'];
+          /**
+           * Format: int32
+           * @description Repeated in the answer.
+           */
+          id: number;
+          /** @description What it is. */
+          kind: components['schemas']['Submission'];
+          /** @enum {string} */
+          type: 'submit';
+          /** @description For those whom a commit adds. */
+          welcome?: components['schemas']['Welcome'];
+        }
+      | {
+          /** @description Submitted entries since the last report that it skipped, because MLS or the policy refuses them. */
+          refused?: number[];
+          /**
+           * Format: int64
+           * @description The last entry folded.
+           */
+          seq: number;
+          /** @enum {string} */
+          type: 'applied';
+        }
+      | {
+          /** @description The GroupInfo, with the ratchet tree. */
+          group_info: components['schemas']['Blob'];
+          /**
+           * Format: int64
+           * @description The last entry folded into it.
+           */
+          seq: number;
+          /** @enum {string} */
+          type: 'group-info';
+        }
+      | {
+          /**
+           * Format: int64
+           * @description The base that cannot be used, if one was sent.
+           */
+          bad?: number;
+          /** @enum {string} */
+          type: 'want-base';
+        }
+      | {
+          /** @description The key package, sealed for those who know the link's secret. */
+          data: components['schemas']['Blob'];
+          /** @enum {string} */
+          type: 'key-package';
+        }
+      | {
+          /**
+           * Format: int64
+           * @description The epoch of the offered state; the highest is taken.
+           */
+          epoch: number;
+          /** @description The GroupInfo of that state, with the ratchet tree. */
+          group_info: components['schemas']['Blob'];
+          /** @description Identities in the group: who of them does not come back counts as gone. */
+          members: string[];
+          /** @description Host statements in the order of the log. */
+          statements: components['schemas']['Blob'][];
+          /** @enum {string} */
+          type: 'restore';
+        }
+      | {
+          /** @enum {string} */
+          type: 'leave';
+        };
+    /** @description A Welcome and whom it is for. */
+    Welcome: {
+      /** @description The MLS message. */
+      data: components['schemas']['Blob'];
+      /** @description Identities that the commit adds. */
+      to: string[];
+    };
   };
   responses: never;
   parameters: never;
@@ -109,6 +383,50 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+  open_channel: {
+    parameters: {
+      query?: {
+        /** @description The participant's token, unless it comes as a bearer */
+        access_token?: string;
+      };
+      header?: never;
+      path: {
+        /** @description Name of the room, percent-encoded; that of the token */
+        room: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description The channel is open. */
+      101: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content?: never;
+      };
+      /** @description Refused: too many channels of this participant. */
+      429: {
+        headers: {
+          /** @description Seconds after which to try again. */
+          'Retry-After'?: number;
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description Refused. */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
   join_room: {
     parameters: {
       query?: never;

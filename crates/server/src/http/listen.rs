@@ -202,7 +202,7 @@ fn timed_out(error: &hyper::Error) -> bool {
 
 /// Keeps the connection's slot taken for as long as it lives: a WebSocket outlives the request it came from.
 #[derive(Clone)]
-pub(super) struct KeepSlot(#[allow(dead_code, reason = "held for its drop")] Arc<Slot>);
+pub(crate) struct KeepSlot(#[allow(dead_code, reason = "held for its drop")] Arc<Slot>);
 
 async fn tower_call(
     router: Router,

@@ -1,5 +1,6 @@
 //! HTTP: the admission API, LiveKit's endpoints, the web client. Every answer carries the strict headers.
 
+pub(crate) mod channel;
 mod headers;
 pub(crate) mod join;
 mod listen;
@@ -23,6 +24,7 @@ use pii::Pii;
 use protocol::problem::{Code, MEDIA_TYPE, Problem};
 use protocol::token::ApiKeys;
 
+use crate::channel::Hub;
 use crate::config::{Patience, ServerUrl};
 use crate::directory::Directory;
 use crate::door::{Door, Shut};
@@ -47,6 +49,7 @@ pub(crate) struct State {
     pub(crate) workers: Arc<Workers>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) door: Arc<Door>,
+    pub(crate) hub: Arc<Hub>,
     pub(crate) metrics: Metrics,
 }
 
@@ -60,6 +63,7 @@ pub(crate) fn router(state: Arc<State>) -> Router {
     let strict = headers::Strict::new(state.url.as_ref());
     Router::new()
         .route("/api/v1/rooms/{room}/join", post(join::join))
+        .route("/api/v1/rooms/{room}/channel", get(channel::connect))
         .route("/api/v1/openapi.json", get(join::openapi))
         .route("/rtc/v1", get(rtc::connect))
         .route("/rtc/v1/validate", get(rtc::validate).options(preflight))

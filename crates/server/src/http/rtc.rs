@@ -14,6 +14,7 @@ use axum::http::{HeaderMap, Uri, header};
 use axum::response::{IntoResponse, Response};
 use protocol::livekit;
 use protocol::problem::{Code, Problem};
+use protocol::token::Claims;
 
 use crate::http::listen::KeepSlot;
 use crate::http::parameters::Parameters;
@@ -101,13 +102,7 @@ pub(super) async fn validate(
 
 fn admit(state: &State, uri: &Uri, headers: &HeaderMap) -> Result<Admission, Code> {
     let Query(mut parameters) = Query::<Parameters>::try_from_uri(uri).map_err(|_| Code::MalformedRequest)?;
-    let token = if parameters.access_token.is_empty() {
-        bearer(headers).ok_or(Code::TokenMissing)?
-    } else {
-        parameters.access_token.as_str()
-    };
-    let mut claims =
-        state.keys.verify(token, signal::unix_seconds()).map_err(protocol::token::TokenError::code)?;
+    let mut claims = verified(state, &parameters.access_token, headers)?;
     let (room, identity) = claims.admission().map_err(protocol::token::TokenError::code)?;
     if !parameters.room.is_empty() && parameters.room != room.expose() {
         return Err(Code::WrongRoom);
@@ -136,6 +131,12 @@ fn admit(state: &State, uri: &Uri, headers: &HeaderMap) -> Result<Admission, Cod
         return Err(Code::MetadataTooLarge);
     }
     Ok(Admission { claims, room, identity, request, two_connections })
+}
+
+/// What a token says that comes in the query or else in a header.
+pub(super) fn verified(state: &State, query: &str, headers: &HeaderMap) -> Result<Claims, Code> {
+    let token = if query.is_empty() { bearer(headers).ok_or(Code::TokenMissing)? } else { query };
+    state.keys.verify(token, signal::unix_seconds()).map_err(protocol::token::TokenError::code)
 }
 
 /// The token of an `Authorization` header (RFC 6750 §2.1).

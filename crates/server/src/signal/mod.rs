@@ -363,6 +363,23 @@ fn broken(error: axum::Error) -> End {
     }
 }
 
+/// The code of what broke a connection; `None` if the other end went away.
+pub(crate) fn malformed_frame(error: axum::Error) -> Option<&'static str> {
+    match broken(error) {
+        End::Violation { code, .. } => Some(code),
+        _ => None,
+    }
+}
+
+/// The code of what kept a message from being written; `None` if the other end went away.
+pub(crate) fn not_written(error: axum::Error) -> Option<&'static str> {
+    match unwritten(error) {
+        End::NotReading => Some("not-reading"),
+        End::WriteBufferFull => Some("write-buffer-full"),
+        _ => None,
+    }
+}
+
 /// What a failed write means.
 fn unwritten(error: axum::Error) -> End {
     use tokio_tungstenite::tungstenite;
@@ -385,7 +402,8 @@ fn length(message: &Message) -> usize {
     }
 }
 
-async fn close(socket: &mut WebSocket, code: u16, reason: &'static str) {
+/// Closes a connection with a word of why.
+pub(crate) async fn close(socket: &mut WebSocket, code: u16, reason: &'static str) {
     let frame = CloseFrame { code, reason: reason.into() };
     // Whether the other side still hears it does not matter; but a connection that is dropped with something unread is reset,
     // and takes the word away that is under way. So the other side may say its own first (RFC 6455 §7.1.1).
