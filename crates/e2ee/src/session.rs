@@ -233,7 +233,7 @@ impl Session {
     }
 
     fn submit_leave(&mut self) {
-        self.to_server(ToServer::Leave);
+        self.tell_server(ToServer::Leave);
         let media = self.rotation.end();
         self.media(media);
         self.group = None;
@@ -247,7 +247,7 @@ impl Session {
         id
     }
 
-    fn to_server(&mut self, message: ToServer) {
+    fn tell_server(&mut self, message: ToServer) {
         self.out.push_back(Output::Channel { message });
     }
 

@@ -29,7 +29,10 @@ pub(crate) struct StorageError;
 
 /// See the [module](self).
 #[derive(Default)]
-pub(crate) struct Storage(RefCell<HashMap<(Kind, Vec<u8>), Zeroizing<Vec<u8>>>>);
+pub(crate) struct Storage(RefCell<HashMap<(Kind, Vec<u8>), Value>>);
+
+/// Encoded.
+type Value = Zeroizing<Vec<u8>>;
 
 impl Storage {
     fn write<K: Serialize, V: Serialize + ?Sized>(

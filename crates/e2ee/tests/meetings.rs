@@ -67,7 +67,7 @@ fn without_the_link_nobody_gets_keys_and_the_meeting_goes_on() {
     world.run(10_000);
     assert_eq!(world.stopped(stranger), Some(Stop::OtherLink));
     world.settle(&[0, 1, 2], 1000);
-    for (_, holders) in &world.all_keys {
+    for holders in world.all_keys.values() {
         assert!(!holders.contains(&stranger) || holders.len() == 1, "the stranger's keys are its own only");
     }
 }

@@ -99,7 +99,7 @@ impl Session {
 
     pub(super) fn duties_due(&mut self, now: u64) {
         self.notice_leavers(now);
-        if !self.duties_next().is_some_and(|at| at <= now) {
+        if self.duties_next().is_none_or(|at| at > now) {
             return;
         }
         if let Some(word) = self.duties.said.pop_front() {
@@ -203,7 +203,7 @@ impl Session {
             self.duties.waiting.remove(identity);
         }
         self.pending = Some(Pending { id, data: committed.commit.clone(), word: None });
-        self.to_server(ToServer::Submit {
+        self.tell_server(ToServer::Submit {
             id,
             after: self.folded,
             kind: Submission::Commit,

@@ -73,7 +73,7 @@ fn size(line: &Line) -> usize {
 
 impl Session {
     pub(super) fn history_due(&mut self, now: u64) {
-        if !self.history.ask_at.is_some_and(|at| at <= now) {
+        if self.history.ask_at.is_none_or(|at| at > now) {
             return;
         }
         if !self.path || self.group.is_none() {

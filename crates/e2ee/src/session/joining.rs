@@ -38,13 +38,13 @@ impl Session {
     ) -> u32 {
         let id = self.next_id();
         let group_info = group_info.map(Blob);
-        self.to_server(ToServer::Submit { id, after, kind, data: Blob(data), welcome: None, group_info });
+        self.tell_server(ToServer::Submit { id, after, kind, data: Blob(data), welcome: None, group_info });
         id
     }
 
     pub(super) fn want_base(&mut self, now: u64, bad: Option<Sequence>) {
         self.attempt = Attempt::Base { since: now };
-        self.to_server(ToServer::WantBase { bad });
+        self.tell_server(ToServer::WantBase { bad });
     }
 
     /// From where we join: takes over the rules, and submits an external commit.
@@ -70,7 +70,7 @@ impl Session {
         self.folded = seq;
         if in_it {
             self.attempt = Attempt::None;
-            self.to_server(ToServer::Applied { seq, refused: Vec::new() });
+            self.tell_server(ToServer::Applied { seq, refused: Vec::new() });
             return;
         }
         self.join(now, info, seq);
@@ -126,7 +126,7 @@ impl Session {
         };
         let aad = knock_aad(self.keys.room(), &self.identity);
         let sealed = seal::seal(&self.keys.knock(), &aad, &package, self.random.array());
-        self.to_server(ToServer::KeyPackage { data: Blob(sealed) });
+        self.tell_server(ToServer::KeyPackage { data: Blob(sealed) });
         self.attempt = Attempt::Waiting { keys: Box::new(keys), since: now };
     }
 

@@ -19,7 +19,7 @@ impl Session {
         // What we do not have a state for, we do not follow.
         let log = self.group.as_ref().and(self.log.clone());
         let after = if log.is_some() { self.folded } else { 0 };
-        self.to_server(ToServer::Hello { log, after });
+        self.tell_server(ToServer::Hello { log, after });
     }
 
     pub(super) fn channel(&mut self, now: u64, message: FromServer) {
@@ -85,7 +85,7 @@ impl Session {
     fn give_group_info(&mut self) {
         if let Some(info) = self.group.as_ref().and_then(|group| group.group_info().ok()) {
             let seq = self.folded;
-            self.to_server(ToServer::GroupInfo { seq, group_info: channel::Blob(info) });
+            self.tell_server(ToServer::GroupInfo { seq, group_info: channel::Blob(info) });
         }
     }
 
@@ -98,7 +98,7 @@ impl Session {
             statements: policy.statements().iter().cloned().map(channel::Blob).collect(),
             members: group.members().iter().map(|member| identity_of(&member.key)).collect(),
         };
-        self.to_server(restore);
+        self.tell_server(restore);
     }
 
     fn closing(&mut self, code: ClosingCode) {
@@ -162,7 +162,7 @@ impl Session {
 
     fn report(&mut self) {
         let applied = ToServer::Applied { seq: self.folded, refused: std::mem::take(&mut self.refused) };
-        self.to_server(applied);
+        self.tell_server(applied);
     }
 
     fn presence(&mut self, identity: &str, presence: Presence) -> bool {

@@ -429,7 +429,7 @@ impl World {
             for &other in members {
                 let sender = &self.peers[other];
                 let Some(epoch) = sender.sending else { return Err(format!("{other} does not send")) };
-                if sender.keys.get(&epoch).is_none() || sender.keys.get(&epoch) != peer.keys.get(&epoch) {
+                if !sender.keys.contains_key(&epoch) || sender.keys.get(&epoch) != peer.keys.get(&epoch) {
                     return Err(format!("frames of {other} do not open for {index}"));
                 }
             }
