@@ -35,6 +35,9 @@ const EARLY_BYTES: usize = 256 << 10;
 /// So long the others may be ahead of us before we join anew, in milliseconds.
 const BEHIND_MS: u64 = 5000;
 
+/// So long the others may stay in an earlier epoch before we suspect that ours is a fork, in milliseconds.
+const ALONE_MS: u64 = 8000;
+
 /// Heartbeats, sent and heard.
 #[derive(Default)]
 pub(super) struct Beats {
@@ -197,15 +200,19 @@ impl Session {
             }
             Err(OpenError::Future(_)) => {
                 self.keep_early(now, data);
-                if self.beats.behind_since.is_none() {
-                    self.beats.behind_since = Some(now);
-                    // Anybody could have sent that: ask who is where we are.
-                    self.beats.heard.clear();
-                    self.beats.due_at(now);
-                }
+                self.suspect(now);
             }
             // Anybody can send what does not open.
             Err(OpenError::Malformed | OpenError::Past | OpenError::Forged | OpenError::Own) => {}
+        }
+    }
+
+    /// We may have lost step with the others. Anybody could have made us think so: asks who is where we are.
+    pub(super) fn suspect(&mut self, now: u64) {
+        if self.beats.behind_since.is_none() && !self.beats.known_since.is_empty() {
+            self.beats.behind_since = Some(now);
+            self.beats.heard.clear();
+            self.beats.due_at(now);
         }
     }
 
@@ -265,19 +272,26 @@ impl Session {
         ask: bool,
     ) {
         let Some(group) = &self.group else { return };
-        if let Some(since) = self.beats.known_since.get_mut(&key) {
+        let (current, is_ours) = (group.epoch(), authenticator == group.authenticator());
+        let newly_old = epoch + 1 == current && now < self.epochs.since + ALONE_MS;
+        if let Some(since) = self.beats.known_since.get_mut(&key)
+            && (newly_old || epoch == current && is_ours)
+        {
             *since = now;
+            self.roster.heard(&key);
         }
-        if epoch == group.epoch() && authenticator == group.authenticator() {
+        if epoch == current && is_ours {
             self.beats.heard.insert(key, now);
             self.beats.behind_since = None;
             self.check_confirmed(now);
+        }
+        if epoch < current && self.epochs.since + ALONE_MS <= now && !self.beats.is_confirmed() {
+            self.suspect(now);
         }
         if ask && self.rank() < ANSWERERS && self.beats.answered + ANSWER_MS <= now {
             self.beats.answered = now;
             self.beats.due_at(now);
         }
-        self.roster.heard(&key);
     }
 
     /// Whether anybody, and whether everybody confirmed the newest epoch.

@@ -173,8 +173,14 @@ impl Session {
 
     /// What the others made of our entry, as the server says: of joining it is a hint that the link is another one. A
     /// server that lies here keeps us out, which it can do anyway.
-    pub(super) fn outcome(&mut self, seq: Sequence, applied: bool) {
-        if !applied && self.epochs.entered_at() == Some(seq) && !self.beats.is_confirmed() {
+    pub(super) fn outcome(&mut self, now: u64, seq: Sequence, applied: bool) {
+        if applied || self.beats.is_confirmed() {
+            return;
+        }
+        if self.epochs.entered_at() != Some(seq) {
+            // A commit of ours that the others skipped: then we are in an epoch of our own.
+            self.suspect(now);
+        } else {
             let media = self.rotation.end();
             self.media(media);
             self.group = None;

@@ -32,7 +32,7 @@ impl Session {
             // Its entry comes as to everybody.
             FromServer::Submitted { .. } => {}
             FromServer::Refused { id, code, head } => self.submission_refused(now, id, code, head),
-            FromServer::Outcome { seq, applied } => self.outcome(seq, applied),
+            FromServer::Outcome { seq, applied } => self.outcome(now, seq, applied),
             FromServer::GroupInfoWanted => self.give_group_info(),
             FromServer::RestoreWanted => self.restore(),
             FromServer::Waiting { from, data } => self.duties.waiting(now, from, data.0),

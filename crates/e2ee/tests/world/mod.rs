@@ -1,7 +1,9 @@
 //! A meeting in virtual time: sessions around the server's real delivery, with delays, losses and a server that may lie.
 
+use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::rc::Rc;
 
 use delivery::{Delivery, Handle, Limits};
 use e2ee::keys::{RoomKeys, StretchedPassword};
@@ -64,6 +66,8 @@ pub(crate) struct World {
     /// Data packets get lost, one in so many; 0 for none.
     pub(crate) packet_loss: u64,
     pub(crate) delay: u64,
+    /// Every data packet is written down here.
+    pub(crate) observe: Option<Rc<RefCell<Vec<Vec<u8>>>>>,
     handles: BTreeMap<Handle, (usize, u64)>,
     queue: BinaryHeap<Reverse<(u64, u64)>>,
     parcels: BTreeMap<u64, Parcel>,
@@ -83,6 +87,7 @@ impl World {
             lie: Box::new(|_, _, message| vec![message]),
             packet_loss: 0,
             delay: 40,
+            observe: None,
             handles: BTreeMap::new(),
             queue: BinaryHeap::new(),
             parcels: BTreeMap::new(),
@@ -227,6 +232,9 @@ impl World {
     }
 
     fn packet(&mut self, from: usize, to: &[String], data: &[u8]) {
+        if let Some(observe) = &self.observe {
+            observe.borrow_mut().push(data.to_vec());
+        }
         for index in 0..self.peers.len() {
             let wanted = to.is_empty() || to.contains(&self.peers[index].identity);
             let lost = self.packet_loss > 0 && self.below(self.packet_loss) == 0;
@@ -306,6 +314,25 @@ impl World {
             let at = (self.now + self.one_way()).max(self.peers[index].down_at);
             self.peers[index].down_at = at;
             self.post(at, Parcel::FromServer(index, socket, message));
+        }
+    }
+
+    /// A channel without a session, of somebody who sends what they like.
+    pub(crate) fn raw(&mut self, identity: &str) -> Handle {
+        let handle = self.delivery.opened(self.now, Identity::new(identity.to_owned()));
+        self.raw_say(handle, ToServer::Hello { log: None, after: 0 });
+        handle
+    }
+
+    pub(crate) fn raw_say(&mut self, handle: Handle, message: ToServer) {
+        self.delivery.handle(self.now, handle, message);
+        self.drain();
+    }
+
+    /// A data packet of somebody who is no member, to everybody.
+    pub(crate) fn raw_packet(&mut self, data: &[u8]) {
+        for index in 0..self.peers.len() {
+            self.post(self.now + 1, Parcel::Packet(index, data.to_vec()));
         }
     }
 
