@@ -10,6 +10,7 @@ mod epochs;
 mod history;
 mod joining;
 mod log;
+mod members;
 mod roster;
 mod wire;
 
@@ -29,7 +30,7 @@ use crate::name;
 use crate::policy::Policy;
 use crate::provider::{Random, Seed};
 use crate::rotation::{Media, Rotation};
-use crate::signer::{LeafKey, PublicKey};
+use crate::signer::LeafKey;
 use crate::statement::Place;
 
 /// Joining anew after having lost step with the others, as often in [`RESYNC_WINDOW_MS`].
@@ -75,6 +76,7 @@ pub struct Session {
     refused: Vec<Sequence>,
     policy: Option<Policy>,
     group: Option<Group>,
+    members: members::Members,
     attempt: Attempt,
     pending: Option<Pending>,
     next_id: u32,
@@ -139,6 +141,7 @@ impl Session {
             refused: Vec::new(),
             policy: None,
             group: None,
+            members: members::Members::default(),
             attempt: Attempt::None,
             pending: None,
             next_id: 1,
@@ -307,23 +310,6 @@ impl Session {
     fn streams(&mut self, now: u64, streams: Vec<Stream>) {
         self.beats.streams = streams;
         self.beats.due_at(now);
-    }
-
-    /// Members of the group with the log's word that they are there, by leaf, the own one included.
-    fn online(&self) -> Vec<(u32, PublicKey)> {
-        let (Some(group), Some(policy)) = (&self.group, &self.policy) else { return Vec::new() };
-        group
-            .members()
-            .into_iter()
-            .filter(|member| policy.is_here(&member.key) || member.key == self.own.key.public())
-            .map(|member| (member.leaf, member.key))
-            .collect()
-    }
-
-    /// How many online members have a lower leaf.
-    fn rank(&self) -> u64 {
-        let own = self.own.key.public();
-        self.online().iter().take_while(|(_, key)| *key != own).count() as u64
     }
 }
 

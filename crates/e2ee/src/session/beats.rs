@@ -73,6 +73,14 @@ impl Beats {
         [self.next, behind, silent].into_iter().flatten().min()
     }
 
+    /// From these members heartbeats are expected, from newcomers since now.
+    fn expect(&mut self, now: u64, others: &[PublicKey]) {
+        self.known_since.retain(|key, _| others.contains(key));
+        for key in others {
+            self.known_since.entry(*key).or_insert(now);
+        }
+    }
+
     pub(super) fn somebody_changed(&mut self) {
         self.dirty = true;
     }
@@ -95,20 +103,17 @@ impl Beats {
 impl Session {
     /// A new epoch began: everybody has to show anew that they are in it.
     pub(super) fn beats_epoch(&mut self, now: u64, epoch: u64) {
-        let online = self.online();
         let own = self.own.key.public();
-        let rank = self.rank();
-        let spread = (online.len() as u64 * SPREAD_EACH_MS).min(SPREAD_MS);
+        let rank = self.members.rank();
+        let others: Vec<PublicKey> = self.members.others_here(&own).map(|member| member.key).collect();
+        let spread = (others.len() as u64 * SPREAD_EACH_MS).min(SPREAD_MS);
         let wait = if rank == 0 { 0 } else { self.random.below(spread) };
         let beats = &mut self.beats;
         beats.epoch = epoch;
         beats.heard.clear();
         beats.complete = false;
         beats.behind_since = None;
-        beats.known_since.retain(|key, _| online.iter().any(|(_, other)| other == key));
-        for (_, key) in online.into_iter().filter(|(_, key)| *key != own) {
-            beats.known_since.entry(key).or_insert(now);
-        }
+        beats.expect(now, &others);
         beats.next = Some(now + wait);
         self.early_again(now);
         self.check_confirmed(now);
@@ -116,12 +121,11 @@ impl Session {
 
     pub(super) fn beats_due(&mut self, now: u64) {
         if std::mem::take(&mut self.beats.dirty) {
-            let online = self.online();
+            self.look_up_members();
             let own = self.own.key.public();
-            self.beats.known_since.retain(|key, _| online.iter().any(|(_, other)| other == key));
-            for (_, key) in online.into_iter().filter(|(_, key)| *key != own) {
-                self.beats.known_since.entry(key).or_insert(now);
-            }
+            let others: Vec<PublicKey> = self.members.others_here(&own).map(|member| member.key).collect();
+            self.beats.expect(now, &others);
+            self.duties_changed(now);
             self.check_confirmed(now);
             self.roster.changed();
         }
@@ -167,7 +171,7 @@ impl Session {
             self.beats.next = None;
             return;
         };
-        let (from, to) = if group.members().len() > LARGE { BEATS_LARGE_MS } else { BEATS_MS };
+        let (from, to) = if self.members.all().len() > LARGE { BEATS_LARGE_MS } else { BEATS_MS };
         let message = Message::Heartbeat {
             seq: self.folded,
             epoch: group.epoch(),
@@ -190,12 +194,10 @@ impl Session {
         let Some(group) = &mut self.group else { return self.keep_early(now, data) };
         match group.open(data) {
             Ok(opened) => {
-                let Some(member) = group.members().into_iter().find(|member| member.leaf == opened.leaf)
-                else {
-                    return;
-                };
+                // Of an earlier epoch the leaf may be somebody else's by now.
+                let Some(key) = self.epochs.key_of(opened.epoch, opened.leaf) else { return };
                 if let Some(message) = Message::decode(&opened.content) {
-                    self.told(now, member.key, opened.epoch, message);
+                    self.told(now, key, opened.epoch, message);
                 }
             }
             Err(OpenError::Future(_)) => {
@@ -288,7 +290,7 @@ impl Session {
         if epoch < current && self.epochs.since + ALONE_MS <= now && !self.beats.is_confirmed() {
             self.suspect(now);
         }
-        if ask && self.rank() < ANSWERERS && self.beats.answered + ANSWER_MS <= now {
+        if ask && self.members.rank() < ANSWERERS && self.beats.answered + ANSWER_MS <= now {
             self.beats.answered = now;
             self.beats.due_at(now);
         }
@@ -297,17 +299,18 @@ impl Session {
     /// Whether anybody, and whether everybody confirmed the newest epoch.
     fn check_confirmed(&mut self, now: u64) {
         let own = self.own.key.public();
-        let others: Vec<PublicKey> =
-            self.online().into_iter().map(|(_, key)| key).filter(|key| *key != own).collect();
         if self.group.is_none() {
             return;
         }
-        if matches!(self.attempt, Attempt::None) && (others.is_empty() || self.beats.is_confirmed()) {
+        if matches!(self.attempt, Attempt::None)
+            && (self.members.others_here(&own).next().is_none() || self.beats.is_confirmed())
+        {
             self.set_state(State::Member { confirmed: true });
         } else if !matches!(self.state, State::Member { .. }) {
             self.set_state(State::Member { confirmed: false });
         }
-        if !self.beats.complete && others.iter().all(|key| self.beats.heard(key)) {
+        if !self.beats.complete && self.members.others_here(&own).all(|member| self.beats.heard(&member.key))
+        {
             self.beats.complete = true;
             let media = self.rotation.all_have_it(now);
             self.media(media);

@@ -179,6 +179,7 @@ impl Session {
             self.pending = None;
         }
         let Some(policy) = &mut self.policy else { return false };
+        self.beats.somebody_changed();
         match policy.statement(data) {
             Ok(statement) => self.obey(&statement),
             Err(_) => self.refused.push(entry.seq),
