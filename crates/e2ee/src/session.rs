@@ -162,6 +162,11 @@ impl Session {
         &self.identity
     }
 
+    /// How it stands.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
     /// Takes an input. `now` is in milliseconds since the epoch, and never goes back.
     pub fn handle(&mut self, now: u64, input: Input) {
         if matches!(self.state, State::Stopped { .. }) {
