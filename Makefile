@@ -33,8 +33,8 @@ bench: ## measurements, as a table and as JSON in target/bench/
 sim: ## look for meetings on bad lines that go wrong: make sim SEEDS=1000
 	@scripts/sim search $(or $(SEEDS),150)
 
-soak: ## meetings of 200 people that agree on keys; takes minutes
-	@cargo test -p e2ee --locked --test large -- --ignored
+soak: ## meetings of 200 people that agree on keys, and hundreds of random ones; takes minutes
+	@cargo test -p e2ee --locked --test large --test random -- --ignored
 
 plots: ## renew the plots of simulated meetings in docs/img
 	@scripts/sim plot docs/img down 1005 up 1006 loss-10 1008

@@ -37,6 +37,15 @@ use crate::statement::Place;
 const RESYNCS: usize = 3;
 const RESYNC_WINDOW_MS: u64 = 60_000;
 
+/// An answer to what we submitted may take so long, in milliseconds; then it counts as lost.
+const ANSWER_MS: u64 = 10_000;
+
+/// Messages that wait for a commit of ours to be over.
+const UNSENT: usize = 64;
+
+/// Bases that cannot be used or do not come, one after the other, until we give up.
+const BAD_BASES: u32 = 6;
+
 /// What a session is for.
 pub struct Config {
     /// The origin of the instance, for example `https://meet.example`.
@@ -79,6 +88,9 @@ pub struct Session {
     members: members::Members,
     attempt: Attempt,
     pending: Option<Pending>,
+    /// Messages for whom, while a commit of ours waits: the group seals nothing then.
+    unsent: VecDeque<(Vec<String>, Message)>,
+    bad_bases: u32,
     next_id: u32,
     /// Times at which we joined anew.
     resyncs: VecDeque<u64>,
@@ -114,6 +126,7 @@ struct Pending {
     data: Vec<u8>,
     /// A host's word of ours; otherwise it is a commit.
     word: Option<Word>,
+    since: u64,
 }
 
 impl Session {
@@ -144,6 +157,8 @@ impl Session {
             members: members::Members::default(),
             attempt: Attempt::None,
             pending: None,
+            unsent: VecDeque::new(),
+            bad_bases: 0,
             next_id: 1,
             resyncs: VecDeque::new(),
             duties: duties::Duties::default(),
@@ -173,7 +188,7 @@ impl Session {
             return;
         }
         match input {
-            Input::Connected => self.connected_again(),
+            Input::Connected => self.connected_again(now),
             Input::Disconnected => self.connected = false,
             Input::Channel { message } => self.channel(now, message),
             Input::Message { data } => self.message(now, &data.0),
@@ -210,8 +225,11 @@ impl Session {
             Attempt::Base { since } if self.connected => Some(since + joining::BASE_MS),
             _ => None,
         };
+        let pending = self.pending.as_ref().filter(|_| self.connected);
+        let pending = pending.map(|pending| pending.since + ANSWER_MS);
         [
             attempt,
+            pending,
             self.retry_at,
             self.rotation.next(),
             self.beats.next(),
@@ -231,21 +249,21 @@ impl Session {
                 self.want_base(now, None);
             }
         }
+        if self.connected && self.pending.as_ref().is_some_and(|pending| pending.since + ANSWER_MS <= now) {
+            self.drop_pending();
+        }
         self.attempt_due(now);
         let media = self.rotation.timeout(now);
         self.media(media);
         self.beats_due(now);
         self.history_due(now);
+        self.send_unsent();
         self.duties_due(now);
         self.tell_roster(now);
     }
 
     fn submit_leave(&mut self) {
         self.tell_server(ToServer::Leave);
-        let media = self.rotation.end();
-        self.media(media);
-        self.group = None;
-        self.attempt = Attempt::None;
         self.stop(Stop::Left);
     }
 
@@ -274,7 +292,13 @@ impl Session {
         }
     }
 
+    /// It is over: nothing is sent or opened any longer.
     fn stop(&mut self, reason: Stop) {
+        let media = self.rotation.end();
+        self.media(media);
+        self.group = None;
+        self.pending = None;
+        self.attempt = Attempt::None;
         self.set_state(State::Stopped { reason });
     }
 
@@ -297,10 +321,20 @@ impl Session {
             return false;
         }
         let Some(group) = &mut self.group else { return false };
-        // While a commit of ours waits the group seals nothing; it will be over in a moment.
+        if group.is_committing() && self.unsent.len() < UNSENT {
+            self.unsent.push_back((to, message.clone()));
+            return true;
+        }
         let Ok(data) = group.seal(&message.encode()) else { return false };
         self.out.push_back(Output::Message { to, data: Blob(data) });
         true
+    }
+
+    fn send_unsent(&mut self) {
+        while self.group.as_ref().is_some_and(|group| !group.is_committing()) {
+            let Some((to, message)) = self.unsent.pop_front() else { return };
+            self.tell(to, &message);
+        }
     }
 
     fn send(&mut self, now: u64, content: Content) {

@@ -7,7 +7,8 @@ mod world;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use e2ee::session::State;
+use e2ee::session::{Input, State, Stop, Word};
+use e2ee::statement::Action;
 use protocol::channel::{Blob, Entry, FromServer, Kind, Submission, ToServer};
 use world::{LINK, World};
 
@@ -208,4 +209,64 @@ fn all_who_wait_get_in_though_one_key_package_is_garbage() {
     let newcomers: Vec<usize> = (10..15).map(|key| world.join(LINK, key)).collect();
     let everybody: Vec<usize> = [0, 1].into_iter().chain(newcomers).collect();
     world.settle(&everybody, 30_000);
+}
+
+#[test]
+fn a_hosts_word_that_is_kept_back_is_noticed() {
+    let mut world = meeting(10, 4);
+    let since = Rc::new(RefCell::new(None));
+    let flag = Rc::clone(&since);
+    world.lie = Box::new(move |_, peer, message| match message {
+        FromServer::Entry(mut entry) if peer == 3 => {
+            let mut since = flag.borrow_mut();
+            match *since {
+                None if entry.kind == Kind::Statement => {
+                    *since = Some(entry.seq);
+                    vec![]
+                }
+                Some(from) if entry.seq > from => {
+                    entry.seq -= 1;
+                    vec![FromServer::Entry(entry)]
+                }
+                _ => vec![FromServer::Entry(entry)],
+            }
+        }
+        FromServer::Base { .. } => {
+            *flag.borrow_mut() = Some(u64::MAX);
+            vec![message]
+        }
+        other => vec![other],
+    });
+    world.input(0, Input::Say { word: Word::Action(Action::Lock(true)) });
+    world.run(40_000);
+    world.settle(&[0, 1, 2, 3], 30_000);
+    assert!((0..4).all(|index| world.peers[index].roster.as_ref().unwrap().locked));
+}
+
+#[test]
+fn a_meeting_that_begins_with_garbage_is_given_up() {
+    let mut world = World::new(11);
+    let squatter = world.raw("0123456789abcdefghjkmnpqrs");
+    let data = Blob(vec![7; 300]);
+    let group_info = Some(data.clone());
+    let kind = Submission::Group;
+    world.raw_say(squatter, ToServer::Submit { id: 1, after: 0, kind, data, welcome: None, group_info });
+    let visitor = world.join(LINK, 1);
+    world.run(60_000);
+    assert_eq!(world.stopped(visitor), Some(Stop::OutOfStep));
+}
+
+#[test]
+fn what_is_said_while_a_commit_is_under_way_is_sent_afterwards() {
+    let mut world = meeting(12, 3);
+    world.delay = 400;
+    world.vanish(2);
+    world.run(30_000);
+    for turn in 0..20 {
+        world.say(0, &format!("{turn}"));
+        world.run(100);
+    }
+    world.run(5000);
+    assert_eq!(world.peers[1].said.len(), 20);
+    assert_eq!(world.peers[0].not_sent, 0);
 }

@@ -56,6 +56,8 @@ pub(super) struct Beats {
     behind_since: Option<u64>,
     /// When it was last looked who is silent.
     looked_at: u64,
+    /// Who says to have folded entries that we do not have: which, and since when.
+    ahead: BTreeMap<PublicKey, (Sequence, u64)>,
     /// Everybody who is online confirmed the newest epoch.
     complete: bool,
     dirty: bool,
@@ -70,7 +72,9 @@ impl Beats {
         let behind = self.behind_since.map(|since| since + BEHIND_MS);
         let silent =
             self.known_since.values().map(|since| since + SILENT_MS).filter(|&at| at > self.looked_at).min();
-        [self.next, behind, silent].into_iter().flatten().min()
+        let ahead = self.ahead.values().map(|(_, since)| since + BEHIND_MS);
+        let ahead = ahead.filter(|&at| at > self.looked_at).min();
+        [self.next, behind, silent, ahead].into_iter().flatten().min()
     }
 
     /// From these members heartbeats are expected, from newcomers since now.
@@ -139,7 +143,20 @@ impl Session {
                 self.resync(now);
             }
         }
+        self.check_ahead(now);
         self.check_silence(now);
+    }
+
+    /// Entries that others have and we have not may have been kept from us: also those that change no epoch, like a
+    /// host's word. One member alone could be making that up, unless there is no other.
+    fn check_ahead(&mut self, now: u64) {
+        let folded = self.folded;
+        self.beats.ahead.retain(|_, (seq, _)| *seq > folded);
+        let late = self.beats.ahead.values().filter(|(_, since)| since + BEHIND_MS <= now).count();
+        if late > 0 && late >= self.beats.known_since.len().min(2) {
+            self.beats.ahead.clear();
+            self.resync(now);
+        }
     }
 
     /// A member that nobody confirms stops sending: it may talk to nobody, or to a fork.
@@ -211,7 +228,7 @@ impl Session {
 
     /// We may have lost step with the others. Anybody could have made us think so: asks who is where we are.
     pub(super) fn suspect(&mut self, now: u64) {
-        if self.beats.behind_since.is_none() && !self.beats.known_since.is_empty() {
+        if self.beats.behind_since.is_none() {
             self.beats.behind_since = Some(now);
             self.beats.heard.clear();
             self.beats.due_at(now);
@@ -268,11 +285,14 @@ impl Session {
         &mut self,
         now: u64,
         key: PublicKey,
-        _seq: Sequence,
+        seq: Sequence,
         epoch: u64,
         authenticator: &[u8],
         ask: bool,
     ) {
+        if seq > self.folded {
+            self.beats.ahead.entry(key).or_insert((seq, now));
+        }
         let Some(group) = &self.group else { return };
         let (current, is_ours) = (group.epoch(), authenticator == group.authenticator());
         let newly_old = epoch + 1 == current && now < self.epochs.since + ALONE_MS;

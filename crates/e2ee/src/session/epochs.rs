@@ -79,13 +79,13 @@ impl Session {
     }
 
     fn evicted(&mut self, now: u64, kicked: bool) {
-        let media = self.rotation.end();
-        self.media(media);
-        self.group = None;
         if kicked {
             self.stop(Stop::Removed);
         } else {
             // We were away for too long, and are back.
+            let media = self.rotation.end();
+            self.media(media);
+            self.group = None;
             self.set_state(State::Connecting);
             self.want_base(now, None);
         }

@@ -14,8 +14,11 @@ use crate::statement::{Action, Statement};
 const PASSWORD_AAD: &[u8] = b"konklave password v1";
 
 impl Session {
-    pub(super) fn connected_again(&mut self) {
+    pub(super) fn connected_again(&mut self, now: u64) {
         self.connected = true;
+        if let Some(pending) = &mut self.pending {
+            pending.since = now;
+        }
         // What we do not have a state for, we do not follow.
         let log = self.group.as_ref().and(self.log.clone());
         let after = if log.is_some() { self.folded } else { 0 };
@@ -113,8 +116,6 @@ impl Session {
                 return;
             }
         };
-        let media = self.rotation.end();
-        self.media(media);
         self.stop(reason);
     }
 
@@ -251,6 +252,8 @@ impl Session {
         }
         match self.fold(entry, data) {
             Ok(change) => self.changed(now, &change),
+            // Ours, and given up too soon: the others are where it leads.
+            Err(_) if entry.from == self.identity => self.resync(now),
             Err(_) => self.refused.push(entry.seq),
         }
         true

@@ -21,7 +21,7 @@ pub(super) struct Member {
 #[derive(Default)]
 pub(super) struct Members {
     all: Vec<Member>,
-    /// How many members that are here have a lower leaf than we.
+    /// How many members that are here, and are to stay, have a lower leaf than we.
     rank: u64,
 }
 
@@ -68,8 +68,8 @@ impl Session {
                 leaving: member.key != own && policy.may_remove(&member.key).is_ok(),
             })
             .collect();
-        let rank =
-            all.iter().take_while(|member| member.key != own).filter(|member| member.here).count() as u64;
+        let lower = all.iter().take_while(|member| member.key != own);
+        let rank = lower.filter(|member| member.here && !member.leaving).count() as u64;
         self.members = Members { all, rank };
     }
 }

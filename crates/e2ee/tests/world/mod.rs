@@ -428,9 +428,33 @@ impl World {
     pub(crate) fn settle(&mut self, members: &[usize], within: u64) {
         let end = self.now + within;
         while let Err(why) = self.agree(members) {
-            assert!(self.now < end, "{why} after {within} ms; refused by the server: {:?}", self.refusals);
+            assert!(
+                self.now < end,
+                "{why} after {within} ms; refused by the server: {:?}\n{}",
+                self.refusals,
+                self.story(members)
+            );
             self.run(100);
         }
+    }
+
+    /// How those who should agree stand.
+    fn story(&self, members: &[usize]) -> String {
+        let line = |&index: &usize| {
+            let peer = &self.peers[index];
+            let seen = peer.roster.as_ref().map(|roster| {
+                let leaves: Vec<_> = roster.members.iter().map(|member| (member.leaf, member.here)).collect();
+                (roster.epoch, leaves)
+            });
+            let due = peer.session.poll_timeout();
+            format!(
+                "{index}: {:?} {seen:?} connected {} due {due:?} of {}",
+                peer.state,
+                peer.handle.is_some(),
+                self.now
+            )
+        };
+        members.iter().map(line).collect::<Vec<_>>().join("\n")
     }
 
     pub(crate) fn agree(&self, members: &[usize]) -> Result<(), String> {
