@@ -43,6 +43,9 @@ const ANSWER_MS: u64 = 10_000;
 /// Messages that wait for a commit of ours to be over.
 const UNSENT: usize = 64;
 
+/// Joins that the others skipped, one after the other, until the link must be another one. Once may be a race.
+const REFUSED_JOINS: u32 = 2;
+
 /// Bases that cannot be used or do not come, one after the other, until we give up.
 const BAD_BASES: u32 = 6;
 
@@ -91,6 +94,7 @@ pub struct Session {
     /// Messages for whom, while a commit of ours waits: the group seals nothing then.
     unsent: VecDeque<(Vec<String>, Message)>,
     bad_bases: u32,
+    refused_joins: u32,
     next_id: u32,
     /// Times at which we joined anew.
     resyncs: VecDeque<u64>,
@@ -159,6 +163,7 @@ impl Session {
             pending: None,
             unsent: VecDeque::new(),
             bad_bases: 0,
+            refused_joins: 0,
             next_id: 1,
             resyncs: VecDeque::new(),
             duties: duties::Duties::default(),

@@ -75,8 +75,8 @@ fn meeting(seed: u64, most: usize, acts: usize) {
         cast.here.insert(index);
     }
     let here: Vec<usize> = cast.here.iter().copied().collect();
-    eprintln!("meeting {seed}");
     // Who vanished last expires after 30 s; whoever was refused by a rate waits for its turn.
+    world.note = format!("meeting {seed}");
     world.settle(&here, 120_000);
     let epoch = world.epoch(here[0]).unwrap();
     let key = &world.peers[here[0]].keys[&epoch];

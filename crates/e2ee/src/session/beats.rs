@@ -305,6 +305,7 @@ impl Session {
         if epoch == current && is_ours {
             self.beats.heard.insert(key, now);
             self.beats.behind_since = None;
+            self.refused_joins = 0;
             self.check_confirmed(now);
         }
         if epoch < current && self.epochs.since + ALONE_MS <= now && !self.beats.is_confirmed() {

@@ -3,7 +3,7 @@
 
 use channel::{Blob, Entry, Refusal, Sequence, Submission, ToServer};
 
-use super::{Attempt, BAD_BASES, RESYNC_WINDOW_MS, RESYNCS, Session, State, Stop};
+use super::{Attempt, BAD_BASES, REFUSED_JOINS, RESYNC_WINDOW_MS, RESYNCS, Session, State, Stop};
 use crate::group::{Claims, Group, WaitingKeys};
 use crate::policy::{Policy, PolicyError, Presence};
 use crate::seal;
@@ -198,7 +198,15 @@ impl Session {
             // A commit of ours that the others skipped: then we are in an epoch of our own.
             self.suspect(now);
         } else {
-            self.stop(Stop::OtherLink);
+            self.refused_joins += 1;
+            if self.refused_joins >= REFUSED_JOINS {
+                return self.stop(Stop::OtherLink);
+            }
+            let media = self.rotation.end();
+            self.media(media);
+            self.group = None;
+            self.set_state(State::Connecting);
+            self.want_base(now, None);
         }
     }
 

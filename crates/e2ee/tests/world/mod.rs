@@ -66,6 +66,8 @@ pub(crate) struct World {
     /// Data packets get lost, one in so many; 0 for none.
     pub(crate) packet_loss: u64,
     pub(crate) delay: u64,
+    /// Names the meeting in failures.
+    pub(crate) note: String,
     /// Every data packet is written down here.
     pub(crate) observe: Option<Rc<RefCell<Vec<Vec<u8>>>>>,
     handles: BTreeMap<Handle, (usize, u64)>,
@@ -87,6 +89,7 @@ impl World {
             lie: Box::new(|_, _, message| vec![message]),
             packet_loss: 0,
             delay: 40,
+            note: String::new(),
             observe: None,
             handles: BTreeMap::new(),
             queue: BinaryHeap::new(),
@@ -430,7 +433,8 @@ impl World {
         while let Err(why) = self.agree(members) {
             assert!(
                 self.now < end,
-                "{why} after {within} ms; refused by the server: {:?}\n{}",
+                "{}: {why} after {within} ms; refused by the server: {:?}\n{}",
+                self.note,
                 self.refusals,
                 self.story(members)
             );
