@@ -21,7 +21,7 @@ export interface Outside extends ChannelOutside {
   tell(message: WorkerMessage, transfer?: Transferable[]): void;
 }
 
-type LaterMessage = Exclude<PageMessage, { type: 'open' }>;
+type LaterMessage = Exclude<PageMessage, { type: 'open' | 'load' }>;
 
 /** What is used of a port. */
 export type MediaPort = Pick<MessagePort, 'postMessage'>;
@@ -45,7 +45,10 @@ export class KeyHolder {
   }
 
   handle(message: PageMessage): void {
-    if (message.type === 'open') {
+    if (message.type === 'load') {
+      // A failure is met again, and told, when there is a session to open.
+      this.outside.load().catch(() => undefined);
+    } else if (message.type === 'open') {
       if (!this.#opening) void this.#open(message.config, message.key, message.media);
     } else if (this.#session === null && !this.#over) {
       this.#early.push(message);

@@ -15,6 +15,8 @@ export interface SessionConfig {
 
 /** From the page. */
 export type PageMessage =
+  /** Loads the session's code ahead of time. */
+  | { type: 'load' }
   /** Opens the session; only the first one counts. */
   | {
       type: 'open';
