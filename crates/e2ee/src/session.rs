@@ -121,7 +121,7 @@ enum Attempt {
     /// We asked for a base, at this time.
     Base { since: u64 },
     /// By external commit: the state after it, and the commit.
-    External { group: Box<Group>, commit: Vec<u8>, seq: Option<Sequence> },
+    External { group: Box<Group>, commit: Vec<u8> },
     /// By key package, since this time.
     Waiting { keys: Box<WaitingKeys>, since: u64 },
 }
@@ -371,6 +371,3 @@ impl Session {
         self.beats.due_at(now);
     }
 }
-
-#[cfg(test)]
-mod tests;

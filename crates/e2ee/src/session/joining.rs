@@ -115,7 +115,7 @@ impl Session {
                 self.bad_bases = 0;
                 let info = group.group_info().ok();
                 self.submit(Submission::Join, seq, commit.clone(), info);
-                self.attempt = Attempt::External { group: Box::new(group), commit, seq: None };
+                self.attempt = Attempt::External { group: Box::new(group), commit };
             }
         }
     }
@@ -176,14 +176,8 @@ impl Session {
     }
 
     /// Whether an entry is the external commit that we submitted.
-    pub(super) fn is_own_join(&mut self, entry: &Entry, data: &[u8]) -> bool {
-        match &mut self.attempt {
-            Attempt::External { commit, seq, .. } if entry.from == self.identity && commit == data => {
-                *seq = Some(entry.seq);
-                true
-            }
-            _ => false,
-        }
+    pub(super) fn is_own_join(&self, entry: &Entry, data: &[u8]) -> bool {
+        matches!(&self.attempt, Attempt::External { commit, .. } if entry.from == self.identity && commit == data)
     }
 
     /// Our external commit has its place in the log.
