@@ -238,7 +238,7 @@ impl Session {
         [
             attempt,
             pending,
-            self.retry_at,
+            self.retry_at.filter(|_| self.connected),
             self.rotation.next(),
             self.beats.next(),
             self.duties_next(),
@@ -251,11 +251,9 @@ impl Session {
 
     /// Everything that is due by now.
     fn due(&mut self, now: u64) {
-        if self.retry_at.is_some_and(|at| at <= now) {
+        if self.connected && self.retry_at.is_some_and(|at| at <= now) {
             self.retry_at = None;
-            if self.connected {
-                self.want_base(now, None);
-            }
+            self.want_base(now, None);
         }
         if self.connected && self.pending.as_ref().is_some_and(|pending| pending.since + ANSWER_MS <= now) {
             self.drop_pending();

@@ -101,6 +101,12 @@ impl Beats {
         !self.heard.is_empty()
     }
 
+    /// We join anew: what made us do so is dealt with.
+    pub(super) fn forget_suspicions(&mut self) {
+        self.behind_since = None;
+        self.ahead.clear();
+    }
+
     pub(super) fn heard(&self, key: &PublicKey) -> bool {
         self.heard.contains(key)
     }
@@ -237,7 +243,8 @@ impl Session {
 
     /// We may have lost step with the others. Anybody could have made us think so: asks who is where we are.
     pub(super) fn suspect(&mut self, now: u64) {
-        if self.beats.behind_since.is_none() && self.beats.calm_until <= now {
+        // Who is on the way back into the group knows that already.
+        if self.follows() && self.beats.behind_since.is_none() && self.beats.calm_until <= now {
             self.beats.behind_since = Some(now);
             self.beats.heard.clear();
             self.beats.due_at(now);
@@ -303,7 +310,7 @@ impl Session {
         authenticator: &[u8],
         ask: bool,
     ) {
-        if seq > self.folded && self.beats.ahead_after <= now {
+        if self.follows() && seq > self.folded && self.beats.ahead_after <= now {
             self.beats.ahead.entry(key).or_insert((seq, now));
         }
         let Some(group) = &self.group else { return };
