@@ -127,6 +127,8 @@ pub enum ToServer {
         /// Submitted entries since the last report that it skipped, because MLS or the policy refuses them.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         refused: Vec<u64>,
+        /// A hash of the state of the group after `seq`: the same for the same state only. Empty without a group.
+        state: Blob,
     },
     /// Answers [`FromServer::GroupInfoWanted`].
     GroupInfo {
@@ -199,6 +201,11 @@ pub enum FromServer {
         seq: u64,
         /// The GroupInfo, with the ratchet tree.
         group_info: Blob,
+        /// The hash that most members reported of that state: a GroupInfo of another one is not to be used. Absent if
+        /// nobody did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(feature = "openapi", schema(required = false, nullable = false))]
+        state: Option<Blob>,
         /// Earlier entries up to `seq` that the policy needs: every host statement, the last presence of each identity.
         past: Vec<Entry>,
     },
@@ -220,7 +227,8 @@ pub enum FromServer {
         /// The last entry of the log.
         head: u64,
     },
-    /// To the submitter: what others reported about its entry. Once for each.
+    /// To the submitter: what others reported about its entry. Once for each. Also, with `applied: false`, to whom most
+    /// others report another state of the group than its own after this entry.
     Outcome {
         /// The entry.
         seq: u64,

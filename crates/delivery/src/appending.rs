@@ -89,7 +89,9 @@ impl Delivery {
         if let Some(person) = self.people.get_mut(identity) {
             person.presence = presence;
             // Who comes back after that has to come into the group again.
-            person.trusted &= !matches!(presence, Presence::Left | Presence::Expired);
+            if matches!(presence, Presence::Left | Presence::Expired) {
+                person.trusted = None;
+            }
         }
         self.append(kind, identity, None, None);
     }

@@ -15,13 +15,22 @@ use crate::{Delivery, Millis};
 /// A state of the group, by the entry that made it.
 pub(crate) struct State {
     seq: Sequence,
+    /// Who made it.
+    from: Identity,
+    /// What most of the others called it.
+    pub(crate) agreed: Option<Blob>,
     /// GroupInfos of it with whoever supplied them, the newest last.
     infos: Vec<(Identity, Arc<Blob>)>,
 }
 
 impl State {
     pub(crate) fn new(seq: Sequence, from: Identity, info: Option<Blob>) -> Self {
-        Self { seq, infos: info.into_iter().map(|info| (from.clone(), Arc::new(info))).collect() }
+        let infos = info.into_iter().map(|info| (from.clone(), Arc::new(info))).collect();
+        Self { seq, from, agreed: None, infos }
+    }
+
+    pub(crate) fn from(&self) -> &Identity {
+        &self.from
     }
 
     pub(crate) fn seq(&self) -> Sequence {
@@ -63,7 +72,7 @@ pub(crate) struct Ask {
 /// What somebody who waits for a base gets.
 enum Choice {
     /// This base.
-    Serve { seq: Sequence, id: InfoId, info: Arc<Blob> },
+    Serve { seq: Sequence, id: InfoId, info: Arc<Blob>, state: Option<Blob> },
     /// Nothing before that time.
     Wait(Millis),
     /// Nothing until somebody gives a GroupInfo.
@@ -131,7 +140,7 @@ impl Delivery {
         for handle in wanting {
             let Some(member) = self.members.get(&handle) else { continue };
             match self.choose(member) {
-                Some(Choice::Serve { seq, id, info }) => self.serve(handle, seq, id, &info),
+                Some(Choice::Serve { seq, id, info, state }) => self.serve(handle, seq, id, &info, state),
                 Some(Choice::Ask) => self.ask_for(handle),
                 Some(Choice::Wait(_)) | None => {}
             }
@@ -155,12 +164,17 @@ impl Delivery {
             self.tracked.iter().filter(changes)
         };
         let of_good = |seq| match good.usable(member) {
-            Some((id, info)) if self.log.reaches(seq) => Choice::Serve { seq, id, info },
+            Some((id, info)) if self.log.reaches(seq) => {
+                Choice::Serve { seq, id, info, state: self.called(good) }
+            }
             _ => Choice::Ask,
         };
         let head = self.log.head();
         let (Some(first), Some(newest)) = (open().next(), open().next_back()) else {
-            return Some(of_good(head));
+            // The first to report may be the one whose GroupInfo it is, under another name.
+            let until = since(member)?.saturating_add(BASE_WAIT);
+            let waits = self.now < until && good.agreed.is_none() && self.has_judges(good);
+            return Some(if waits { Choice::Wait(until) } else { of_good(head) });
         };
         let (refusing, judges) = self.judges(newest);
         let until = newest.at.min(since(member)?).saturating_add(BASE_WAIT);
@@ -173,13 +187,13 @@ impl Delivery {
             return Some(before());
         }
         Some(match newest.state.usable(member) {
-            Some((id, info)) => Choice::Serve { seq: head, id, info },
+            Some((id, info)) => Choice::Serve { seq: head, id, info, state: self.called(&newest.state) },
             None if self.may_ask(member) => Choice::Ask,
             None => before(),
         })
     }
 
-    fn serve(&mut self, handle: Handle, seq: Sequence, id: InfoId, info: &Blob) {
+    fn serve(&mut self, handle: Handle, seq: Sequence, id: InfoId, info: &Blob, state: Option<Blob>) {
         let Some(member) = self.members.get_mut(&handle) else { return };
         member.served = Some(id);
         // Who was added meanwhile and does not know it gets the Welcome with its entry: that one fails on this base
@@ -187,7 +201,7 @@ impl Delivery {
         let added = self.welcomes.newest_for(&member.identity);
         let seq = added.filter(|added| self.log.reaches(added - 1)).map_or(seq, |added| seq.min(added - 1));
         let past = self.log.past(seq);
-        self.send(handle, FromServer::Base { seq, group_info: info.clone(), past });
+        self.send(handle, FromServer::Base { seq, group_info: info.clone(), state, past });
         self.follow(handle, seq);
     }
 
@@ -195,14 +209,21 @@ impl Delivery {
         self.ask.is_some() || (member.asks < ASKS && self.whom_to_ask(member).is_some())
     }
 
-    /// Somebody who has the newest state and whose GroupInfo the member has not called bad.
+    /// Somebody who has the newest state and whose GroupInfo the member has not called bad; rather of those who call
+    /// the state what most do.
     fn whom_to_ask(&self, member: &Member) -> Option<Handle> {
+        let good = self.good.as_ref()?;
         let newest = self.tracked.iter().rev().find(|tracked| tracked.changes_group());
-        let newest = newest.map_or(0, |tracked| tracked.state.seq).max(self.good.as_ref()?.seq);
+        let newest = newest.map_or(good, |tracked| &tracked.state);
+        let newest = if newest.seq > good.seq { newest } else { good };
+        let called = self.called(newest);
         let fits = |other: &Member| {
-            other.judges(&member.identity) && other.folded >= newest && !member.distrusts(&other.identity)
+            other.judges(&member.identity) && other.folded >= newest.seq && !member.distrusts(&other.identity)
         };
-        self.members.iter().find(|(_, other)| fits(other)).map(|(handle, _)| *handle)
+        let all = || self.members.iter().filter(|(_, other)| fits(other));
+        let agreeing =
+            all().find(|(_, other)| called.is_some() && other.calls(newest.seq) == called.as_ref());
+        agreeing.or_else(|| all().next()).map(|(handle, _)| *handle)
     }
 
     fn ask_for(&mut self, handle: Handle) {

@@ -4,6 +4,7 @@
 //! The rule of its run loop: hand in what happened ([`Delivery::opened`], [`Delivery::handle`], …), then poll until
 //! there is no more [`Output`], and call [`Delivery::timeout`] when [`Delivery::poll_timeout`] says so.
 
+mod agreement;
 mod appending;
 mod base;
 mod bucket;
@@ -105,7 +106,7 @@ impl Delivery {
             self.output.push_back(Output::Close { handle, code: ClosingCode::Full });
             return handle;
         }
-        let trusted = self.people.is_trusted(&identity);
+        let trusted = self.people.trusted(&identity);
         self.channels.insert(identity.clone(), handle);
         self.members.insert(handle, Member::new(identity, self.now, trusted));
         self.settle();
@@ -128,7 +129,7 @@ impl Delivery {
             ToServer::Submit { id, after, kind, data, welcome, group_info } => {
                 self.submit(handle, submitting::Submitted { id, after, kind, data, welcome, group_info });
             }
-            ToServer::Applied { seq, refused } => self.applied(handle, seq, &refused),
+            ToServer::Applied { seq, refused, state } => self.applied(handle, seq, &refused, state),
             ToServer::GroupInfo { seq, group_info } => self.group_info(handle, seq, group_info),
             ToServer::WantBase { bad } => self.want_base(handle, bad.is_some()),
             ToServer::KeyPackage { data } => self.key_package(handle, data),
@@ -238,6 +239,7 @@ impl Delivery {
     /// Draws the consequences of whatever happened.
     fn settle(&mut self) {
         self.judge();
+        self.agree();
         self.serve_bases();
     }
 

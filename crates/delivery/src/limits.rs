@@ -36,6 +36,9 @@ pub const REFUSALS_WITHIN: Millis = 60_000;
 /// How many refused entries end a channel.
 pub const REFUSALS: usize = 3;
 
+/// Bytes of the hash of a state of the group.
+pub const STATE_BYTES: usize = 32;
+
 /// Submissions without a verdict that are remembered.
 pub(crate) const TRACKED: usize = 64;
 

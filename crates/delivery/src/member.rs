@@ -1,6 +1,6 @@
 //! One channel.
 
-use protocol::channel::Sequence;
+use protocol::channel::{Blob, Sequence};
 use protocol::ids::Identity;
 
 use crate::Millis;
@@ -35,7 +35,11 @@ pub(crate) struct Member {
     /// It has said what it applied, so it is in the group and its word counts.
     pub(crate) reports: bool,
     /// See [`Person::trusted`](crate::person::Person::trusted).
-    pub(crate) trusted: bool,
+    pub(crate) trusted: Option<u64>,
+    /// By which entry the state was made that it reported last, and the hash of that state.
+    pub(crate) state: Option<(Sequence, Blob)>,
+    /// The newest state of which it was told that most others have another one.
+    pub(crate) apart: Sequence,
     /// It is in the group by what it submitted, or said so: it has to report.
     pub(crate) obliged: bool,
     /// Since when it owes a report.
@@ -53,7 +57,7 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    pub(crate) fn new(identity: Identity, now: Millis, trusted: bool) -> Self {
+    pub(crate) fn new(identity: Identity, now: Millis, trusted: Option<u64>) -> Self {
         Self {
             identity,
             opened: now,
@@ -61,6 +65,8 @@ impl Member {
             folded: 0,
             reports: false,
             trusted,
+            state: None,
+            apart: 0,
             obliged: false,
             owes_since: None,
             owes: 0,
@@ -77,7 +83,12 @@ impl Member {
 
     /// Whether its word counts about entries of this identity.
     pub(crate) fn judges(&self, submitter: &Identity) -> bool {
-        self.follows() && self.reports && self.trusted && self.identity != *submitter
+        self.follows() && self.reports && self.trusted.is_some() && self.identity != *submitter
+    }
+
+    /// What it calls the state that an entry made.
+    pub(crate) fn calls(&self, made_by: Sequence) -> Option<&Blob> {
+        self.state.as_ref().filter(|(seq, _)| *seq == made_by).map(|(_, state)| state)
     }
 
     pub(crate) fn calls_bad(&self, info: &InfoId) -> bool {

@@ -6,7 +6,7 @@ use protocol::channel::{Blob, ClosingCode, FromServer, Sequence, Submission};
 use protocol::ids::Identity;
 
 use crate::base::State;
-use crate::limits::{TRACKED, TRACKED_INFOS};
+use crate::limits::{STATE_BYTES, TRACKED, TRACKED_INFOS};
 use crate::output::Handle;
 use crate::{Delivery, Millis};
 
@@ -56,14 +56,21 @@ impl Delivery {
         }
     }
 
-    pub(crate) fn applied(&mut self, handle: Handle, seq: Sequence, refused: &[Sequence]) {
+    pub(crate) fn applied(&mut self, handle: Handle, seq: Sequence, refused: &[Sequence], state: Blob) {
         let head = self.log.head();
         if seq > head {
             return self.hang_up(handle, ClosingCode::Malformed, "applied-the-future");
         }
+        if state.0.len() > STATE_BYTES {
+            return self.hang_up(handle, ClosingCode::Malformed, "state-too-long");
+        }
+        let made_by = self.state_at(seq);
         let Some(member) = self.members.get_mut(&handle) else { return };
         if !member.follows() {
             return; // said before it asked for a base
+        }
+        if let Some(made_by) = made_by.filter(|_| !state.0.is_empty()) {
+            member.state = Some((made_by, state));
         }
         let before = member.folded;
         let reports_first = !member.reports;
@@ -74,7 +81,7 @@ impl Delivery {
         } else if seq > before {
             member.owes_since = Some(self.now);
         }
-        if !member.trusted {
+        if member.trusted.is_none() {
             // Otherwise strangers could outvote the members.
             if reports_first {
                 self.tell_waiting(handle);
@@ -137,12 +144,10 @@ impl Delivery {
 
     /// From now on the word of this identity counts.
     pub(crate) fn trust(&mut self, identity: &Identity) {
-        if let Some(person) = self.people.get_mut(identity) {
-            person.trusted = true;
-        }
+        let trusted = self.people.trust(identity);
         let handle = self.channels.get(identity);
         if let Some(member) = handle.and_then(|handle| self.members.get_mut(handle)) {
-            member.trusted = true;
+            member.trusted = trusted;
         }
     }
 

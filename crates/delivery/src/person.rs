@@ -24,7 +24,8 @@ pub(crate) enum Presence {
 pub(crate) struct Person {
     pub(crate) presence: Presence,
     /// It started the group, or somebody whose word counts applied that it came in: so its own word counts.
-    pub(crate) trusted: bool,
+    /// Its place in the order of those of whom that is so.
+    pub(crate) trusted: Option<u64>,
     pub(crate) messages: Bucket,
     pub(crate) submissions: Bucket,
     pub(crate) joins: Bucket,
@@ -40,7 +41,7 @@ impl Person {
     fn new(now: Millis, limits: &Limits) -> Self {
         Self {
             presence: Presence::Unknown,
-            trusted: false,
+            trusted: None,
             messages: Bucket::new(limits.messages, now),
             submissions: Bucket::new(limits.submissions, now),
             joins: Bucket::new(limits.joins, now),
@@ -65,7 +66,11 @@ impl Person {
 
 /// Everybody, bounded.
 #[derive(Debug, Default)]
-pub(crate) struct People(BTreeMap<Identity, Person>);
+pub(crate) struct People {
+    all: BTreeMap<Identity, Person>,
+    /// How many were ever trusted.
+    trusted: u64,
+}
 
 impl People {
     /// Remembers an identity. `false` if too many are remembered who may still come back.
@@ -76,48 +81,58 @@ impl People {
         limits: &Limits,
         is_connected: impl Fn(&Identity) -> bool,
     ) -> bool {
-        if let Some(person) = self.0.get_mut(identity) {
+        if let Some(person) = self.all.get_mut(identity) {
             person.seen = now;
             return true;
         }
-        if self.0.len() >= limits.people {
+        if self.all.len() >= limits.people {
             let stays = |person: &Person| matches!(person.presence, Presence::Back | Presence::Gone(_));
             let oldest = self
-                .0
+                .all
                 .iter()
                 .filter(|(identity, person)| !stays(person) && !is_connected(identity))
                 .min_by_key(|(_, person)| person.seen)
                 .map(|(identity, _)| identity.clone());
             let Some(oldest) = oldest else { return false };
-            self.0.remove(&oldest);
+            self.all.remove(&oldest);
         }
-        self.0.insert(identity.clone(), Person::new(now, limits));
+        self.all.insert(identity.clone(), Person::new(now, limits));
         true
     }
 
     pub(crate) fn get_mut(&mut self, identity: &Identity) -> Option<&mut Person> {
-        self.0.get_mut(identity)
+        self.all.get_mut(identity)
     }
 
-    pub(crate) fn is_trusted(&self, identity: &Identity) -> bool {
-        self.0.get(identity).is_some_and(|person| person.trusted)
+    pub(crate) fn trusted(&self, identity: &Identity) -> Option<u64> {
+        self.all.get(identity)?.trusted
+    }
+
+    /// From now on the word of this identity counts. Returns its place among all of whom that is so.
+    pub(crate) fn trust(&mut self, identity: &Identity) -> Option<u64> {
+        let person = self.all.get_mut(identity)?;
+        if person.trusted.is_none() {
+            self.trusted += 1;
+            person.trusted = Some(self.trusted);
+        }
+        person.trusted
     }
 
     /// Nobody's word counts: the log begins anew.
     pub(crate) fn trust_nobody(&mut self) {
-        for person in self.0.values_mut() {
-            person.trusted = false;
+        for person in self.all.values_mut() {
+            person.trusted = None;
         }
     }
 
     pub(crate) fn presence(&self, identity: &Identity) -> Presence {
-        self.0.get(identity).map_or(Presence::Unknown, |person| person.presence)
+        self.all.get(identity).map_or(Presence::Unknown, |person| person.presence)
     }
 
     /// Who has been gone for too long.
     pub(crate) fn overdue(&self, now: Millis) -> Vec<Identity> {
         let overdue = |person: &Person| matches!(person.presence, Presence::Gone(until) if until <= now);
-        self.0.iter().filter(|(_, person)| overdue(person)).map(|(identity, _)| identity.clone()).collect()
+        self.all.iter().filter(|(_, person)| overdue(person)).map(|(identity, _)| identity.clone()).collect()
     }
 
     /// When the next one has been gone for too long.
@@ -126,11 +141,11 @@ impl People {
             Presence::Gone(until) => Some(until),
             _ => None,
         };
-        self.0.values().filter_map(gone).min()
+        self.all.values().filter_map(gone).min()
     }
 
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.all.len()
     }
 }

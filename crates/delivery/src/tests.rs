@@ -1,5 +1,6 @@
 //! Scenarios of one room, each with one behaviour.
 
+mod agreement;
 mod base;
 mod bounds;
 mod log;

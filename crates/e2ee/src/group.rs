@@ -20,7 +20,7 @@ use tls_codec::{Deserialize as _, Serialize as _};
 use zeroize::Zeroizing;
 
 pub use self::checks::Refused;
-pub use self::joining::{Claims, WaitingKeys};
+pub use self::joining::{Claims, StateHash, WaitingKeys};
 use self::tree::TreeKeys;
 use crate::credential;
 use crate::keys::Key;

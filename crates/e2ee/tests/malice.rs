@@ -7,8 +7,13 @@ mod world;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use e2ee::group::{self, Group, Own, Psk};
+use e2ee::message::Message;
+use e2ee::name::SEALED_BYTES;
+use e2ee::policy::{Policy, Presence};
 use e2ee::session::{Input, State, Stop, Word};
-use e2ee::statement::Action;
+use e2ee::signer::LeafKey;
+use e2ee::statement::{Action, Place};
 use protocol::channel::{Blob, Entry, FromServer, Kind, Submission, ToServer};
 use world::{LINK, World, meeting};
 
@@ -114,12 +119,12 @@ fn a_group_info_that_cannot_be_used_is_asked_for_elsewhere() {
     let mut world = meeting(5, 3);
     let mut first = true;
     world.lie = Box::new(move |_, peer, message| match message {
-        FromServer::Base { seq, mut group_info, past }
+        FromServer::Base { seq, mut group_info, state, past }
             if peer == 3 && std::mem::replace(&mut first, false) =>
         {
             let middle = group_info.0.len() / 2;
             group_info.0[middle] ^= 1;
-            vec![FromServer::Base { seq, group_info, past }]
+            vec![FromServer::Base { seq, group_info, state, past }]
         }
         other => vec![other],
     });
@@ -249,9 +254,9 @@ fn a_log_made_anew_without_a_hosts_word_is_reminded_of_it() {
     world.run(1000);
     // The server starts again, and forgets what hosts said.
     world.lie = Box::new(|_, _, message| match message {
-        FromServer::Base { seq, group_info, mut past } => {
+        FromServer::Base { seq, group_info, state, mut past } => {
             past.retain(|entry| entry.kind != Kind::Statement);
-            vec![FromServer::Base { seq, group_info, past }]
+            vec![FromServer::Base { seq, group_info, state, past }]
         }
         FromServer::Entry(mut entry) if entry.kind == Kind::Statement && entry.seq < 3 => {
             entry.data = Some(Blob(vec![0]));
@@ -288,4 +293,77 @@ fn a_hosts_word_that_is_replaced_is_noticed() {
     world.run(40_000);
     world.settle(&[0, 1, 2, 3], 30_000);
     assert!((0..4).all(|index| world.peers[index].roster.as_ref().unwrap().locked));
+}
+
+/// A group that nobody is in but the holder of this key.
+fn own_group(key: u8) -> Group {
+    let key = Rc::new(LeafKey::from_seed(&[key; 32]));
+    let host = key.public();
+    Group::create([3; 32], Own { key, sealed_name: [0; SEALED_BYTES] }, [9; 32], &host).unwrap()
+}
+
+#[test]
+fn a_group_info_of_another_group_beside_a_good_commit_leads_nobody_astray() {
+    let mut world = meeting(15, 2);
+    world.distort = Box::new(|peer, message| match message {
+        ToServer::Submit { id, after, kind: Submission::Join, data, welcome, .. } if peer == 2 => {
+            let group_info = Some(Blob(own_group(66).group_info().unwrap()));
+            ToServer::Submit { id, after, kind: Submission::Join, data, welcome, group_info }
+        }
+        other => other,
+    });
+    let mallory = world.join(LINK, 66);
+    world.run(3000);
+    assert!(world.is_member(mallory));
+    let newcomer = world.join(LINK, 9);
+    world.settle(&[0, 1, mallory, newcomer], 10_000);
+}
+
+#[test]
+fn who_was_led_into_a_group_where_most_are_not_joins_anew() {
+    let mut world = meeting(16, 3);
+    let mut forged = own_group(66);
+    let mut info = Some(Blob(forged.group_info().unwrap()));
+    let newcomer = world.peers.len();
+    world.lie = Box::new(move |_, peer, message| match message {
+        FromServer::Base { seq, past, .. } if peer == newcomer && info.is_some() => {
+            let group_info = info.take().unwrap();
+            vec![FromServer::Base { seq, group_info, state: None, past }]
+        }
+        other => vec![other],
+    });
+    let commit = Rc::new(RefCell::new(None));
+    let seen = Rc::clone(&commit);
+    world.distort = Box::new(move |peer, message| {
+        if let ToServer::Submit { kind: Submission::Join, data, .. } = &message
+            && peer == newcomer
+        {
+            seen.borrow_mut().get_or_insert(data.0.clone());
+        }
+        message
+    });
+    world.join(LINK, 9);
+    while commit.borrow().is_none() {
+        world.run(5);
+    }
+    // Whoever made that group is in it, and welcomes the newcomer.
+    let bytes = commit.take().unwrap();
+    let keys = e2ee::keys::RoomKeys::new(world::link(LINK), world::ROOM);
+    let place =
+        Place { origin: "https://meet.example".into(), room: world::ROOM.into(), group_id: vec![9; 32] };
+    let mut policy = Policy::new(place, LeafKey::from_seed(&[66; 32]).public());
+    let from = world.peers[newcomer].identity.clone();
+    policy.presence_changed(&from, Presence::Here);
+    let entry = group::Entry { joins: true, from: &from, bytes: &bytes };
+    forged.fold(&entry, &policy, &Psk { id: keys.psk_id(0), key: keys.psk(None) }).unwrap();
+    let heartbeat = Message::Heartbeat {
+        seq: world.delivery.head(),
+        epoch: forged.epoch(),
+        authenticator: Blob(forged.authenticator()),
+        rules: Blob(policy.digest().to_vec()),
+        ask: false,
+        streams: Vec::new(),
+    };
+    world.raw_packet(&forged.seal(&heartbeat.encode()).unwrap());
+    world.settle(&[0, 1, 2, newcomer], 10_000);
 }

@@ -142,7 +142,7 @@ async fn two_members_share_a_log() {
     for channel in [&mut ada, &mut ben] {
         assert_eq!(channel.entry().await, (4, Kind::Join, "ben".into()));
     }
-    ada.say(&ToServer::Applied { seq: 4, refused: Vec::new() }).await;
+    ada.say(&ToServer::Applied { seq: 4, refused: Vec::new(), state: Blob(vec![4; 32]) }).await;
     let outcome = ben.until(|message| match message {
         FromServer::Outcome { seq, applied } => Some((seq, applied)),
         _ => None,
@@ -361,7 +361,7 @@ async fn bad_frames_end_the_channel_that_sent_them_and_no_other() {
         (text(r#"{"type":"applied","seq":-1}"#), "malformed-message"),
         (text(r#"{"type":"key-package","data":"%"}"#), "malformed-message"),
         (text(r#"{"type":"hello"}"#), "out-of-turn"),
-        (text(r#"{"type":"applied","seq":99999}"#), "applied-the-future"),
+        (text(r#"{"type":"applied","seq":99999,"state":""}"#), "applied-the-future"),
         (Message::Binary(vec![1, 2, 3].into()), "binary-frame"),
     ] {
         let before = server.rejected("channel", code).await;

@@ -136,6 +136,11 @@ export interface components {
            * @description The last entry folded into the GroupInfo, or a later one that changed nothing in the group.
            */
           seq: number;
+          /**
+           * @description The hash that most members reported of that state: a GroupInfo of another one is not to be used. Absent if
+           *     nobody did.
+           */
+          state?: components['schemas']['Blob'];
           /** @enum {string} */
           type: 'base';
         }
@@ -319,6 +324,8 @@ export interface components {
            * @description The last entry folded.
            */
           seq: number;
+          /** @description A hash of the state of the group after `seq`: the same for the same state only. Empty without a group. */
+          state: components['schemas']['Blob'];
           /** @enum {string} */
           type: 'applied';
         }

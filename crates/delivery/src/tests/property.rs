@@ -120,7 +120,8 @@ impl World {
                 let seq = self.near_head(offset);
                 let refused =
                     (0..8).filter(|bit| bits & (1 << bit) != 0).map(|bit| seq.saturating_sub(bit)).collect();
-                self.say(who, ToServer::Applied { seq, refused });
+                let state = blob(if bits > 200 { "another" } else { "the same" });
+                self.say(who, ToServer::Applied { seq, refused, state });
             }
             Step::Answer(who, offset) => {
                 let seq = self.near_head(offset);

@@ -52,7 +52,7 @@ fn the_highest_epoch_is_restored_and_who_is_missing_expires() {
     room.pass(1);
     let told = room.take(newcomer);
     assert!(matches!(told[0], FromServer::Opened { state: LogState::Running, resumed: false, head: 7, .. }));
-    let FromServer::Base { seq: 7, group_info, past } = &told[1] else { panic!("{told:?}") };
+    let FromServer::Base { seq: 7, group_info, past, .. } = &told[1] else { panic!("{told:?}") };
     assert_eq!(*group_info, blob("newer"));
     let past: Vec<_> = past.iter().map(|entry| (entry.kind, entry.from.as_str())).collect();
     let expected = [

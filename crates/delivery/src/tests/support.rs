@@ -177,7 +177,13 @@ impl Room {
     }
 
     pub(super) fn report(&mut self, handle: Handle, seq: Sequence, refused: &[Sequence]) {
-        self.say(handle, ToServer::Applied { seq, refused: refused.to_vec() });
+        self.say(handle, ToServer::Applied { seq, refused: refused.to_vec(), state: blob("the same") });
+    }
+
+    /// Reports to have folded the whole log, and what came of it.
+    pub(super) fn call(&mut self, handle: Handle, state: &str) {
+        let seq = self.delivery.head();
+        self.say(handle, ToServer::Applied { seq, refused: Vec::new(), state: blob(state) });
     }
 
     pub(super) fn report_all(&mut self, handles: &[Handle]) {
@@ -208,7 +214,7 @@ impl Room {
     /// The base that a channel was told, with the entries of its past in short.
     pub(super) fn base(&mut self, handle: Handle) -> Option<Base> {
         self.take(handle).into_iter().find_map(|message| match message {
-            FromServer::Base { seq, group_info, past } => Some((
+            FromServer::Base { seq, group_info, past, .. } => Some((
                 seq,
                 String::from_utf8(group_info.0).expect("text"),
                 past.into_iter().map(|entry| (entry.seq, entry.kind)).collect(),

@@ -7,7 +7,8 @@ use openmls::prelude::{
 };
 use openmls::schedule::psk::Psk as PskKind;
 use openmls_traits::OpenMlsProvider;
-use tls_codec::{Deserialize as _, Serialize as _};
+use sha2::{Digest, Sha256};
+use tls_codec::{Deserialize as _, Serialize as _, VLBytes};
 
 use super::{
     EXTENSION, Group, GroupError, Own, Provider, Psk, PublicKey, SUITE, Seed, capabilities, host_of,
@@ -27,7 +28,12 @@ pub struct Claims {
     pub keys: Vec<PublicKey>,
     /// Its context (RFC 9420 §8.1), encoded: the same for the same state only.
     pub context: Vec<u8>,
+    /// See [`Group::state`].
+    pub state: StateHash,
 }
+
+/// A hash of everything that a GroupInfo says of a state, whoever made it.
+pub type StateHash = [u8; 32];
 
 /// The private half of a key package that waits for a Welcome.
 pub struct WaitingKeys {
@@ -38,10 +44,12 @@ pub struct WaitingKeys {
 impl Claims {
     /// Reads a GroupInfo. `None` if it is none of this version.
     pub fn read(bytes: &[u8]) -> Option<Self> {
-        Self::of(&group_info(bytes)?)
+        let info = group_info(bytes)?;
+        let state = state_hash(bytes, &info)?;
+        Self::of(&info, state)
     }
 
-    fn of(info: &VerifiableGroupInfo) -> Option<Self> {
+    fn of(info: &VerifiableGroupInfo, state: StateHash) -> Option<Self> {
         let context = info.group_context();
         let tree = info.extensions().ratchet_tree()?.ratchet_tree();
         let keys = tree.leaves().filter_map(|leaf| leaf.signature_key().as_slice().try_into().ok()).collect();
@@ -51,6 +59,7 @@ impl Claims {
             epoch: info.epoch().as_u64(),
             host: host_of(context.extensions().unknown(EXTENSION)?)?,
             context: context.tls_serialize_detached().ok()?,
+            state,
         })
     }
 }
@@ -64,8 +73,8 @@ impl Group {
     /// # Errors
     /// [`GroupError`] if the GroupInfo cannot be used.
     pub fn join(seed: Seed, own: Own, info: &[u8], psk: &Psk) -> Result<(Self, Vec<u8>), GroupError> {
+        Claims::read(info).ok_or(GroupError("no group of ours"))?;
         let info = group_info(info).ok_or(GroupError("no group info"))?;
-        Claims::of(&info).ok_or(GroupError("no group of ours"))?;
         let provider = Provider::new(seed);
         let psk_id = store(&provider, psk)?;
         let parameters = LeafNodeParameters::builder().with_capabilities(capabilities()).build();
@@ -85,6 +94,15 @@ impl Group {
             .map_err(|_| GroupError("finalize"))?;
         let commit = bundle.into_commit().tls_serialize_detached().map_err(|_| GroupError("encode"))?;
         Ok((Self { provider, own, mls }, commit))
+    }
+
+    /// A hash of this state that its members have in common, and nobody who is in another one. It says no more than a
+    /// GroupInfo: its context, the key for external commits, which follows from the epoch's secret, and the confirmation
+    /// tag.
+    pub fn state(&self) -> Option<StateHash> {
+        let info = self.mls.export_group_info(self.provider.crypto(), self.own.key.as_ref(), false).ok()?;
+        let bytes = info.tls_serialize_detached().ok()?;
+        state_hash(&bytes, &group_info(&bytes)?)
     }
 
     /// Whether a GroupInfo is of the very state that we are in.
@@ -139,6 +157,22 @@ impl WaitingKeys {
     fn group(provider: Provider, own: Own, mls: MlsGroup) -> Group {
         Group { provider, own, mls }
     }
+}
+
+/// See [`Group::state`]. The library does not hand out the confirmation tag, so it is read out of the encoding (RFC 9420
+/// §12.4.3): version and kind of the message, context, extensions, tag.
+fn state_hash(bytes: &[u8], info: &VerifiableGroupInfo) -> Option<StateHash> {
+    let context = info.group_context().tls_serialize_detached().ok()?;
+    let mut rest = bytes.get(4..)?.strip_prefix(context.as_slice())?;
+    VLBytes::tls_deserialize(&mut rest).ok()?;
+    let tag = VLBytes::tls_deserialize(&mut rest).ok()?;
+    let external = info.extensions().external_pub()?.external_pub().as_slice();
+    let mut hash = Sha256::new_with_prefix(b"konklave state v1");
+    for part in [context.as_slice(), external, tag.as_slice()] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    Some(hash.finalize().into())
 }
 
 fn group_info(bytes: &[u8]) -> Option<VerifiableGroupInfo> {

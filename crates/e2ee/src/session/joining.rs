@@ -48,12 +48,23 @@ impl Session {
     }
 
     /// From where we join: takes over the rules, and submits an external commit.
-    pub(super) fn base(&mut self, now: u64, seq: Sequence, info: &[u8], past: Vec<Entry>) {
+    pub(super) fn base(
+        &mut self,
+        now: u64,
+        seq: Sequence,
+        info: &[u8],
+        state: Option<Vec<u8>>,
+        past: Vec<Entry>,
+    ) {
         // While a key package waits the log is followed as it is.
         if !matches!(self.attempt, Attempt::Base { .. }) {
             return;
         }
-        let Some(claims) = Claims::read(info) else { return self.bad_base(now, Some(seq)) };
+        // Whoever supplied it may have made one of a group of their own.
+        let is_called_so = |claims: &Claims| state.as_ref().is_none_or(|state| *state == claims.state);
+        let Some(claims) = Claims::read(info).filter(is_called_so) else {
+            return self.bad_base(now, Some(seq));
+        };
         let in_it = self.group.as_ref().is_some_and(|group| group.is_at(&claims));
         self.known_there = claims.keys.contains(&self.own.key.public());
         let mut policy = Policy::new(self.place(&claims.group_id), claims.host);
@@ -85,7 +96,8 @@ impl Session {
             self.bad_bases = 0;
             // Nothing was lost, so that was no joining anew.
             self.resyncs.pop_back();
-            self.tell_server(ToServer::Applied { seq, refused: Vec::new() });
+            self.refused.clear();
+            self.report();
             // The rules may be others than we knew.
             self.beats.somebody_changed();
             return;
@@ -212,7 +224,10 @@ impl Session {
             // A commit of ours that the others skipped: then we are in an epoch of our own, perhaps with somebody whom
             // we have led there.
             self.resync(now);
-        } else if !self.beats.is_confirmed() {
+        } else if self.beats.is_confirmed() {
+            // Somebody has led us into a group where most of the others are not.
+            self.resync(now);
+        } else {
             self.refused_joins += 1;
             if self.refused_joins >= REFUSED_JOINS {
                 return self.stop(Stop::OtherLink);

@@ -1,6 +1,6 @@
 //! Following the log: what the channel says, and what each entry changes.
 
-use channel::{ClosingCode, Entry, FromServer, Kind, LogState, Refusal, Sequence, ToServer};
+use channel::{Blob, ClosingCode, Entry, FromServer, Kind, LogState, Refusal, Sequence, ToServer};
 
 use super::wire::{HostAction, Word};
 use super::{Attempt, Event, Session, State, Stop};
@@ -30,7 +30,9 @@ impl Session {
             FromServer::Opened { log, head, state, resumed } => {
                 self.opened(now, log, head, state, resumed);
             }
-            FromServer::Base { seq, group_info, past } => self.base(now, seq, &group_info.0, past),
+            FromServer::Base { seq, group_info, state, past } => {
+                self.base(now, seq, &group_info.0, state.map(|state| state.0), past);
+            }
             FromServer::Entry(entry) => self.entry(now, entry),
             // Its entry comes as to everybody.
             FromServer::Submitted { .. } => {}
@@ -167,9 +169,11 @@ impl Session {
         }
     }
 
-    fn report(&mut self) {
-        let applied = ToServer::Applied { seq: self.folded, refused: std::mem::take(&mut self.refused) };
-        self.tell_server(applied);
+    /// Says what was folded, and where that led.
+    pub(super) fn report(&mut self) {
+        let state = self.group.as_ref().and_then(Group::state).map_or_else(Vec::new, Vec::from);
+        let refused = std::mem::take(&mut self.refused);
+        self.tell_server(ToServer::Applied { seq: self.folded, refused, state: Blob(state) });
     }
 
     fn presence(&mut self, identity: &str, presence: Presence) -> bool {

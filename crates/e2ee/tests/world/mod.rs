@@ -32,6 +32,9 @@ enum Parcel {
 /// What the server does with what it hands out.
 pub(crate) type Lie = Box<dyn FnMut(u64, usize, FromServer) -> Vec<FromServer>>;
 
+/// What a member says instead of what its session says.
+pub(crate) type Distortion = Box<dyn FnMut(usize, ToServer) -> ToServer>;
+
 /// A meeting of so many people with the keys 1, 2, …, who came one after the other and agree.
 pub(crate) fn meeting(seed: u64, count: u8) -> World {
     let mut world = World::new(seed);
@@ -75,6 +78,7 @@ pub(crate) struct World {
     pub(crate) delivery: Delivery,
     pub(crate) peers: Vec<Peer>,
     pub(crate) lie: Lie,
+    pub(crate) distort: Distortion,
     /// Data packets get lost, one in so many; 0 for none.
     pub(crate) packet_loss: u64,
     pub(crate) delay: u64,
@@ -99,6 +103,7 @@ impl World {
             delivery: Delivery::new(Limits::default(), 1_000_000, format!("log-{seed}"), 0),
             peers: Vec::new(),
             lie: Box::new(|_, _, message| vec![message]),
+            distort: Box::new(|_, message| message),
             packet_loss: 0,
             delay: 40,
             note: String::new(),
@@ -234,6 +239,7 @@ impl World {
         while let Some(output) = self.peers[index].session.poll() {
             match output {
                 Output::Channel { message } => {
+                    let message = (self.distort)(index, message);
                     let at = (self.now + self.one_way()).max(self.peers[index].up_at);
                     self.peers[index].up_at = at;
                     let socket = self.peers[index].socket;
