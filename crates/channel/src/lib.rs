@@ -149,10 +149,12 @@ pub enum ToServer {
         /// The key package, sealed for those who know the link's secret.
         data: Blob,
     },
-    /// Offers to restore the room, after [`FromServer::RestoreWanted`].
+    /// Offers to restore the room, after [`FromServer::RestoreWanted`]. Of one identity the first offer counts.
     Restore {
-        /// The epoch of the offered state; the highest is taken.
+        /// The epoch of the offered state. The state is taken that most offer; of several the highest epoch.
         epoch: u64,
+        /// Its hash, as in `Applied`.
+        state: Blob,
         /// The GroupInfo of that state, with the ratchet tree.
         group_info: Blob,
         /// Host statements in the order of the log.

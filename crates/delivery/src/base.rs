@@ -29,6 +29,17 @@ impl State {
         Self { seq, from, agreed: None, infos }
     }
 
+    /// What several offered, and call it.
+    pub(crate) fn restored(
+        seq: Sequence,
+        from: &Identity,
+        infos: Vec<(Identity, Blob)>,
+        called: Blob,
+    ) -> Self {
+        let infos = infos.into_iter().map(|(from, info)| (from, Arc::new(info))).collect();
+        Self { seq, from: from.clone(), agreed: Some(called), infos }
+    }
+
     pub(crate) fn from(&self) -> &Identity {
         &self.from
     }

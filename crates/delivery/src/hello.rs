@@ -32,6 +32,9 @@ impl Delivery {
             self.tell_waiting(handle);
         } else {
             self.stage(handle, Stage::WantsBase { since: self.now });
+            if knows_another && self.may_be_restored() {
+                self.ask_to_restore(handle);
+            }
         }
         let Some(identity) = self.members.get(&handle).map(|member| member.identity.clone()) else { return };
         if self.people.presence(&identity) != Presence::Back {

@@ -133,8 +133,8 @@ impl Delivery {
             ToServer::GroupInfo { seq, group_info } => self.group_info(handle, seq, group_info),
             ToServer::WantBase { bad } => self.want_base(handle, bad.is_some()),
             ToServer::KeyPackage { data } => self.key_package(handle, data),
-            ToServer::Restore { epoch, group_info, statements, members } => {
-                self.offered(handle, restoring::Offer::new(epoch, group_info, statements, members));
+            ToServer::Restore { epoch, state, group_info, statements, members } => {
+                self.offered(handle, group_info, restoring::Offer { epoch, state, statements, members });
             }
             ToServer::Leave => {
                 let Some(identity) = self.forget(handle) else { return };

@@ -18,6 +18,12 @@ pub const ASKS: u8 = 3;
 /// How long offers to restore a room are collected, from the first on.
 pub const OFFERS: Millis = 1_000;
 
+/// How long after a room was restored another offer takes its place once more members offer that.
+pub const RESTORE_SETTLES: Millis = 60_000;
+
+/// Different offers that are held.
+pub(crate) const DIFFERENT_OFFERS: usize = 4;
+
 /// How long an empty room waits for offers, once somebody came who knows another log.
 pub const RESTORE_WAIT: Millis = 5_000;
 

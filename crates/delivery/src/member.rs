@@ -77,6 +77,13 @@ impl Member {
         }
     }
 
+    /// The log begins anew.
+    pub(crate) fn begin_anew(&mut self) {
+        let asked_to_restore = self.asked_to_restore;
+        *self = Self::new(self.identity.clone(), self.opened, None);
+        (self.stage, self.asked_to_restore) = (Stage::Idle, asked_to_restore);
+    }
+
     pub(crate) fn follows(&self) -> bool {
         self.stage == Stage::Follows
     }

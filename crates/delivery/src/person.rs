@@ -118,6 +118,13 @@ impl People {
         person.trusted
     }
 
+    /// There is no log yet that would say of anybody that they are there.
+    pub(crate) fn nobody_is_there(&mut self) {
+        for person in self.all.values_mut() {
+            person.presence = Presence::Unknown;
+        }
+    }
+
     /// Nobody's word counts: the log begins anew.
     pub(crate) fn trust_nobody(&mut self) {
         for person in self.all.values_mut() {

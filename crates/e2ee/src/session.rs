@@ -95,6 +95,10 @@ pub struct Session {
     unsent: VecDeque<(Vec<String>, Message)>,
     bad_bases: u32,
     refused_joins: u32,
+    /// We offered our state to restore the room, and did not come into the group again since.
+    offered: bool,
+    /// Until when we wait for the others, if what was restored is not where we were.
+    patient_until: Option<u64>,
     /// The own key is in the tree that we join: we were in it before.
     known_there: bool,
     next_id: u32,
@@ -166,6 +170,8 @@ impl Session {
             unsent: VecDeque::new(),
             bad_bases: 0,
             refused_joins: 0,
+            offered: false,
+            patient_until: None,
             known_there: false,
             next_id: 1,
             resyncs: VecDeque::new(),

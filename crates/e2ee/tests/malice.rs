@@ -7,7 +7,7 @@ mod world;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use e2ee::group::{self, Group, Own, Psk};
+use e2ee::group::{self, Claims, Group, Own, Psk};
 use e2ee::message::Message;
 use e2ee::name::SEALED_BYTES;
 use e2ee::policy::{Policy, Presence};
@@ -366,4 +366,59 @@ fn who_was_led_into_a_group_where_most_are_not_joins_anew() {
     };
     world.raw_packet(&forged.seal(&heartbeat.encode()).unwrap());
     world.settle(&[0, 1, 2, newcomer], 10_000);
+}
+
+/// The server starts again, and this is the first offer it gets: of somebody who says to know another log.
+fn restart_with_an_offer_first(world: &mut World, group_info: Vec<u8>) {
+    world.restart();
+    let mallory = world.raw_of("0123456789abcdefghjkmnpqrs", Some("lost"));
+    let offer = ToServer::Restore {
+        epoch: u64::MAX,
+        state: Blob(Claims::read(&group_info).map_or([1; 32], |claims| claims.state).to_vec()),
+        group_info: Blob(group_info),
+        statements: Vec::new(),
+        members: Vec::new(),
+    };
+    world.raw_say(mallory, offer);
+    world.hold(4000);
+    world.run(45_000);
+}
+
+#[test]
+fn garbage_that_is_offered_first_after_a_restart_ends_no_meeting() {
+    let mut world = meeting(17, 4);
+    let epoch = world.epoch(0);
+    restart_with_an_offer_first(&mut world, vec![7; 300]);
+    world.settle(&[0, 1, 2, 3], 30_000);
+    assert_eq!(world.epoch(0), epoch, "they go on as they were");
+}
+
+#[test]
+fn a_group_that_is_offered_first_after_a_restart_takes_nobody_in() {
+    for host_had_a_say in [false, true] {
+        let mut world = meeting(18, 3);
+        if host_had_a_say {
+            world.input(0, Input::Say { word: Word::Action(Action::Recording(true)) });
+            world.run(1000);
+        }
+        restart_with_an_offer_first(&mut world, own_group(66).group_info().unwrap());
+        world.settle(&[0, 1, 2], 30_000);
+    }
+}
+
+#[test]
+fn who_was_kicked_does_not_restore_the_meeting_from_before() {
+    let mut world = meeting(19, 4);
+    let target = LeafKey::from_seed(&[4; 32]).public();
+    // The one to be removed keeps the state from before, and hears of nothing.
+    world.cut(3);
+    world.input(0, Input::Say { word: Word::Action(Action::Kick(target)) });
+    world.settle(&[0, 1, 2], 10_000);
+    let fragment = world.peers[0].fragment.clone();
+    world.restart();
+    world.run(1);
+    world.connect_first(3);
+    world.run(15_000);
+    world.settle(&[0, 1, 2], 30_000);
+    assert_eq!(world.peers[0].fragment, fragment);
 }

@@ -57,6 +57,8 @@ fn step() -> impl Strategy<Value = Step> {
 struct Told {
     /// The next entry that it has to get; `None` before it follows.
     next: Option<Sequence>,
+    /// Which log it is in.
+    log: String,
 }
 
 struct World {
@@ -64,7 +66,7 @@ struct World {
     now: Millis,
     open: BTreeMap<usize, Handle>,
     told: BTreeMap<Handle, Told>,
-    log: BTreeMap<Sequence, Entry>,
+    log: BTreeMap<(String, Sequence), Entry>,
 }
 
 impl World {
@@ -133,6 +135,7 @@ impl World {
                 who,
                 ToServer::Restore {
                     epoch: epoch.into(),
+                    state: blob(if epoch > 128 { "one" } else { "another" }),
                     group_info: blob("restored"),
                     statements: vec![blob("s"); usize::from(epoch % 4)],
                     members: NAMES.iter().map(|name| (*name).to_owned()).collect(),
@@ -174,9 +177,15 @@ impl World {
     fn hear(&mut self, handle: Handle, message: &FromServer) {
         let told = self.told.get_mut(&handle).expect("nothing is said to who is closed");
         match message {
-            FromServer::Opened { resumed: true, .. } => {}
-            FromServer::Opened { head: 0, .. } => told.next = Some(1),
-            FromServer::Opened { .. } => told.next = None,
+            FromServer::Opened { resumed: true, log, .. } => told.log = log.clone(),
+            FromServer::Opened { log, head: 0, .. } => {
+                told.next = Some(1);
+                told.log = log.clone();
+            }
+            FromServer::Opened { log, .. } => {
+                told.next = None;
+                told.log = log.clone();
+            }
             FromServer::Base { seq, past, .. } => {
                 assert!(*seq <= self.delivery.head());
                 assert!(past.iter().all(|entry| entry.seq <= *seq));
@@ -188,7 +197,8 @@ impl World {
                 assert_eq!(told.next.unwrap_or(entry.seq), entry.seq, "a gap, or twice");
                 told.next = Some(entry.seq + 1);
                 let same = Entry { welcome: None, ..entry.clone() };
-                assert!(*self.log.entry(entry.seq).or_insert_with(|| same.clone()) == same, "another log");
+                let place = (told.log.clone(), entry.seq);
+                assert!(*self.log.entry(place).or_insert_with(|| same.clone()) == same, "another log");
             }
             _ => {}
         }

@@ -3,7 +3,7 @@
 use protocol::channel::{FromServer, Kind, LogState, Refusal, Submission, ToServer};
 
 use super::support::{Room, blob};
-use crate::limits::{EXPIRES, OFFERS, RESTORE_WAIT};
+use crate::limits::{EXPIRES, OFFERS, RESTORE_SETTLES, RESTORE_WAIT};
 use crate::{Handle, Limits};
 
 fn offer(room: &mut Room, handle: Handle, epoch: u64, content: &str, members: &[&str]) {
@@ -11,6 +11,7 @@ fn offer(room: &mut Room, handle: Handle, epoch: u64, content: &str, members: &[
         handle,
         ToServer::Restore {
             epoch,
+            state: blob(&content[..content.len().min(32)]),
             group_info: blob(content),
             statements: vec![blob("lock"), blob("admit")],
             members: members.iter().map(|name| (*name).to_owned()).collect(),
@@ -93,7 +94,8 @@ fn a_room_that_was_restored_takes_late_comers_from_its_base() {
     let ben = returning(&mut room, "ben");
     let told = room.take(ben);
     assert!(matches!(told[0], FromServer::Opened { state: LogState::Running, resumed: false, .. }));
-    assert!(matches!(&told[1], FromServer::Base { group_info, .. } if *group_info == blob("restored")));
+    assert!(told[1] == FromServer::RestoreWanted, "more may offer something else");
+    assert!(matches!(&told[2], FromServer::Base { group_info, .. } if *group_info == blob("restored")));
 }
 
 #[test]
@@ -115,6 +117,7 @@ fn an_offer_above_its_bounds_is_no_offer() {
             ada,
             ToServer::Restore {
                 epoch: 1,
+                state: blob("s"),
                 group_info: blob(&"g".repeat(group_info)),
                 statements: vec![blob("s"); statements],
                 members: many(members),
@@ -127,8 +130,97 @@ fn an_offer_above_its_bounds_is_no_offer() {
     let members = many(256);
     room.say(
         ada,
-        ToServer::Restore { epoch: 1, group_info: blob("g"), statements: vec![blob("s"); 256], members },
+        ToServer::Restore {
+            epoch: 1,
+            state: blob("s"),
+            group_info: blob("g"),
+            statements: vec![blob("s"); 256],
+            members,
+        },
     );
     room.pass(OFFERS);
     assert_eq!(room.appended, 1 + 256 + 1 + 256);
+}
+
+#[test]
+fn what_more_members_offer_takes_the_place_of_what_came_first() {
+    let mut room = Room::with(Limits::default(), 10_000);
+    let mallory = returning(&mut room, "mallory");
+    offer(&mut room, mallory, u64::MAX, "garbage", &["mallory"]);
+    room.pass(OFFERS);
+    let newcomer = room.enter("newcomer");
+    assert_eq!(room.base(newcomer).map(|(_, info, _)| info), Some("garbage".into()));
+    let ada = returning(&mut room, "ada");
+    let told = room.take(ada);
+    let wanted = told.iter().position(|message| *message == FromServer::RestoreWanted);
+    let base = told.iter().position(|message| matches!(message, FromServer::Base { .. }));
+    assert!(wanted.is_some() && wanted < base, "{told:?}");
+    offer(&mut room, ada, 7, "real", &["ada", "ben"]);
+    room.take(newcomer);
+    assert_eq!(room.base(ada), None, "one against one");
+    let ben = returning(&mut room, "ben");
+    offer(&mut room, ben, 7, "real", &["ada", "ben"]);
+    assert!(room.rejected.contains(&"restored-again"));
+    for handle in [newcomer, ada, ben, mallory] {
+        let told = room.take(handle);
+        let opened = told
+            .iter()
+            .rposition(|message| matches!(message, FromServer::Opened { log, .. } if log == "log+"));
+        let base = told.iter().rposition(
+            |message| matches!(message, FromServer::Base { group_info, .. } if *group_info == blob("real")),
+        );
+        assert!(opened.is_some() && opened < base, "{told:?}");
+        assert!(!told[opened.unwrap()..].iter().any(|message| matches!(message, FromServer::Entry(_))));
+    }
+    // What mallory offers again changes nothing, and after a while nobody is asked any more.
+    offer(&mut room, mallory, u64::MAX, "garbage", &["mallory"]);
+    assert!(room.rejected.contains(&"restore-again"));
+    room.pass(RESTORE_SETTLES);
+    let late = returning(&mut room, "late");
+    assert!(!room.is_told(late, &FromServer::RestoreWanted));
+}
+
+#[test]
+fn most_offers_count_for_more_than_a_high_epoch() {
+    let mut room = Room::with(Limits::default(), 10_000);
+    let mallory = returning(&mut room, "mallory");
+    offer(&mut room, mallory, u64::MAX, "garbage", &[]);
+    for name in ["ada", "ben"] {
+        let handle = returning(&mut room, name);
+        offer(&mut room, handle, 7, "real", &["ada", "ben"]);
+    }
+    room.pass(OFFERS);
+    let late = room.enter("late");
+    assert_eq!(room.base(late).map(|(_, info, _)| info), Some("real".into()));
+}
+
+#[test]
+fn an_offer_with_other_statements_or_members_is_another_one() {
+    let mut room = Room::with(Limits::default(), 10_000);
+    let mallory = returning(&mut room, "mallory");
+    offer(&mut room, mallory, 7, "real", &["ada", "ben", "mallory's friend"]);
+    for name in ["ada", "ben"] {
+        let handle = returning(&mut room, name);
+        offer(&mut room, handle, 7, "real", &["ada", "ben"]);
+    }
+    room.pass(OFFERS);
+    let late = room.enter("late");
+    let (.., past) = room.base(late).expect("a base");
+    assert!(!past.iter().any(|(_, kind)| *kind == Kind::Gone));
+}
+
+#[test]
+fn different_offers_are_bounded_and_those_that_several_make_stay() {
+    let mut room = Room::with(Limits::default(), 10_000);
+    for name in ["ada", "ben"] {
+        let handle = returning(&mut room, name);
+        offer(&mut room, handle, 7, "real", &["ada", "ben"]);
+    }
+    for number in 0..20 {
+        let handle = returning(&mut room, &format!("sybil {number}"));
+        offer(&mut room, handle, 1000 + number, &format!("garbage {number}"), &[]);
+    }
+    room.pass(OFFERS);
+    let late = room.enter("late");
+    assert_eq!(room.base(late).map(|(_, info, _)| info), Some("real".into()));
 }

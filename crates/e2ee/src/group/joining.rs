@@ -105,6 +105,11 @@ impl Group {
         state_hash(&bytes, &group_info(&bytes)?)
     }
 
+    /// Whether a GroupInfo may be of a later state of this group.
+    pub fn may_lead_to(&self, claims: &Claims) -> bool {
+        claims.group_id == self.id() && self.host() == Some(claims.host) && claims.epoch > self.epoch()
+    }
+
     /// Whether a GroupInfo is of the very state that we are in.
     pub fn is_at(&self, claims: &Claims) -> bool {
         let context = self.mls.public_group().group_context();

@@ -57,6 +57,7 @@ impl Session {
     pub(super) fn entered(&mut self, now: u64) {
         self.epochs.entered = Some(self.folded);
         self.retry_at = None;
+        (self.offered, self.patient_until) = (false, None);
         if let Some(group) = &self.group {
             let leaf = group.leaf();
             let media = self.rotation.enter(leaf);

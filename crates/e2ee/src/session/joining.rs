@@ -14,6 +14,9 @@ pub(super) const WAIT_MS: u64 = 5000;
 /// So long the answer to a question for a base may take, in milliseconds.
 pub(super) const BASE_MS: u64 = 5000;
 
+/// So long we wait, in milliseconds, before we go on from a restored state that is not where we were.
+const PATIENCE_MS: u64 = 10_000;
+
 /// After a refusal for other reasons than a lost race, in milliseconds.
 const RETRY_MS: u64 = 1000;
 
@@ -65,6 +68,9 @@ impl Session {
         let Some(claims) = Claims::read(info).filter(is_called_so) else {
             return self.bad_base(now, Some(seq));
         };
+        if self.is_patient(now, &claims) {
+            return;
+        }
         let in_it = self.group.as_ref().is_some_and(|group| group.is_at(&claims));
         self.known_there = claims.keys.contains(&self.own.key.public());
         let mut policy = Policy::new(self.place(&claims.group_id), claims.host);
@@ -94,6 +100,7 @@ impl Session {
         if in_it {
             self.attempt = Attempt::None;
             self.bad_bases = 0;
+            (self.offered, self.patient_until) = (false, None);
             // Nothing was lost, so that was no joining anew.
             self.resyncs.pop_back();
             self.refused.clear();
@@ -103,6 +110,23 @@ impl Session {
             return;
         }
         self.join(now, info, seq);
+    }
+
+    /// After a restart somebody may have been quicker than the others and restored what is not where we were: a group
+    /// of their own, or a state from before somebody was removed. Once more members offer another state the server takes
+    /// that, so we wait a while before we give ours up.
+    fn is_patient(&mut self, now: u64, claims: &Claims) -> bool {
+        let goes_on = |group: &Group| group.is_at(claims) || group.may_lead_to(claims);
+        if !self.offered || self.group.as_ref().is_none_or(goes_on) {
+            return false;
+        }
+        let until = *self.patient_until.get_or_insert(now + PATIENCE_MS);
+        if until <= now {
+            return false;
+        }
+        self.attempt = Attempt::None;
+        self.retry_at = Some(until.min(now + RETRY_MS));
+        true
     }
 
     /// A GroupInfo that cannot be used, or none within the time: somebody else may have a better one. But a meeting

@@ -97,13 +97,15 @@ impl Session {
 
     fn restore(&mut self) {
         let (Some(group), Some(policy)) = (&self.group, &self.policy) else { return };
-        let Ok(group_info) = group.group_info() else { return };
+        let (Ok(group_info), Some(state)) = (group.group_info(), group.state()) else { return };
         let restore = ToServer::Restore {
             epoch: group.epoch(),
+            state: Blob(state.to_vec()),
             group_info: channel::Blob(group_info),
             statements: policy.statements().iter().cloned().map(channel::Blob).collect(),
             members: group.members().iter().map(|member| identity_of(&member.key)).collect(),
         };
+        self.offered = true;
         self.tell_server(restore);
     }
 
@@ -146,7 +148,7 @@ impl Session {
             // Entries are missing: who is not in the group yet begins with another base.
             if self.follows() {
                 self.resync(now);
-            } else if !matches!(self.attempt, Attempt::Base { .. }) {
+            } else if !matches!(self.attempt, Attempt::Base { .. }) && self.retry_at.is_none() {
                 self.want_base(now, None);
             }
             return;

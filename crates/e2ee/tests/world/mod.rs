@@ -341,9 +341,29 @@ impl World {
 
     /// A channel without a session, of somebody who sends what they like.
     pub(crate) fn raw(&mut self, identity: &str) -> Handle {
+        self.raw_of(identity, None)
+    }
+
+    /// The same, of somebody who says to know a log.
+    pub(crate) fn raw_of(&mut self, identity: &str, log: Option<&str>) -> Handle {
         let handle = self.delivery.opened(self.now, Identity::new(identity.to_owned()));
-        self.raw_say(handle, ToServer::Hello { log: None, after: 0 });
+        self.raw_say(handle, ToServer::Hello { log: log.map(str::to_owned), after: 1 });
         handle
+    }
+
+    /// Those who are about to come back do so later by this much.
+    pub(crate) fn hold(&mut self, milliseconds: u64) {
+        let queue = std::mem::take(&mut self.queue).into_iter().map(|Reverse((at, number))| {
+            let is_held = matches!(self.parcels.get(&number), Some(Parcel::Reconnect(_)));
+            Reverse((if is_held { at + milliseconds } else { at }, number))
+        });
+        self.queue = queue.collect();
+    }
+
+    /// This one is the first to come back after a restart, by far.
+    pub(crate) fn connect_first(&mut self, index: usize) {
+        self.connect(index);
+        self.hold(4000);
     }
 
     pub(crate) fn raw_say(&mut self, handle: Handle, message: ToServer) {
