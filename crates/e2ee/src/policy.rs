@@ -70,6 +70,8 @@ pub struct Policy {
     lobby: bool,
     admitted: BTreeSet<PublicKey>,
     kicked: BTreeSet<PublicKey>,
+    /// A host removed somebody, and no commit has changed the link since.
+    link_due: bool,
     password: PasswordRule,
     statements: Vec<Vec<u8>>,
 }
@@ -86,6 +88,7 @@ impl Policy {
             lobby: false,
             admitted: BTreeSet::new(),
             kicked: BTreeSet::new(),
+            link_due: false,
             password: PasswordRule { number: 0, verifier: None },
             statements: Vec::new(),
         }
@@ -138,6 +141,7 @@ impl Policy {
             Action::NoPassword => self.password_changed(None),
             Action::Kick(key) => {
                 self.kicked.insert(*key);
+                self.link_due = true;
                 self.admitted.remove(key);
                 self.hosts.remove(key);
             }
@@ -188,6 +192,17 @@ impl Policy {
         self.kicked.contains(key)
     }
 
+    /// Whether the next commit after which nobody is in the group whom a host removed changes the link; until then nobody
+    /// comes in. Also if the one removed had left already: who knows the old link is to come in no more.
+    pub fn link_is_due(&self) -> bool {
+        self.link_due
+    }
+
+    /// The link has changed, or whoever follows these rules came in by the one in force.
+    pub fn link_changed(&mut self) {
+        self.link_due = false;
+    }
+
     /// Whether the log last said that this leaf has a channel.
     pub fn is_here(&self, key: &PublicKey) -> bool {
         self.presence_of(key) == Some(Presence::Here)
@@ -229,6 +244,11 @@ impl Policy {
     /// when a log that was made anew lacks them.
     pub fn knows(&self, bytes: &[u8]) -> bool {
         self.statements.iter().any(|known| known == bytes)
+    }
+
+    /// Whether its host had not said it yet.
+    pub fn is_news(&self, statement: &Statement) -> bool {
+        self.counters.get(&statement.host).is_none_or(|&last| statement.counter > last)
     }
 
     /// All statements folded, as they came, for a log that has to be made anew.
@@ -324,6 +344,16 @@ mod tests {
         meeting.says(1, Action::Kick(member)).unwrap();
         assert_eq!(meeting.0.may_remove(&member), Ok(()));
         assert_eq!(meeting.0.may_join(&member, true), Err(PolicyError::Kicked));
+    }
+
+    #[test]
+    fn a_kick_makes_a_new_link_due_until_it_has_changed() {
+        let mut meeting = Meeting::new();
+        assert!(!meeting.0.link_is_due());
+        meeting.says(1, Action::Kick(key(30).public())).unwrap();
+        assert!(meeting.0.link_is_due(), "whether they are in the group or not");
+        meeting.0.link_changed();
+        assert!(!meeting.0.link_is_due());
     }
 
     #[test]

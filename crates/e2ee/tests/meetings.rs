@@ -220,3 +220,41 @@ fn a_reload_in_a_locked_meeting_is_let_in() {
     let again = world.join(LINK, 2);
     world.settle(&[0, again, 2], 10_000);
 }
+
+#[test]
+fn a_kick_of_somebody_who_has_just_left_changes_the_link() {
+    let mut world = meeting(16, 4);
+    let target = e2ee::signer::LeafKey::from_seed(&[4; 32]).public();
+    world.leave(3);
+    world.settle(&[0, 1, 2], 10_000);
+    world.input(0, Input::Say { word: Word::Action(Action::Kick(target)) });
+    world.run(2000);
+    world.settle(&[0, 1, 2], 5000);
+    let fragment = world.peers[0].fragment.clone();
+    assert!(fragment.is_some() && fragment == world.peers[2].fragment);
+    let old = world.join(LINK, 20);
+    world.run(10_000);
+    assert_eq!(world.stopped(old), Some(Stop::OtherLink));
+    let link = e2ee::link::LinkSecret::from_fragment(&fragment.unwrap()).unwrap().unwrap();
+    let newcomer = world.join_with(link, 21, None);
+    world.settle(&[0, 1, 2, newcomer], 10_000);
+    // Once: what comes after that changes nothing.
+    world.leave(2);
+    world.settle(&[0, 1, newcomer], 10_000);
+    assert_eq!(world.peers[newcomer].fragment, None);
+}
+
+#[test]
+fn nobody_comes_in_between_a_kick_and_the_new_link() {
+    let mut world = meeting(17, 3);
+    let target = e2ee::signer::LeafKey::from_seed(&[40; 32]).public();
+    world.input(0, Input::Say { word: Word::Action(Action::Kick(target)) });
+    world.run(70);
+    // Who knows the old link comes a moment later.
+    let old: Vec<usize> = (50..53).map(|key| world.join(LINK, key)).collect();
+    world.run(20_000);
+    world.settle(&[0, 1, 2], 5000);
+    for index in old {
+        assert_eq!(world.stopped(index), Some(Stop::OtherLink));
+    }
+}

@@ -179,10 +179,10 @@ impl Context<'_> {
         Ok(())
     }
 
-    /// Between a host's word and the commit that removes its target, the old link lets nobody in.
+    /// Between a host's word and the commit that removes its target and changes the link, the old one lets nobody in.
     fn check_nobody_is_kicked(&self) -> Result<(), Refused> {
         let kicked = self.before.iter().any(|member| self.policy.is_kicked(&member.key));
-        if kicked { Err(Refused::Policy(PolicyError::Kicked)) } else { Ok(()) }
+        if kicked || self.policy.link_is_due() { Err(Refused::Policy(PolicyError::Kicked)) } else { Ok(()) }
     }
 
     /// Exactly one PSK, and that of the link in force.

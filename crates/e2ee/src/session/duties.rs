@@ -10,6 +10,7 @@ use super::joining::knock_aad;
 use super::{Pending, Session, Word};
 use crate::group::Leaf;
 use crate::identity::identity_of;
+use crate::policy::Policy;
 use crate::seal;
 use crate::signer::PublicKey;
 
@@ -41,6 +42,8 @@ pub(super) struct Duties {
     waiting: BTreeMap<String, (u64, Vec<u8>)>,
     /// Since when a leaf is known to have left.
     leaving: BTreeMap<PublicKey, u64>,
+    /// Since when the link has to change.
+    link_due: Option<u64>,
     /// Words of our own as a host that wait for their turn.
     said: VecDeque<Word>,
     /// Words of hosts that the log lacks, and since when.
@@ -84,6 +87,7 @@ impl Duties {
     pub(super) fn forget(&mut self) {
         self.waiting.clear();
         self.leaving.clear();
+        self.link_due = None;
         self.reminders.clear();
     }
 }
@@ -99,11 +103,13 @@ impl Session {
             let kicked = self.policy.as_ref().is_some_and(|policy| policy.is_kicked(key));
             since + turn + if kicked { 0 } else { GATHER_MS }
         });
+        let link = self.duties.link_due.map(|since| since + turn);
         let own = (!self.duties.said.is_empty()).then_some(0);
         let reminder = self.duties.reminders.front().map(|(since, _)| since + turn);
         let hygiene = self.epochs.since + HYGIENE_MS + turn;
         waiting
             .chain(leaving)
+            .chain(link)
             .chain(own)
             .chain(reminder)
             .chain([hygiene])
@@ -139,8 +145,9 @@ impl Session {
         }
         let removes = self.removable();
         // Nobody comes in before a kick is done: those who wait need the new link.
-        let adds = if self.somebody_is_kicked() { Vec::new() } else { self.admissible() };
-        if !adds.is_empty() || !removes.is_empty() || self.epochs.since + HYGIENE_MS <= now {
+        let link_is_due = self.duties.link_due.is_some();
+        let adds = if link_is_due || self.somebody_is_kicked() { Vec::new() } else { self.admissible() };
+        if !adds.is_empty() || !removes.is_empty() || link_is_due || self.epochs.since + HYGIENE_MS <= now {
             self.commit(now, adds, removes);
         }
     }
@@ -158,6 +165,8 @@ impl Session {
         for key in left {
             self.duties.leaving.entry(key).or_insert(now);
         }
+        let is_due = self.policy.as_ref().is_some_and(Policy::link_is_due);
+        self.duties.link_due = is_due.then(|| self.duties.link_due.unwrap_or(now));
     }
 
     fn removable(&self) -> Vec<Leaf> {

@@ -11,6 +11,7 @@ use crate::identity::identity_of;
 use crate::keys::{RoomKeys, hkdf};
 use crate::link::{LinkSecret, SECRET_CHARACTERS};
 use crate::name;
+use crate::policy::Policy;
 use crate::signer::PublicKey;
 
 /// Epochs of which it is remembered who was in them, for those who compare digits just then.
@@ -58,6 +59,9 @@ impl Session {
         self.epochs.entered = Some(self.folded);
         self.retry_at = None;
         (self.offered, self.patient_until) = (false, None);
+        if let Some(policy) = &mut self.policy {
+            policy.link_changed();
+        }
         if let Some(group) = &self.group {
             let leaf = group.leaf();
             let media = self.rotation.enter(leaf);
@@ -74,11 +78,14 @@ impl Session {
             let kicked = is_kicked(&self.own.key.public());
             return self.evicted(now, kicked);
         }
-        let kicked = change.removed.iter().any(is_kicked);
-        if kicked {
+        let is_due = self.policy.as_ref().is_some_and(Policy::link_is_due);
+        let group = self.group.as_ref();
+        let changes =
+            is_due && !group.is_some_and(|group| group.members().iter().any(|member| is_kicked(&member.key)));
+        if changes {
             self.change_link();
         }
-        self.epoch_began(now, kicked);
+        self.epoch_began(now, changes);
     }
 
     fn evicted(&mut self, now: u64, kicked: bool) {
@@ -96,6 +103,9 @@ impl Session {
 
     /// From this epoch on the link has another secret, which all members have and nobody else.
     fn change_link(&mut self) {
+        if let Some(policy) = &mut self.policy {
+            policy.link_changed();
+        }
         let Some(group) = &self.group else { return };
         let epoch = group.epoch().to_be_bytes();
         let Ok(secret) = group.export("konklave link", &epoch, SECRET_CHARACTERS) else { return };

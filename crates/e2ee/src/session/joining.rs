@@ -7,6 +7,7 @@ use super::{Attempt, BAD_BASES, REFUSED_JOINS, RESYNC_WINDOW_MS, RESYNCS, Sessio
 use crate::group::{Claims, Group, WaitingKeys};
 use crate::policy::{Policy, PolicyError, Presence};
 use crate::seal;
+use crate::statement::{Action, Statement};
 
 /// So long somebody who waits for a Welcome waits, in milliseconds; then by external commit.
 pub(super) const WAIT_MS: u64 = 5000;
@@ -74,11 +75,15 @@ impl Session {
         let in_it = self.group.as_ref().is_some_and(|group| group.is_at(&claims));
         self.known_there = claims.keys.contains(&self.own.key.public());
         let mut policy = Policy::new(self.place(&claims.group_id), claims.host);
-        for entry in past {
-            fold_past(&mut policy, &entry);
-        }
+        let said: Vec<Statement> = past.iter().filter_map(|entry| fold_past(&mut policy, entry)).collect();
+        let mut news = Vec::new();
         if let Some(known) = self.policy.take() {
             if known.place() == policy.place() {
+                news = said.into_iter().filter(|said| known.is_news(said)).collect();
+                let kicks = |said: &Statement| matches!(said.action, Action::Kick(_));
+                if !known.link_is_due() && !news.iter().any(kicks) {
+                    policy.link_changed();
+                }
                 // What hosts said in this meeting counts, also where the log was made anew without it.
                 for words in known.statements() {
                     if !policy.knows(words) && policy.statement(words).is_ok() {
@@ -284,19 +289,21 @@ impl Session {
     }
 }
 
-/// Folds an entry from before we came.
-fn fold_past(policy: &mut Policy, entry: &Entry) {
+/// Folds an entry from before we came; what a host said, if that is what it is.
+fn fold_past(policy: &mut Policy, entry: &Entry) -> Option<Statement> {
     use channel::Kind;
-    match entry.kind {
-        Kind::Left => policy.presence_changed(&entry.from, Presence::Left),
-        Kind::Gone => policy.presence_changed(&entry.from, Presence::Gone),
-        Kind::Back => policy.presence_changed(&entry.from, Presence::Here),
-        Kind::Expired => policy.presence_changed(&entry.from, Presence::Expired),
+    let presence = match entry.kind {
+        Kind::Left => Presence::Left,
+        Kind::Gone => Presence::Gone,
+        Kind::Back => Presence::Here,
+        Kind::Expired => Presence::Expired,
         Kind::Statement => {
-            let _ = policy.statement(entry.data.as_ref().map_or(&[][..], |data| &data.0));
+            return policy.statement(entry.data.as_ref().map_or(&[][..], |data| &data.0)).ok();
         }
-        Kind::Group | Kind::Join | Kind::Commit => {}
-    }
+        Kind::Group | Kind::Join | Kind::Commit => return None,
+    };
+    policy.presence_changed(&entry.from, presence);
+    None
 }
 
 /// Additional data of a sealed key package.
