@@ -283,7 +283,7 @@ mod tests {
 
         fn says(&mut self, host: u8, action: Action) -> Result<Statement, PolicyError> {
             let counter = self.0.next_counter(&key(host).public());
-            self.0.statement(&Statement::sign(&key(host), &place(), counter, 0, &action))
+            self.0.statement(&Statement::sign(&key(host), &place(), counter, &action))
         }
     }
 
@@ -306,7 +306,7 @@ mod tests {
     fn only_hosts_are_obeyed_and_each_statement_once() {
         let mut meeting = Meeting::new();
         assert_eq!(meeting.says(2, Action::Lock(true)).err(), Some(PolicyError::NotHost));
-        let bytes = Statement::sign(&key(1), &place(), 5, 0, &Action::Lock(true));
+        let bytes = Statement::sign(&key(1), &place(), 5, &Action::Lock(true));
         meeting.0.statement(&bytes).unwrap();
         assert_eq!(meeting.0.statement(&bytes).err(), Some(PolicyError::OldStatement));
         assert_eq!(meeting.0.statements(), [bytes]);

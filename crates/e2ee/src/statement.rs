@@ -1,7 +1,7 @@
 //! Statements of hosts: signed, and put into the log, so that members obey hosts and not the server.
 //!
-//! Bytes: version 1, the host's key (32), counter (8), expiry in seconds since the epoch (8, 0 for none), action (1),
-//! content of the action, signature (64). The signature covers "konklave host action v1", origin and room (each with
+//! Bytes: version 1, the host's key (32), counter (8), action (1), content of the action, signature (64). A statement has no
+//! time after which it would not count: policy reads no clock. The signature covers "konklave host action v1", origin and room (each with
 //! its length), group id, and everything before it. Numbers are big-endian.
 
 use thiserror::Error;
@@ -10,7 +10,7 @@ use crate::signer::{LeafKey, PublicKey, verifies};
 
 const VERSION: u8 = 1;
 const LABEL: &[u8] = b"konklave host action v1";
-const HEAD_BYTES: usize = 1 + 32 + 8 + 8 + 1;
+const HEAD_BYTES: usize = 1 + 32 + 8 + 1;
 const SIGNATURE_BYTES: usize = 64;
 
 /// Bytes of a sealed password: nonce, stretched password, tag.
@@ -57,9 +57,6 @@ pub struct Statement {
     pub host: PublicKey,
     /// Grows with each statement of a host.
     pub counter: u64,
-    /// Until when the server may act on it, in seconds since the epoch; 0 for ever. Members do not look at it: policy
-    /// reads no clock.
-    pub expiry: u64,
     /// What is said.
     pub action: Action,
 }
@@ -88,11 +85,10 @@ pub enum StatementError {
 
 impl Statement {
     /// Signs a statement.
-    pub fn sign(key: &LeafKey, place: &Place, counter: u64, expiry: u64, action: &Action) -> Vec<u8> {
+    pub fn sign(key: &LeafKey, place: &Place, counter: u64, action: &Action) -> Vec<u8> {
         let mut bytes = vec![VERSION];
         bytes.extend_from_slice(&key.public());
         bytes.extend_from_slice(&counter.to_be_bytes());
-        bytes.extend_from_slice(&expiry.to_be_bytes());
         action.write(&mut bytes);
         let signature = key.signature(&signed(place, &bytes));
         bytes.extend_from_slice(&signature);
@@ -112,7 +108,6 @@ impl Statement {
         let mut rest = &body[1..];
         let host = *take::<32>(&mut rest).ok_or(malformed)?;
         let counter = u64::from_be_bytes(*take(&mut rest).ok_or(malformed)?);
-        let expiry = u64::from_be_bytes(*take(&mut rest).ok_or(malformed)?);
         let action = Action::read(&mut rest).ok_or(malformed)?;
         if !rest.is_empty() {
             return Err(malformed);
@@ -120,7 +115,7 @@ impl Statement {
         if !verifies(&host, &signed(place, body), signature) {
             return Err(StatementError::Signature);
         }
-        Ok(Self { host, counter, expiry, action })
+        Ok(Self { host, counter, action })
     }
 }
 
@@ -230,15 +225,15 @@ mod tests {
             Action::End,
         ];
         for (counter, action) in (1..).zip(all) {
-            let bytes = Statement::sign(&key(), &place(), counter, 9, &action);
+            let bytes = Statement::sign(&key(), &place(), counter, &action);
             let read = Statement::read(&bytes, &place()).unwrap();
-            assert_eq!(read, Statement { host: key().public(), counter, expiry: 9, action });
+            assert_eq!(read, Statement { host: key().public(), counter, action });
         }
     }
 
     #[test]
     fn a_statement_counts_in_its_place_only() {
-        let bytes = Statement::sign(&key(), &place(), 1, 0, &Action::Lock(true));
+        let bytes = Statement::sign(&key(), &place(), 1, &Action::Lock(true));
         for other in [
             Place { origin: "https://other.example".into(), ..place() },
             Place { room: "b".into(), ..place() },
@@ -250,8 +245,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_changed_byte_goes_unseen(place_of_change in 0..115usize, bit in 0..8u8) {
-            let mut bytes = Statement::sign(&key(), &place(), 1, 0, &Action::Lock(true));
+        fn no_changed_byte_goes_unseen(place_of_change in 0..107usize, bit in 0..8u8) {
+            let mut bytes = Statement::sign(&key(), &place(), 1, &Action::Lock(true));
             prop_assume!(place_of_change < bytes.len());
             bytes[place_of_change] ^= 1 << bit;
             prop_assert!(Statement::read(&bytes, &place()).is_err());

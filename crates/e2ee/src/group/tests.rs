@@ -224,7 +224,7 @@ fn between_a_hosts_word_and_the_removal_nobody_gets_in() {
     let mut kicking = policy();
     let host = LeafKey::from_seed(&[1; 32]);
     let kick = Action::Kick(own(3).key.public());
-    kicking.statement(&Statement::sign(&host, &place(), 1, 0, &kick)).unwrap();
+    kicking.statement(&Statement::sign(&host, &place(), 1, &kick)).unwrap();
     let refused = Err(Refused::Policy(PolicyError::Kicked));
     for newcomer in [3, 4] {
         let (_, commit) = join(&groups[0], newcomer);
@@ -246,7 +246,7 @@ fn a_locked_group_takes_back_its_members_only() {
     let mut groups = meeting(2);
     let mut locked = policy();
     let host = LeafKey::from_seed(&[1; 32]);
-    locked.statement(&Statement::sign(&host, &place(), 1, 0, &Action::Lock(true))).unwrap();
+    locked.statement(&Statement::sign(&host, &place(), 1, &Action::Lock(true))).unwrap();
     let (_, commit) = join(&groups[0], 3);
     let entry = Entry { joins: true, from: &identity(3), bytes: &commit };
     let refused = Err(Refused::Policy(PolicyError::Locked));

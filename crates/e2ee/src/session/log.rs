@@ -229,7 +229,7 @@ impl Session {
                 Action::Password { verifier: password.verifier(), sealed: sealed.try_into().ok()? }
             }
         };
-        Some(Statement::sign(&self.own.key, policy.place(), counter, 0, &action))
+        Some(Statement::sign(&self.own.key, policy.place(), counter, &action))
     }
 
     /// The stretched password that a host sealed for the members of this epoch.
