@@ -72,11 +72,13 @@ pub struct Limits {
     pub welcome_bytes: usize,
     /// Bytes of a GroupInfo.
     pub group_info_bytes: usize,
-    /// Bytes of a statement.
+    /// Bytes of a statement: a host's longest has 207.
     pub statement_bytes: usize,
     /// Bytes of a key package.
     pub key_package_bytes: usize,
-    /// Statements of a room, and of an offer to restore it.
+    /// Statements of a room, and of an offer to restore it. All of them count for as long as the meeting is, since who
+    /// comes later folds them all; the server cannot tell which of them another one has made void. With a lobby each
+    /// newcomer takes one, so there are some more than 200 members need who come several times.
     pub statements: usize,
     /// Members that an offer to restore may name.
     pub restore_members: usize,
@@ -109,9 +111,9 @@ impl Default for Limits {
             data_bytes: 64 << 10,
             welcome_bytes: 192 << 10,
             group_info_bytes: 128 << 10,
-            statement_bytes: 1 << 10,
+            statement_bytes: 256,
             key_package_bytes: 4 << 10,
-            statements: 256,
+            statements: 1024,
             restore_members: 256,
             log_entries: 4096,
             log_bytes: 8 << 20,

@@ -24,8 +24,8 @@ fn each_kind_has_its_size() {
     };
     assert_eq!(submit(Submission::Commit, 64 << 10, None, none.clone()), Ok(()));
     assert_eq!(submit(Submission::Commit, (64 << 10) + 1, None, none.clone()), large);
-    assert_eq!(submit(Submission::Statement, 1 << 10, None, none.clone()), Ok(()));
-    assert_eq!(submit(Submission::Statement, (1 << 10) + 1, None, none.clone()), large);
+    assert_eq!(submit(Submission::Statement, 256, None, none.clone()), Ok(()));
+    assert_eq!(submit(Submission::Statement, (256) + 1, None, none.clone()), large);
     assert_eq!(submit(Submission::Commit, 1, welcome(192 << 10), none.clone()), Ok(()));
     assert_eq!(submit(Submission::Commit, 1, welcome((192 << 10) + 1), none.clone()), large);
     assert_eq!(submit(Submission::Commit, 1, None, Some(blob_of(128 << 10))), Ok(()));
@@ -217,4 +217,19 @@ fn the_end_closes_everybody() {
     assert_eq!([ada, others[0]].map(|handle| room.closed(handle)), [Some(ClosingCode::Stopping); 2]);
     room.say(ada, ToServer::Leave);
     assert_eq!(room.take(ada).iter().filter(|message| matches!(message, FromServer::Entry(_))).count(), 0);
+}
+
+#[test]
+fn a_host_lets_everybody_in_through_a_lobby_several_times() {
+    let mut room = Room::with(generous(), 0);
+    let ada = room.enter("ada");
+    room.append(ada, Submission::Group, "g").expect("appended");
+    let longest = "s".repeat(207);
+    for _ in 0..5 * 200 {
+        room.append(ada, Submission::Statement, &longest).expect("appended");
+        room.take(ada);
+    }
+    let ben = room.enter("ben");
+    let (.., past) = room.base(ben).expect("a base");
+    assert!(past.len() >= 1000);
 }

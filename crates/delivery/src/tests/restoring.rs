@@ -110,7 +110,7 @@ fn who_was_not_asked_restores_nothing() {
 #[test]
 fn an_offer_above_its_bounds_is_no_offer() {
     let many = |count: usize| (0..count).map(|number| number.to_string()).collect::<Vec<_>>();
-    for (group_info, statements, members) in [((128 << 10) + 1, 0, 0), (1, 257, 0), (1, 0, 257)] {
+    for (group_info, statements, members) in [((128 << 10) + 1, 0, 0), (1, 1025, 0), (1, 0, 257)] {
         let mut room = Room::with(Limits::default(), 10_000);
         let ada = returning(&mut room, "ada");
         room.say(
@@ -134,12 +134,12 @@ fn an_offer_above_its_bounds_is_no_offer() {
             epoch: 1,
             state: blob("s"),
             group_info: blob("g"),
-            statements: vec![blob("s"); 256],
+            statements: vec![blob("s"); 1024],
             members,
         },
     );
     room.pass(OFFERS);
-    assert_eq!(room.appended, 1 + 256 + 1 + 256);
+    assert_eq!(room.appended, 1 + 1024 + 1 + 256);
 }
 
 #[test]
