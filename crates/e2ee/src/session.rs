@@ -124,8 +124,8 @@ enum Attempt {
     Starting(Box<Group>),
     /// We asked for a base, at this time.
     Base { since: u64 },
-    /// By external commit: the state after it, and the commit.
-    External { group: Box<Group>, commit: Vec<u8> },
+    /// By external commit: the entry before its place, the state after it, and the commit.
+    External { after: Sequence, group: Box<Group>, commit: Vec<u8> },
     /// By key package, since this time.
     Waiting { keys: Box<WaitingKeys>, since: u64 },
 }
@@ -133,6 +133,8 @@ enum Attempt {
 /// A submission of a member that has no answer yet.
 struct Pending {
     id: u32,
+    /// The entry before its place.
+    after: Sequence,
     data: Vec<u8>,
     /// A host's word of ours; otherwise it is a commit.
     word: Option<Word>,

@@ -422,3 +422,30 @@ fn who_was_kicked_does_not_restore_the_meeting_from_before() {
     world.settle(&[0, 1, 2], 30_000);
     assert_eq!(world.peers[0].fragment, fragment);
 }
+
+#[test]
+fn a_commit_that_the_log_calls_a_join_is_confirmed_by_nobody() {
+    let mut world = meeting(20, 3);
+    let mut place = None;
+    // To everybody the same lie, so that all have one log.
+    world.lie = Box::new(move |_, _, message| match message {
+        FromServer::Entry(mut entry) if entry.kind == Kind::Commit => {
+            if *place.get_or_insert(entry.seq) == entry.seq {
+                entry.kind = Kind::Join;
+            }
+            vec![FromServer::Entry(entry)]
+        }
+        other => vec![other],
+    });
+    let joins = Rc::new(Cell::new(0));
+    let count = Rc::clone(&joins);
+    world.distort = Box::new(move |_, message| {
+        if matches!(message, ToServer::Submit { kind: Submission::Join, .. }) {
+            count.set(count.get() + 1);
+        }
+        message
+    });
+    world.leave(2);
+    world.settle(&[0, 1], 20_000);
+    assert_eq!(joins.get(), 0, "who made it has not gone where nobody follows");
+}

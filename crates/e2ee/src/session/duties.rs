@@ -132,7 +132,7 @@ impl Session {
         if let Some(word) = self.duties.said.pop_front() {
             if let Some(data) = self.statement(&word) {
                 let id = self.submit(Submission::Statement, self.folded, data.clone(), None);
-                self.pending = Some(Pending { id, data, word: Some(word), since: now });
+                self.pending = Some(Pending { id, after: self.folded, data, word: Some(word), since: now });
             }
             return;
         }
@@ -223,7 +223,8 @@ impl Session {
         for identity in &to {
             self.duties.waiting.remove(identity);
         }
-        self.pending = Some(Pending { id, data: committed.commit.clone(), word: None, since: now });
+        self.pending =
+            Some(Pending { id, after: self.folded, data: committed.commit.clone(), word: None, since: now });
         self.tell_server(ToServer::Submit {
             id,
             after: self.folded,

@@ -1,7 +1,7 @@
 //! The ways into the group: starting it, external commit, key package and Welcome; and back into it after having lost
 //! step.
 
-use channel::{Blob, Entry, Refusal, Sequence, Submission, ToServer};
+use channel::{Blob, Entry, Kind, Refusal, Sequence, Submission, ToServer};
 
 use super::{Attempt, BAD_BASES, REFUSED_JOINS, RESYNC_WINDOW_MS, RESYNCS, Session, State, Stop};
 use crate::group::{Claims, Group, WaitingKeys};
@@ -156,7 +156,7 @@ impl Session {
                 self.bad_bases = 0;
                 let info = group.group_info().ok();
                 self.submit(Submission::Join, seq, commit.clone(), info);
-                self.attempt = Attempt::External { group: Box::new(group), commit };
+                self.attempt = Attempt::External { after: seq, group: Box::new(group), commit };
             }
         }
     }
@@ -216,9 +216,12 @@ impl Session {
         }
     }
 
-    /// Whether an entry is the external commit that we submitted.
+    /// Whether an entry is the external commit that we submitted, in its place: what policy allowed us there is what it
+    /// allows us for everybody.
     pub(super) fn is_own_join(&self, entry: &Entry, data: &[u8]) -> bool {
-        matches!(&self.attempt, Attempt::External { commit, .. } if entry.from == self.identity && commit == data)
+        let Attempt::External { after, commit, .. } = &self.attempt else { return false };
+        let is_in_place = entry.seq == after + 1 && entry.kind == Kind::Join;
+        is_in_place && entry.from == self.identity && commit == data
     }
 
     /// Our external commit has its place in the log.
@@ -291,7 +294,6 @@ impl Session {
 
 /// Folds an entry from before we came; what a host said, if that is what it is.
 fn fold_past(policy: &mut Policy, entry: &Entry) -> Option<Statement> {
-    use channel::Kind;
     let presence = match entry.kind {
         Kind::Left => Presence::Left,
         Kind::Gone => Presence::Gone,

@@ -3,7 +3,7 @@
 use channel::{Blob, ClosingCode, Entry, FromServer, Kind, LogState, Refusal, Sequence, ToServer};
 
 use super::wire::{HostAction, Word};
-use super::{Attempt, Event, Session, State, Stop};
+use super::{Attempt, Event, Pending, Session, State, Stop};
 use crate::group::{self, Change, Group, Refused};
 use crate::identity::identity_of;
 use crate::keys::{Key, StretchedPassword};
@@ -278,7 +278,13 @@ impl Session {
     fn fold(&mut self, entry: &Entry, data: &[u8]) -> Result<Change, Refused> {
         let psk = self.psk();
         let (Some(group), Some(policy)) = (&mut self.group, &self.policy) else { return Err(Refused::Mls) };
-        if self.pending.take_if(|pending| pending.data == data).is_some() {
+        // In its place: policy allowed it there, when it was made. Elsewhere, or as something else, it is what the others
+        // refuse.
+        let is_own = |pending: &mut Pending| {
+            let is_in_place = entry.seq == pending.after + 1 && entry.kind == Kind::Commit;
+            is_in_place && entry.from == self.identity && pending.data == data
+        };
+        if self.pending.take_if(is_own).is_some() {
             return group.confirm().map_err(|_| Refused::Mls);
         }
         let joins = entry.kind == Kind::Join;
