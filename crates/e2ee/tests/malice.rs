@@ -449,3 +449,20 @@ fn a_commit_that_the_log_calls_a_join_is_confirmed_by_nobody() {
     world.settle(&[0, 1], 20_000);
     assert_eq!(joins.get(), 0, "who made it has not gone where nobody follows");
 }
+
+#[test]
+fn a_password_that_was_kept_back_is_learnt_with_the_next_base() {
+    let mut world = meeting(21, 4);
+    let since = hide_one(&mut world, Kind::Statement);
+    let keys = e2ee::keys::RoomKeys::new(world::link(LINK), world::ROOM);
+    let password = keys.stretch("correct horse").unwrap();
+    world.input(0, Input::Say { word: Word::Password(password.clone()) });
+    world.run(60_000);
+    assert_eq!(since.get(), Some(u64::MAX), "it asked for a base");
+    for index in 0..3 {
+        world.leave(index);
+    }
+    world.settle(&[3], 20_000);
+    let newcomer = world.join_with(world::link(LINK), 9, Some(password));
+    world.settle(&[3, newcomer], 20_000);
+}

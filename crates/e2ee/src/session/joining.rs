@@ -110,6 +110,10 @@ impl Session {
             self.resyncs.pop_back();
             self.refused.clear();
             self.report();
+            // Said in the epoch in which we are: a password opens.
+            for statement in &news {
+                self.obey(statement);
+            }
             // The rules may be others than we knew.
             self.beats.somebody_changed();
             return;
