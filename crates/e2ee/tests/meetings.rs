@@ -3,7 +3,7 @@
 #[allow(dead_code, reason = "shared with the other files of tests")]
 mod world;
 
-use e2ee::session::{Input, State, Stop, Word};
+use e2ee::session::{HostAction, Input, State, Stop, Word};
 use e2ee::statement::Action;
 use world::{LINK, World, meeting};
 
@@ -257,4 +257,24 @@ fn nobody_comes_in_between_a_kick_and_the_new_link() {
     for index in old {
         assert_eq!(world.stopped(index), Some(Stop::OtherLink));
     }
+}
+
+#[test]
+fn what_the_server_does_not_take_of_a_host_is_given_up_and_said() {
+    let mut world = World::new(18);
+    world.delivery = World::delivery(18, delivery::Limits { statements: 1, ..delivery::Limits::default() });
+    world.join(LINK, 1);
+    world.run(2000);
+    world.join(LINK, 2);
+    world.settle(&[0, 1], 10_000);
+    for on in [true, false] {
+        world.input(0, Input::Say { word: Word::Action(Action::Lock(on)) });
+    }
+    world.run(60_000);
+    assert_eq!(world.peers[0].not_said, [HostAction::Lock { on: false }]);
+    let refused = world.refusals["too-many-statements"];
+    assert!(refused <= 10, "{refused}");
+    world.run(60_000);
+    assert_eq!(world.refusals["too-many-statements"], refused);
+    world.settle(&[0, 1], 1000);
 }

@@ -32,6 +32,9 @@ const WAITING: usize = 256;
 /// Words of hosts that the log lacks are said again after this, in milliseconds.
 const REMIND_MS: u64 = 5000;
 
+/// So often a word of a host is tried that the server refuses for other reasons than a lost race.
+const TRIES: u32 = 10;
+
 /// After a refusal by the server, in milliseconds.
 const PUT_OFF_MS: u64 = 1000;
 
@@ -46,8 +49,10 @@ pub(super) struct Duties {
     link_due: Option<u64>,
     /// Words of our own as a host that wait for their turn.
     said: VecDeque<Word>,
-    /// Words of hosts that the log lacks, and since when.
-    reminders: VecDeque<(u64, Vec<u8>)>,
+    /// How often the first of them was refused.
+    refused: u32,
+    /// Words of hosts that the log lacks, since when, and how often they were said again.
+    reminders: VecDeque<(u64, Vec<u8>, u32)>,
     not_before: u64,
 }
 
@@ -70,17 +75,28 @@ impl Duties {
         self.said.push_front(word);
     }
 
+    /// The server refuses a word, and not because of a lost race. Whether it is worth trying again.
+    pub(super) fn is_worth_another_try(&mut self) -> bool {
+        self.refused += 1;
+        self.refused < TRIES
+    }
+
+    /// A word is in the log, or given up.
+    pub(super) fn is_done_with_a_word(&mut self) {
+        self.refused = 0;
+    }
+
     pub(super) fn put_off(&mut self, now: u64) {
         self.not_before = now + PUT_OFF_MS;
     }
 
     /// The log lacks what a host said before: somebody has to put it there again.
     pub(super) fn remind(&mut self, now: u64, words: Vec<u8>) {
-        self.reminders.push_back((now, words));
+        self.reminders.push_back((now, words, 0));
     }
 
     pub(super) fn said_by_somebody(&mut self, words: &[u8]) {
-        self.reminders.retain(|(_, known)| known != words);
+        self.reminders.retain(|(_, known, _)| known != words);
     }
 
     /// The log begins anew.
@@ -105,7 +121,7 @@ impl Session {
         });
         let link = self.duties.link_due.map(|since| since + turn);
         let own = (!self.duties.said.is_empty()).then_some(0);
-        let reminder = self.duties.reminders.front().map(|(since, _)| since + turn);
+        let reminder = self.duties.reminders.front().map(|(since, ..)| since + turn);
         let hygiene = self.epochs.since + HYGIENE_MS + turn;
         waiting
             .chain(leaving)
@@ -137,9 +153,12 @@ impl Session {
             return;
         }
         let turn = self.members.rank() * TURN_MS;
-        if let Some((_, data)) = self.duties.reminders.pop_front_if(|(since, _)| *since + turn <= now) {
-            // Until it is there.
-            self.duties.reminders.push_back((now + REMIND_MS, data.clone()));
+        if let Some((_, data, tries)) = self.duties.reminders.pop_front_if(|(since, ..)| *since + turn <= now)
+        {
+            // Until it is there, or the server has refused it for so long.
+            if tries + 1 < TRIES {
+                self.duties.reminders.push_back((now + REMIND_MS, data.clone(), tries + 1));
+            }
             self.submit(Submission::Statement, self.folded, data, None);
             return self.duties.put_off(now);
         }

@@ -124,14 +124,25 @@ impl Session {
         self.stop(reason);
     }
 
+    /// A word of ours that the server does not take, now or ever.
+    fn word_refused(&mut self, code: Refusal) {
+        let Some(word) = self.pending.as_ref().and_then(|pending| pending.word.as_ref()) else { return };
+        if code == Refusal::TooLarge || !self.duties.is_worth_another_try() {
+            let action = HostAction::of_word(word);
+            self.duties.is_done_with_a_word();
+            self.pending = None;
+            self.event(Event::NotSaid { action });
+        }
+    }
+
     fn submission_refused(&mut self, now: u64, id: u32, code: Refusal, head: Sequence) {
         self.head = self.head.max(head);
         if self.pending.as_ref().is_some_and(|pending| pending.id == id) {
-            self.drop_pending();
             if code != Refusal::Stale {
                 self.duties.put_off(now);
+                self.word_refused(code);
             }
-            return;
+            return self.drop_pending();
         }
         match &self.attempt {
             Attempt::Starting(_) | Attempt::External { .. } => self.attempt_refused(now, code),
@@ -190,6 +201,7 @@ impl Session {
         let data = entry.data.as_ref().map_or(&[][..], |data| &data.0);
         if self.pending.as_ref().is_some_and(|pending| pending.data == data) {
             self.pending = None;
+            self.duties.is_done_with_a_word();
         }
         let Some(policy) = &mut self.policy else { return false };
         self.beats.somebody_changed();

@@ -125,6 +125,11 @@ pub enum Event {
         /// What.
         content: Content,
     },
+    /// The server does not take what we said as a host.
+    NotSaid {
+        /// What.
+        action: HostAction,
+    },
     /// Lines of chat from before we came.
     History {
         /// Oldest first.
@@ -257,6 +262,13 @@ pub enum Stop {
 }
 
 impl HostAction {
+    pub(crate) fn of_word(word: &Word) -> Self {
+        match word {
+            Word::Action(action) => Self::of(action),
+            Word::Password(_) => Self::Password { on: true },
+        }
+    }
+
     pub(crate) fn of(action: &Action) -> Self {
         let identity = |key: &PublicKey| crate::identity::identity_of(key);
         match action {

@@ -10,7 +10,7 @@ use e2ee::keys::{RoomKeys, StretchedPassword};
 use e2ee::link::LinkSecret;
 use e2ee::message::Content;
 use e2ee::rotation::Media;
-use e2ee::session::{Config, Event, Input, Output, Roster, Session, State, Stop};
+use e2ee::session::{Config, Event, HostAction, Input, Output, Roster, Session, State, Stop};
 use e2ee::signer::LeafKey;
 use pii::Pii;
 use protocol::channel::{FromServer, ToServer};
@@ -68,6 +68,7 @@ pub(crate) struct Peer {
     pub(crate) keys: BTreeMap<u64, Vec<u8>>,
     pub(crate) sending: Option<u64>,
     pub(crate) not_sent: usize,
+    pub(crate) not_said: Vec<HostAction>,
     /// In order, like a TCP connection.
     up_at: u64,
     down_at: u64,
@@ -100,7 +101,7 @@ impl World {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             now: 1_000_000,
-            delivery: Delivery::new(Limits::default(), 1_000_000, format!("log-{seed}"), 0),
+            delivery: Self::delivery(seed, Limits::default()),
             peers: Vec::new(),
             lie: Box::new(|_, _, message| vec![message]),
             distort: Box::new(|_, message| message),
@@ -116,6 +117,11 @@ impl World {
             refusals: BTreeMap::new(),
             all_keys: BTreeMap::new(),
         }
+    }
+
+    /// The server's part from the beginning, also with other bounds.
+    pub(crate) fn delivery(seed: u64, limits: Limits) -> Delivery {
+        Delivery::new(limits, 1_000_000, format!("log-{seed}"), 0)
     }
 
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
@@ -164,6 +170,7 @@ impl World {
             keys: BTreeMap::new(),
             sending: None,
             not_sent: 0,
+            not_said: Vec::new(),
             up_at: 0,
             down_at: 0,
         });
@@ -289,6 +296,7 @@ impl World {
             Event::Roster { roster } => peer.roster = Some(roster),
             Event::Received { from, content } => peer.said.push((from, content)),
             Event::NotSent { .. } => peer.not_sent += 1,
+            Event::NotSaid { action } => peer.not_said.push(action),
             Event::History { lines } => peer.history.extend(lines.into_iter().map(|line| line.text)),
             Event::LinkChanged { fragment } => peer.fragment = Some(fragment),
             Event::Compared { .. } | Event::Said { .. } | Event::Streams { .. } => {}

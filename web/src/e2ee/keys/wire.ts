@@ -100,6 +100,8 @@ export type Event =
   | { type: 'received'; from: string; content: Content }
   /** No keys yet, or no way to the others. */
   | { type: 'not-sent'; content: Content }
+  /** The server does not take what we said as a host. */
+  | { type: 'not-said'; action: HostAction }
   /** Chat from before we came, oldest first. */
   | { type: 'history'; lines: Line[] }
   | { type: 'compared'; from: string; matches: boolean }
