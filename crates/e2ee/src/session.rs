@@ -11,6 +11,7 @@ mod history;
 mod joining;
 mod log;
 mod members;
+mod returning;
 mod roster;
 mod wire;
 
@@ -110,6 +111,7 @@ pub struct Session {
     rotation: Rotation,
     epochs: epochs::Epochs,
     history: history::History,
+    returning: returning::Returning,
     roster: roster::Told,
     /// When joining, put off by a refusal, is tried again.
     retry_at: Option<u64>,
@@ -182,6 +184,7 @@ impl Session {
             rotation: Rotation::default(),
             epochs: epochs::Epochs::default(),
             history: history::History::default(),
+            returning: returning::Returning::default(),
             roster: roster::Told::default(),
             retry_at: None,
             out: VecDeque::new(),

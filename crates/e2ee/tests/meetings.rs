@@ -4,7 +4,9 @@
 mod world;
 
 use e2ee::session::{HostAction, Input, State, Stop, Word};
+use e2ee::signer::LeafKey;
 use e2ee::statement::Action;
+use protocol::channel::{FromServer, Kind};
 use world::{LINK, World, meeting};
 
 #[test]
@@ -121,7 +123,7 @@ fn the_meeting_outlives_the_server() {
 #[test]
 fn a_kick_changes_the_link_and_the_old_one_is_worth_nothing() {
     let mut world = meeting(9, 4);
-    let target = e2ee::signer::LeafKey::from_seed(&[4; 32]).public();
+    let target = LeafKey::from_seed(&[4; 32]).public();
     world.input(0, Input::Say { word: Word::Action(Action::Kick(target)) });
     world.settle(&[0, 1, 2], 5000);
     assert_eq!(world.stopped(3), Some(Stop::Removed));
@@ -171,7 +173,7 @@ fn a_password_keeps_out_who_does_not_know_it() {
 #[test]
 fn a_locked_meeting_takes_whom_a_host_admits() {
     let mut world = meeting(12, 2);
-    let key = e2ee::signer::LeafKey::from_seed(&[30; 32]).public();
+    let key = LeafKey::from_seed(&[30; 32]).public();
     world.input(0, Input::Say { word: Word::Action(Action::Lobby(true)) });
     world.input(0, Input::Say { word: Word::Action(Action::Admit(key)) });
     world.run(1000);
@@ -224,7 +226,7 @@ fn a_reload_in_a_locked_meeting_is_let_in() {
 #[test]
 fn a_kick_of_somebody_who_has_just_left_changes_the_link() {
     let mut world = meeting(16, 4);
-    let target = e2ee::signer::LeafKey::from_seed(&[4; 32]).public();
+    let target = LeafKey::from_seed(&[4; 32]).public();
     world.leave(3);
     world.settle(&[0, 1, 2], 10_000);
     world.input(0, Input::Say { word: Word::Action(Action::Kick(target)) });
@@ -247,12 +249,12 @@ fn a_kick_of_somebody_who_has_just_left_changes_the_link() {
 #[test]
 fn nobody_comes_in_between_a_kick_and_the_new_link() {
     let mut world = meeting(17, 3);
-    let target = e2ee::signer::LeafKey::from_seed(&[40; 32]).public();
+    let target = LeafKey::from_seed(&[40; 32]).public();
     world.input(0, Input::Say { word: Word::Action(Action::Kick(target)) });
     world.run(70);
     // Who knows the old link comes a moment later.
     let old: Vec<usize> = (50..53).map(|key| world.join(LINK, key)).collect();
-    world.run(20_000);
+    world.run(40_000);
     world.settle(&[0, 1, 2], 5000);
     for index in old {
         assert_eq!(world.stopped(index), Some(Stop::OtherLink));
@@ -277,4 +279,70 @@ fn what_the_server_does_not_take_of_a_host_is_given_up_and_said() {
     world.run(60_000);
     assert_eq!(world.refusals["too-many-statements"], refused);
     world.settle(&[0, 1], 1000);
+}
+
+fn kick(world: &mut World, by: usize, key: u8) {
+    let target = LeafKey::from_seed(&[key; 32]).public();
+    world.input(by, Input::Say { word: Word::Action(Action::Kick(target)) });
+}
+
+#[test]
+fn who_missed_a_kick_is_told_the_new_link_and_nobody_else() {
+    let mut world = meeting(19, 6);
+    // Somebody leaves before; another one's page is about to be loaded anew.
+    world.leave(5);
+    world.settle(&[0, 1, 2, 3, 4], 10_000);
+    world.vanish(1);
+    kick(&mut world, 0, 5);
+    world.run(2000);
+    assert!(world.peers[0].fragment.is_some());
+    let again = world.join(LINK, 2);
+    world.settle(&[0, again, 2, 3], 20_000);
+    assert_eq!(world.peers[again].fragment, world.peers[0].fragment);
+    // Neither the one removed, nor who had left before, nor a stranger with the old link is told.
+    for key in [5, 6, 40] {
+        let old = world.join(LINK, key);
+        world.run(20_000);
+        assert!(matches!(world.stopped(old), Some(Stop::OtherLink | Stop::Removed)), "{key}");
+        assert_eq!(world.peers[old].fragment, None);
+    }
+    world.settle(&[0, again, 2, 3], 20_000);
+}
+
+#[test]
+fn who_missed_two_kicks_is_told_the_newest_link_also_when_long_gone() {
+    let mut world = meeting(20, 6);
+    world.vanish(1);
+    kick(&mut world, 0, 5);
+    world.run(60_000);
+    world.settle(&[0, 2, 3, 5], 10_000);
+    kick(&mut world, 0, 6);
+    world.settle(&[0, 2, 3], 10_000);
+    // The lowest leaf by now may be somebody who does not know the old link.
+    let again = world.join(LINK, 2);
+    world.settle(&[0, again, 2, 3], 20_000);
+    assert_eq!(world.peers[again].fragment, world.peers[0].fragment);
+}
+
+#[test]
+fn who_was_removed_after_the_link_had_changed_is_not_told() {
+    let mut world = meeting(21, 5);
+    world.vanish(1);
+    kick(&mut world, 0, 5);
+    world.run(2000);
+    kick(&mut world, 0, 2);
+    world.settle(&[0, 2, 3], 10_000);
+    // A server that helps it keeps what the host said from it, so that it asks.
+    let old = world.peers.len();
+    world.lie = Box::new(move |_, peer, message| match message {
+        FromServer::Base { seq, group_info, state, mut past } if peer == old => {
+            past.retain(|entry| entry.kind != Kind::Statement);
+            vec![FromServer::Base { seq, group_info, state, past }]
+        }
+        other => vec![other],
+    });
+    world.join(LINK, 2);
+    world.run(20_000);
+    assert_eq!(world.stopped(old), Some(Stop::OtherLink));
+    assert_eq!(world.peers[old].fragment, None);
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use channel::{Blob, Sequence};
 
+use super::returning::LABEL;
 use super::{Attempt, Event, Session, State};
 use crate::group::OpenError;
 use crate::identity::identity_of;
@@ -223,6 +224,9 @@ impl Session {
 
     /// A data packet on our topic.
     pub(super) fn message(&mut self, now: u64, data: &[u8]) {
+        if let Some(answer) = data.strip_prefix(LABEL) {
+            return self.link_told(now, answer);
+        }
         let Some(group) = &mut self.group else { return self.keep_early(now, data) };
         match group.open(data) {
             Ok(opened) => {

@@ -165,7 +165,12 @@ impl Session {
         let removes = self.removable();
         // Nobody comes in before a kick is done: those who wait need the new link.
         let link_is_due = self.duties.link_due.is_some();
-        let adds = if link_is_due || self.somebody_is_kicked() { Vec::new() } else { self.admissible() };
+        let adds = if link_is_due || self.somebody_is_kicked() {
+            Vec::new()
+        } else {
+            self.tell_links(now);
+            self.admissible()
+        };
         if !adds.is_empty() || !removes.is_empty() || link_is_due || self.epochs.since + HYGIENE_MS <= now {
             self.commit(now, adds, removes);
         }
@@ -190,6 +195,15 @@ impl Session {
 
     fn removable(&self) -> Vec<Leaf> {
         self.duties.leaving.keys().filter_map(|key| self.members.leaf_of(key)).collect()
+    }
+
+    /// Tells those the link who wait for that.
+    fn tell_links(&mut self, now: u64) {
+        let waiting = std::mem::take(&mut self.duties.waiting);
+        let (told, waiting) =
+            waiting.into_iter().partition(|(identity, (_, sealed))| self.tell_link(now, identity, sealed));
+        let _: BTreeMap<String, (u64, Vec<u8>)> = told;
+        self.duties.waiting = waiting;
     }
 
     /// Those who wait and may come in, a batch of them. Who cannot be let in is forgotten.

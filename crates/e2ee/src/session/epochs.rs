@@ -103,6 +103,11 @@ impl Session {
 
     /// From this epoch on the link has another secret, which all members have and nobody else.
     fn change_link(&mut self) {
+        let is_kicked = |key: &PublicKey| self.policy.as_ref().is_some_and(|policy| policy.is_kicked(key));
+        // As they were before the commit.
+        let members =
+            self.members.all().iter().map(|member| member.key).filter(|key| !is_kicked(key)).collect();
+        self.returning.replaced(self.keys.knock(), members);
         if let Some(policy) = &mut self.policy {
             policy.link_changed();
         }
@@ -111,7 +116,11 @@ impl Session {
         let Ok(secret) = group.export("konklave link", &epoch, SECRET_CHARACTERS) else { return };
         let mut random = [0; SECRET_CHARACTERS];
         random.copy_from_slice(&secret);
-        let keys = RoomKeys::new(LinkSecret::from_random(random), self.keys.room());
+        self.replace_link(RoomKeys::new(LinkSecret::from_random(random), self.keys.room()));
+    }
+
+    /// From now on this is the link.
+    pub(super) fn replace_link(&mut self, keys: RoomKeys) {
         if self.old_name_keys.len() == NAME_KEYS {
             self.old_name_keys.remove(0);
         }

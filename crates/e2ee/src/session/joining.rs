@@ -73,6 +73,7 @@ impl Session {
             return;
         }
         let in_it = self.group.as_ref().is_some_and(|group| group.is_at(&claims));
+        self.returning.joins(&claims.keys);
         self.known_there = claims.keys.contains(&self.own.key.public());
         let mut policy = Policy::new(self.place(&claims.group_id), claims.host);
         let said: Vec<Statement> = past.iter().filter_map(|entry| fold_past(&mut policy, entry)).collect();
@@ -253,7 +254,8 @@ impl Session {
     /// What the others made of our entry, as the server says: of joining it is a hint that the link is another one. A
     /// server that lies here keeps us out, which it can do anyway.
     pub(super) fn outcome(&mut self, now: u64, seq: Sequence, applied: bool) {
-        if applied {
+        // On the way already: it may be said twice.
+        if applied || !self.follows() {
             return;
         }
         if self.epochs.entered_at() != Some(seq) {
@@ -272,7 +274,7 @@ impl Session {
             self.media(media);
             self.group = None;
             self.set_state(State::Connecting);
-            self.want_base(now, None);
+            self.ask_for_link(now);
         }
     }
 
