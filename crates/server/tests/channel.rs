@@ -132,7 +132,7 @@ async fn two_members_share_a_log() {
     let mut ben = enter(&server, "r", "ben").await;
     assert_eq!(ben.opened().await, (log, LogState::Running));
     let base = ben.until(|message| match message {
-        FromServer::Base { seq, group_info, past } => Some((seq, group_info.0, past.len())),
+        FromServer::Base { seq, group_info, past, .. } => Some((seq, group_info.0, past.len())),
         _ => None,
     });
     assert_eq!(base.await, (3, b"sealed".to_vec(), 2));
@@ -274,6 +274,7 @@ async fn after_a_restart_a_meeting_goes_on() {
     ada.until(|message| matches!(message, FromServer::RestoreWanted).then_some(())).await;
     let restore = ToServer::Restore {
         epoch: 3,
+        state: Blob(vec![3; 32]),
         group_info: Blob(b"restored".to_vec()),
         statements: Vec::new(),
         members: vec!["ada".into()],
@@ -405,8 +406,9 @@ async fn the_largest_submission_fits_a_frame() {
     returning
         .say(&ToServer::Restore {
             epoch: u64::MAX,
+            state: zeros(32),
             group_info: zeros(128 << 10),
-            statements: vec![zeros(1 << 10); 256],
+            statements: vec![zeros(256); 1024],
             members: vec!["x".repeat(256); 256],
         })
         .await;

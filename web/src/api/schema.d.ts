@@ -358,13 +358,15 @@ export interface components {
       | {
           /**
            * Format: int64
-           * @description The epoch of the offered state; the highest is taken.
+           * @description The epoch of the offered state. The state is taken that most offer; of several the highest epoch.
            */
           epoch: number;
           /** @description The GroupInfo of that state, with the ratchet tree. */
           group_info: components['schemas']['Blob'];
           /** @description Identities in the group: who of them does not come back counts as gone. */
           members: string[];
+          /** @description Its hash, as in `Applied`. */
+          state: components['schemas']['Blob'];
           /** @description Host statements in the order of the log. */
           statements: components['schemas']['Blob'][];
           /** @enum {string} */
