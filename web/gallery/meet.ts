@@ -4,7 +4,6 @@ import { face } from './pictures';
 import { fragmentOf } from '../src/crypto/link';
 import type { RtcParticipant } from '../src/rtc/types';
 import { AppModel } from '../src/state/app';
-import { encodeChat, TOPIC } from '../src/state/chat';
 import type { MeetingModel } from '../src/state/meeting';
 import type { PreJoinModel } from '../src/state/prejoin';
 import { until, type FakeConnection, type World } from '../scripted/world';
@@ -99,7 +98,7 @@ export async function meet(
   const { model } = screen;
   const { connection } = world;
   const view = () => model.view.get();
-  await until(() => view().camera.on && !view().people.some((person) => person.name.kind === 'opening'));
+  await until(() => view().camera.on);
   if (voice === 'muted') await model.toggleMicrophone();
   if (voice === 'speaking') connection.local = { ...connection.local, speaking: true };
   connection.emit('participants');
@@ -111,8 +110,7 @@ export async function meet(
     world,
     async write(guest, text) {
       const before = view().chat.messages.length;
-      const id = `message-${before}`;
-      connection.emit('data', encodeChat(id, text, world.clock.now()), `guest-${guest}`, TOPIC);
+      world.keys.chat(`guest-${guest}`, `message-${before}`, text);
       await until(() => view().chat.messages.length > before);
     },
     until: (ms) => world.clock.pass(Math.max(0, start + ms - world.clock.now())),

@@ -26,7 +26,7 @@ export const SCENE_NAMES = [
   'meeting-30-page-2',
   'devices-off',
   'names-hostile',
-  'other-link',
+  'keyless',
   'pinned',
   'large-speaker',
   'own-hidden',

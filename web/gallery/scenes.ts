@@ -1,10 +1,9 @@
 /** Every screen and state of the product, each made by a script over scripted ports. */
 
 import { ApiError } from '../src/api/errors';
-import { newSecret } from '../src/crypto/link';
 import { ConnectError, DeviceError, type Device, type RtcTrack, type VideoHandle } from '../src/rtc/types';
 import { AppModel } from '../src/state/app';
-import { until, type World } from '../scripted/world';
+import type { World } from '../scripted/world';
 import { key, press, type } from './acts';
 import { HOSTILE_NAMES, HOSTILE_TEXTS } from './hostile';
 import { DURATION, known, meet, preJoin, readyToJoin, type Guest, type Meeting, type Voice } from './meet';
@@ -68,7 +67,7 @@ async function chatOfReference({ model, write, until }: Meeting): Promise<void> 
   at(10, 5);
   model.openPanel('chat');
   model.setDraft('Danke, passt. Ist Physik am Donnerstag schon fest?');
-  await model.sendDraft();
+  model.sendDraft();
   model.openPanel(null);
   at(10, 17);
   await write(2, 'Ja, Raum 214 ist frei.');
@@ -257,25 +256,16 @@ export const SCENES: Record<SceneName, Scene> = {
         { then: async ({ model }) => model.openPanel('people') },
       ),
   },
-  'other-link': {
-    async make(world) {
-      const app = await meet(withDevices(world), FOUR);
-      const { connection } = world;
-      const secret = newSecret((count) => new Uint8Array(count).fill(7));
-      connection.now(
-        ...(await Promise.all(
-          connection.others.map((other) =>
-            world.person(secret, 'kollegium-7b', other.identity, 'x', {
-              camera: other.camera,
-              microphone: other.microphone,
-            }),
-          ),
-        )),
-      );
-      const screen = app.screen.get();
-      if (screen.kind === 'meeting') await until(() => screen.model.view.get().otherLink === 'all');
-      return app;
-    },
+  keyless: {
+    make: (world) =>
+      meet(withDevices(world), FOUR, {
+        async then({ model, connection }) {
+          const [first, ...rest] = connection.others;
+          const stranger = { identity: 'from-elsewhere', isLocal: false, metadata: '', joinedAt: 0 };
+          if (first) connection.now(first, ...rest, { ...first, ...stranger, camera: null, speaking: false });
+          model.openPanel('people');
+        },
+      }),
   },
 
   pinned: {

@@ -6,6 +6,7 @@
 import type { ApiError } from '../src/api/errors';
 import type { JoinRequest, JoinResponse } from '../src/api/client';
 import { nameSealer } from '../src/crypto/name';
+import type { RosterMember, State } from '../src/e2ee/types';
 import type {
   CapturedTrack,
   Device,
@@ -18,6 +19,7 @@ import type {
   VideoHandle,
 } from '../src/rtc/types';
 import type { Ports } from '../src/state/ports';
+import { FakeKeys, identityOf, member } from './keys';
 
 export class FakeClock {
   time = 1_000_000;
@@ -76,7 +78,6 @@ export function participant(identity: string, change: Partial<RtcParticipant> = 
 export class FakeConnection implements RtcConnection {
   others: RtcParticipant[] = [];
   published: CapturedTrack[] = [];
-  sent: { payload: Uint8Array; topic: string }[] = [];
   left = false;
   failWith: Error | null = null;
   state: RtcState = { phase: 'connected' };
@@ -168,11 +169,6 @@ export class FakeConnection implements RtcConnection {
     if (this.failWith) throw this.failWith;
   }
 
-  async send(payload: Uint8Array, topic: string) {
-    if (this.failWith) throw this.failWith;
-    this.sent.push({ payload, topic });
-  }
-
   async unblockSound() {
     // Nothing holds sound back here.
   }
@@ -232,6 +228,15 @@ export class World {
   /** How a connection stands by the time somebody looks at it. */
   connectionState: RtcState = { phase: 'connected' };
 
+  /** The secret of the meeting: those of its people who have it have the keys. */
+  secret = 'K7F3Q9XM2B8DW5TZ6C4N';
+  members: RosterMember[] = [];
+  keysOpened: FakeKeys[] = [];
+  keysObstacle: 'unsupported' | null = null;
+  keysError: Error | null = null;
+  /** How keys stand once the channel is open. */
+  keysState: State = { type: 'member', confirmed: true };
+
   obstacle: 'insecure' | 'unsupported' | null = null;
   devices: Device[] = [];
   opened: FakeTrack[] = [];
@@ -262,6 +267,24 @@ export class World {
     return last;
   }
 
+  get keys(): FakeKeys {
+    const last = this.keysOpened.at(-1);
+    if (!last) throw new Error('nobody has keys');
+    return last;
+  }
+
+  openKeys(identity: string, name: string): FakeKeys {
+    const keys = new FakeKeys(identity, name, () => this.members, this.keysState);
+    this.keysOpened.push(keys);
+    return keys;
+  }
+
+  /** Somebody's keys are seen otherwise from now on. */
+  see(identity: string, change: Partial<RosterMember>): void {
+    this.members = this.members.map((one) => (one.identity === identity ? { ...one, ...change } : one));
+    for (const keys of this.keysOpened) keys.update();
+  }
+
   /** Devices are plugged in or out: these are there now. */
   plug(...devices: Device[]): void {
     this.devices = devices;
@@ -275,7 +298,7 @@ export class World {
     for (const listener of this.#addressListeners) listener();
   }
 
-  /** Somebody else in the room whose name is sealed under the secret. */
+  /** Somebody else in the room whose name is sealed under the secret; if it is the meeting's, they have the keys. */
   async person(
     secret: string,
     room: string,
@@ -283,6 +306,11 @@ export class World {
     name: string,
     change: Partial<RtcParticipant> = {},
   ) {
+    if (secret === this.secret) {
+      const known = this.members.find((one) => one.identity === identity);
+      if (!known) this.members = [...this.members, member(identity, this.members.length, { name })];
+      this.see(identity, { name });
+    }
     const sealer = await nameSealer(secret, room, random);
     return participant(identity, { metadata: await sealer.seal(name, identity), ...change });
   }
@@ -313,6 +341,14 @@ export class World {
         connection.state = this.connectionState;
         this.connections.push(connection);
         return connection;
+      },
+    },
+    keys: {
+      obstacle: () => this.keysObstacle,
+      preload: () => undefined,
+      open: async ({ seed, name }) => {
+        if (this.keysError) throw this.keysError;
+        return this.openKeys(identityOf(seed), name);
       },
     },
     devices: {
@@ -369,9 +405,9 @@ export class World {
       },
     },
     sealer: (secret, room) => nameSealer(secret, room, random),
-    claimIdentity: async (identity) => {
-      if (this.claimed.has(identity)) return false;
-      this.claimed.add(identity);
+    claimIdentity: async (claim) => {
+      if (this.claimed.has(claim)) return false;
+      this.claimed.add(claim);
       return true;
     },
     copy: async (text) => {

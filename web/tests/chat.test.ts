@@ -3,23 +3,18 @@ import {
   addMessage,
   charactersLeft,
   closeChat,
-  decodeChat,
   EMPTY_CHAT,
-  encodeChat,
   firstDrawn,
   isLong,
   KEPT,
   markRead,
-  PACKET_MAX,
   PAGE,
   TEXT_MAX,
   textParts,
+  tidyText,
   transcript,
   type ChatMessage,
 } from '../src/state/chat';
-
-const bytes = (value: unknown) =>
-  new TextEncoder().encode(typeof value === 'string' ? value : JSON.stringify(value));
 
 type Written = Omit<ChatMessage, 'continues'>;
 
@@ -35,46 +30,14 @@ function message(n: number, change: Partial<Written> = {}): Written {
   };
 }
 
-describe('a chat packet', () => {
-  it('goes there and back', () => {
-    expect(decodeChat(encodeChat('x1', 'Grüße\nzwei', 5))).toEqual({ id: 'x1', text: 'Grüße\nzwei' });
-    expect(JSON.parse(new TextDecoder().decode(encodeChat('x1', 'a', 5)))).toEqual({
-      v: 1,
-      type: 'chat',
-      id: 'x1',
-      text: 'a',
-      at: 5,
-    });
-  });
-
-  it('of the longest text still passes', () => {
-    expect(decodeChat(encodeChat('x', '😀'.repeat(TEXT_MAX / 2), 1))?.text).toHaveLength(TEXT_MAX);
-  });
-
-  it.each([
-    ['no JSON', 'hello'],
-    ['no object', 'null'],
-    ['another version', { v: 2, type: 'chat', id: 'a', text: 'b' }],
-    ['an unknown type', { v: 1, type: 'poll', id: 'a', text: 'b' }],
-    ['no text', { v: 1, type: 'chat', id: 'a' }],
-    ['a text that is none', { v: 1, type: 'chat', id: 'a', text: { toString: 'x' } }],
-    ['an empty text', { v: 1, type: 'chat', id: 'a', text: ' \n ' }],
-    ['no id', { v: 1, type: 'chat', text: 'b' }],
-    ['an endless id', { v: 1, type: 'chat', id: 'a'.repeat(65), text: 'b' }],
-    ['too many bytes', { v: 1, type: 'chat', id: 'a', text: 'b'.repeat(PACKET_MAX) }],
-  ])('with %s is ignored', (_what, packet) => {
-    expect(decodeChat(bytes(packet))).toBeNull();
-  });
-
-  it('of broken UTF-8 is ignored', () => {
-    expect(decodeChat(Uint8Array.of(0xff, 0xfe))).toBeNull();
-  });
-
+describe('a text', () => {
   it('loses control characters and is cut', () => {
     const text = `a\u0000b\u0007${'c'.repeat(TEXT_MAX)}`;
-    expect(decodeChat(bytes({ v: 1, type: 'chat', id: 'a', text }))?.text).toBe(
-      `ab${'c'.repeat(TEXT_MAX - 2)}`,
-    );
+    expect(tidyText(text)).toBe(`ab${'c'.repeat(TEXT_MAX - 2)}`);
+  });
+
+  it('of the longest kind still passes', () => {
+    expect(tidyText('😀'.repeat(TEXT_MAX / 2))).toHaveLength(TEXT_MAX);
   });
 });
 

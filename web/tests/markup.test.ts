@@ -2,10 +2,9 @@ import { render } from 'svelte/server';
 import type { Component } from 'svelte';
 import { beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { fragmentOf, parseFragment } from '../src/crypto/link';
-import { nameSealer } from '../src/crypto/name';
 import { setLanguage } from '../src/i18n';
 import { DeviceError } from '../src/rtc/types';
-import { encodeChat, PAGE, TEXT_MAX } from '../src/state/chat';
+import { PAGE, TEXT_MAX } from '../src/state/chat';
 import { TabIdentity } from '../src/state/identity';
 import { MeetingModel } from '../src/state/meeting';
 import { PreJoinModel } from '../src/state/prejoin';
@@ -18,7 +17,8 @@ import Top from '../src/ui/meeting/Top.svelte';
 import NoRoom from '../src/ui/NoRoom.svelte';
 import { phone } from '../src/ui/phone';
 import PreJoin from '../src/ui/PreJoin.svelte';
-import { FakeConnection, participant, random, until, World } from '../scripted/world';
+import type { FakeKeys } from '../scripted/keys';
+import { FakeConnection, participant, until, World } from '../scripted/world';
 
 vi.mock('../src/ui/phone', () => ({ phone: { current: false }, narrow: { current: false } }));
 
@@ -27,6 +27,7 @@ const nothing = () => undefined;
 
 let world: World;
 let connection: FakeConnection;
+let keys: FakeKeys;
 let model: MeetingModel;
 
 /** The markup of a component, without the marks of hydration. */
@@ -50,10 +51,11 @@ beforeEach(async () => {
   Object.assign(phone, { current: false });
   world = new World();
   connection = new FakeConnection('me');
-  const sealer = await nameSealer(SECRET, 'test', random);
+  keys = world.openKeys('me', 'Anna');
+  keys.connect('wss://meet.example', 'test', 'token');
   model = new MeetingModel(
     world.ports,
-    { connection, sealer, otherLink: false },
+    { connection, keys },
     {
       room: 'test',
       secret: SECRET,
@@ -154,7 +156,7 @@ describe('the chat', () => {
 
   async function receive(...texts: string[]) {
     const before = model.view.get().chat.messages.length;
-    for (const [i, text] of texts.entries()) connection.emit('data', encodeChat(`${i}`, text, 1), 'b', 'k');
+    for (const [i, text] of texts.entries()) keys.chat('b', `${i}`, text);
     await until(() => model.view.get().chat.messages.length === before + texts.length);
   }
 

@@ -20,7 +20,8 @@ export class WorkerKeys implements MeetingKeys {
   #state: State = { type: 'connecting' };
   #roster: Roster | null = null;
   readonly #listeners = new Set<(event: KeysEvent) => void>();
-  readonly #senders = new Set<(payload: Uint8Array, to: string[]) => void>();
+  readonly #senders = new Set<(payload: Uint8Array<ArrayBuffer>, to: string[]) => void>();
+  #failed = false;
   #left = false;
   #opened: { resolve: () => void; reject: (error: KeysError) => void } | null = null;
 
@@ -68,12 +69,16 @@ export class WorkerKeys implements MeetingKeys {
     return this.#roster;
   }
 
+  get failed(): boolean {
+    return this.#failed;
+  }
+
   on(listener: (event: KeysEvent) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  onPacket(send: (payload: Uint8Array, to: string[]) => void): () => void {
+  onPacket(send: (payload: Uint8Array<ArrayBuffer>, to: string[]) => void): () => void {
     this.#senders.add(send);
     return () => this.#senders.delete(send);
   }
@@ -159,6 +164,7 @@ export class WorkerKeys implements MeetingKeys {
   }
 
   #fail(): void {
+    this.#failed = true;
     this.#opened?.reject(new KeysError('failed'));
     this.#emit({ type: 'failed' });
   }

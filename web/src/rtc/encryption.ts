@@ -23,7 +23,8 @@ const KINDS: Partial<Record<Track.Source, StreamKind>> = {
   [Track.Source.ScreenShareAudio]: 'screen-sound',
 };
 
-const kindOf = (source: Track.Source): StreamKind | null => KINDS[source] ?? null;
+/** Which of its sender's streams a track is; `null` for what is none of ours. */
+export const kindOf = (source: Track.Source): StreamKind | null => KINDS[source] ?? null;
 
 /**
  * Stands where the library has its own encryption. That there is one keeps the library from sending redundant sound and

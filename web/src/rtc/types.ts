@@ -1,9 +1,10 @@
 /**
  * What the rest of the client knows about real-time media. No type of `livekit-client` or of the browser's media API
- * passes this file; whoever shows a picture gets a handle that attaches itself to a video element.
+ * passes this file; whoever shows a picture gets a handle that attaches itself to a video element. What people say to
+ * each other goes past it, between the connection and the keys.
  */
 
-import type { MediaEncryption } from '../e2ee/media/encryption';
+import type { ConnectionKeys } from '../e2ee/types';
 
 export type Unsubscribe = () => void;
 
@@ -143,7 +144,6 @@ export interface RtcEvents {
   reconnecting(attempt: number): void;
   reconnected(): void;
   disconnected(cause: DisconnectCause): void;
-  data(payload: Uint8Array, from: string, topic: string): void;
   /** The browser holds sound back until the person does something. */
   soundBlocked(blocked: boolean): void;
   /** A device in use was switched to another one, by the person or by the system. */
@@ -167,8 +167,6 @@ export interface RtcConnection {
   setScreen(on: boolean): Promise<void>;
   /** @throws DeviceError */
   switchDevice(kind: DeviceKind, id: string): Promise<void>;
-  /** Reliable data packet to everybody. */
-  send(payload: Uint8Array, topic: string): Promise<void>;
   /** To be called from a click, after `soundBlocked(true)`. */
   unblockSound(): Promise<void>;
   leave(): Promise<void>;
@@ -176,8 +174,8 @@ export interface RtcConnection {
 
 export interface ConnectOptions {
   speaker: string | null;
-  /** Seals what is sent and opens what is received; without it the server can read both. */
-  encryption?: MediaEncryption;
+  /** Seal what is sent and open what is received. Nothing is connected without them. */
+  keys: ConnectionKeys;
 }
 
 export interface Rtc {

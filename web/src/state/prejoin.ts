@@ -12,13 +12,13 @@ import {
   type DeviceKind,
   type VideoHandle,
 } from '../rtc/types';
-import { admit, type Admitted } from './admission';
+import { admit, leave, OtherLinkError, type Admitted } from './admission';
 import type { TabIdentity } from './identity';
 import type { Refusal } from './messages';
 import type { Ports } from './ports';
 import { Preferences } from './preferences';
 import { fill } from './name-field';
-import { codeRefusal, deviceRefusal, joinRefusal } from './refusals';
+import { codeRefusal, deviceRefusal, joinRefusal, keysRefusal } from './refusals';
 import { normaliseRoom, pathOfRoom } from './room-name';
 import { Store } from './store';
 
@@ -125,7 +125,7 @@ export class PreJoinModel {
       video: null,
       asking: true,
       joining: false,
-      refusal: null,
+      refusal: this.#obstacle(),
     });
     void this.#preload();
     this.#ended.push(ports.devices.onChange(() => void this.#listDevices()));
@@ -137,7 +137,14 @@ export class PreJoinModel {
   /** What joining needs, one after the other; whatever fails is tried again, and reported, when joining. */
   async #preload(): Promise<void> {
     await this.ports.rtc.preload();
+    this.ports.keys.preload();
     await this.ports.loadMeeting().catch(() => undefined);
+  }
+
+  /** Without encryption nobody joins. */
+  #obstacle(): Refusal | null {
+    const problem = this.ports.keys.obstacle();
+    return problem && keysRefusal(problem);
   }
 
   /**
@@ -284,6 +291,11 @@ export class PreJoinModel {
     const state = this.view.get();
     if (state.joining) return;
     if (this.ports.devices.obstacle() !== null) return;
+    const refusal = this.#obstacle();
+    if (refusal) {
+      this.view.patch({ refusal });
+      return;
+    }
     const name = tidyName(state.name);
     if (name === '') {
       this.view.patch({ nameProblem: { code: 'name-empty', key: 'error.name-empty' } });
@@ -323,17 +335,18 @@ export class PreJoinModel {
         speaker: state.speaker || null,
       });
       if (this.#closed) {
-        await admitted.connection.leave();
-      } else if (admitted.otherLink) {
-        await admitted.connection.leave();
-        this.ports.address.replace(pathOfRoom(state.room), '');
-        this.view.patch({ joining: false, code: '', link: { kind: 'code', why: 'other-link' } });
+        await leave(admitted);
       } else {
         this.#setSecret(secret);
         this.#handOver(admitted, name, secret);
       }
     } catch (error) {
-      this.view.patch({ joining: false, refusal: joinRefusal(error) });
+      if (error instanceof OtherLinkError && !this.#closed) {
+        this.ports.address.replace(pathOfRoom(state.room), '');
+        this.view.patch({ joining: false, code: '', link: { kind: 'code', why: 'other-link' } });
+      } else {
+        this.view.patch({ joining: false, refusal: joinRefusal(error) });
+      }
     }
   }
 

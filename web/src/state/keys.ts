@@ -1,0 +1,132 @@
+/** The keys of a meeting as people see them: who has them, who can be relied on, and what was found when comparing. */
+
+import type { Content, Line, MeetingKeys, Roster, RosterMember, State, Stop } from '../e2ee/types';
+import { Store } from './store';
+
+/** How far somebody's keys can be relied on. */
+export type Trust =
+  /** Not among those who have the keys: nothing of them is shown. */
+  | 'keyless'
+  | 'keys'
+  /** Their key was there when we compared. */
+  | 'verified'
+  /** They came after we compared. */
+  | 'new'
+  /** Nothing was heard of their keys for a while. */
+  | 'unconfirmed';
+
+export interface KeysView {
+  state: State;
+  roster: Roster | null;
+  /** The encryption does not run. */
+  failed: boolean;
+  /** Somebody found other digits than we have, or we did. */
+  differs: boolean;
+  /** Whose streams do not open, though they have the keys. */
+  unreadable: ReadonlySet<string>;
+}
+
+/** What a meeting wants to hear of. */
+export interface KeysListener {
+  received(from: string, content: Content): void;
+  notSent(content: Content): void;
+  history(lines: Line[]): void;
+  linkChanged(fragment: string): void;
+  stopped(reason: Stop | 'failed'): void;
+}
+
+export const memberOf = (roster: Roster | null, identity: string): RosterMember | undefined =>
+  roster?.members.find((member) => member.identity === identity);
+
+/** Whether we compared digits with some of those who have the keys now. */
+export const hasCompared = (roster: Roster | null): boolean =>
+  roster?.members.some(({ own, compared }) => own && compared) ?? false;
+
+export function trustIn(roster: Roster | null, identity: string): Trust {
+  const member = memberOf(roster, identity);
+  if (!member) return 'keyless';
+  if (member.silent_since !== undefined) return 'unconfirmed';
+  if (!hasCompared(roster)) return 'keys';
+  return member.compared ? 'verified' : 'new';
+}
+
+export class KeysModel {
+  readonly view: Store<KeysView>;
+  #end: () => void;
+
+  constructor(
+    private readonly keys: MeetingKeys,
+    listener: KeysListener,
+  ) {
+    this.view = new Store<KeysView>({
+      state: keys.state,
+      roster: keys.roster,
+      failed: keys.failed,
+      differs: false,
+      unreadable: new Set(),
+    });
+    this.#end = keys.on((event) => {
+      switch (event.type) {
+        case 'state':
+          this.view.patch({ state: event.state });
+          if (event.state.type === 'stopped') listener.stopped(event.state.reason);
+          return;
+        case 'roster':
+          return this.view.patch({ roster: event.roster });
+        case 'received':
+          return listener.received(event.from, event.content);
+        case 'not-sent':
+          return listener.notSent(event.content);
+        case 'history':
+          return listener.history(event.lines);
+        case 'compared':
+          if (!event.matches) this.view.patch({ differs: true });
+          return;
+        case 'link-changed':
+          return listener.linkChanged(event.fragment);
+        case 'failed':
+          this.view.patch({ failed: true });
+          return listener.stopped('failed');
+        case 'stream':
+          return this.#stream(event.identity, event.opens);
+      }
+    });
+  }
+
+  /** What has stopped before anybody listened; `null` if it goes on. */
+  get stopped(): Stop | 'failed' | null {
+    const { state, failed } = this.view.get();
+    if (failed) return 'failed';
+    return state.type === 'stopped' ? state.reason : null;
+  }
+
+  /** Something can be sealed, and nobody doubts it. */
+  get isMember(): boolean {
+    return this.view.get().state.type === 'member';
+  }
+
+  send(content: Content): void {
+    this.keys.send(content);
+  }
+
+  /** The person compared the digits of this epoch with others. */
+  compared(epoch: number, matches: boolean): void {
+    this.view.patch({ differs: !matches });
+    this.keys.compared(epoch, matches);
+  }
+
+  #stream(identity: string, opens: boolean): void {
+    const { unreadable } = this.view.get();
+    if (unreadable.has(identity) !== opens) return;
+    const next = new Set(unreadable);
+    if (opens) next.delete(identity);
+    else next.add(identity);
+    this.view.patch({ unreadable: next });
+  }
+
+  /** Leaves the keys to themselves and forgets them. */
+  leave(): void {
+    this.#end();
+    this.keys.leave();
+  }
+}
