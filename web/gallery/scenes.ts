@@ -89,6 +89,13 @@ async function share(
   return meet(world, [sharing, ...rest], { then, voice });
 }
 
+/** Two compared the numbers; the third came after that. */
+function compared(world: World): void {
+  world.see('guest-0', { compared: true, verified: true });
+  world.see('guest-2', { compared: true });
+  world.keys.update({ compared: true });
+}
+
 /** A picture that the server does not send on. */
 const paused = (video: VideoHandle): RtcTrack => ({ muted: false, video, paused: true });
 
@@ -148,6 +155,12 @@ export const SCENES: Record<SceneName, Scene> = {
   'prejoin-busy': {
     async make(world) {
       world.deviceErrors = { camera: new DeviceError('camera', 'busy') };
+      return (await readyToJoin(withDevices(world))).app;
+    },
+  },
+  'prejoin-no-encryption': {
+    async make(world) {
+      world.keysObstacle = 'unsupported';
       return (await readyToJoin(withDevices(world))).app;
     },
   },
@@ -302,7 +315,15 @@ export const SCENES: Record<SceneName, Scene> = {
   },
 
   people: {
-    make: (world) => meet(withDevices(world), SIX, { then: async ({ model }) => model.openPanel('people') }),
+    make: (world) =>
+      meet(withDevices(world), SIX, {
+        async then({ model, until }) {
+          compared(world);
+          until(DURATION - 6000);
+          world.see('guest-4', { silent_since: world.clock.now() - 34_000 });
+          model.openPanel('people');
+        },
+      }),
   },
   'people-search': {
     make: (world) => meet(withDevices(world), NINE, { then: async ({ model }) => model.openPanel('people') }),
@@ -348,6 +369,49 @@ export const SCENES: Record<SceneName, Scene> = {
   encryption: {
     make: (world) =>
       meet(withDevices(world), FOUR, { then: async ({ model }) => model.openPanel('encryption') }),
+  },
+
+  'encryption-compare': {
+    make: (world) =>
+      meet(withDevices(world), FOUR, { then: async ({ model }) => model.openPanel('encryption') }),
+    act: () => press('compare'),
+  },
+  'encryption-verified': {
+    make: (world) =>
+      meet(withDevices(world), FOUR, {
+        async then({ model }) {
+          compared(world);
+          model.openPanel('encryption');
+        },
+      }),
+  },
+  'encryption-unconfirmed': {
+    make: (world) =>
+      meet(withDevices(world), FOUR, {
+        async then({ model, until }) {
+          until(DURATION - 6000);
+          world.see('guest-1', { silent_since: world.clock.now() - 34_000 });
+          model.openPanel('encryption');
+        },
+      }),
+  },
+  'encryption-differs': {
+    make: (world) =>
+      meet(withDevices(world), FOUR, {
+        async then({ model }) {
+          model.compared(model.lock().comparable?.epoch ?? 0, false);
+          model.openPanel('encryption');
+        },
+      }),
+  },
+  'encryption-keys': {
+    make(world) {
+      world.keysState = { type: 'connecting' };
+      return meet(withDevices(world), FOUR, {
+        lasting: 1000,
+        then: async ({ model }) => model.openPanel('encryption'),
+      });
+    },
   },
 
   more: { make: (world) => meet(withDevices(world), FOUR), act: () => press('toggle-more') },

@@ -30,7 +30,7 @@ function keys(members: RosterMember[] | null, change: Partial<KeysView> = {}): K
 }
 
 const around = (...identities: string[]) => ({
-  identities,
+  people: identities.map((identity) => ({ identity, trust: 'keyless' as const })),
   nameOf: (identity: string) => identity,
   now: NOW,
 });
@@ -138,9 +138,9 @@ describe('the lock', () => {
 });
 
 describe('trust', () => {
-  it('is in nobody without keys', () => {
-    expect(trustIn(null, 'me')).toBe('keyless');
-    expect(trustIn(roster([own()]), 'b')).toBe('keyless');
+  it('is in nobody without keys yet', () => {
+    expect(trustIn(null, 'me')).toBe('joining');
+    expect(trustIn(roster([own()]), 'b')).toBe('joining');
     expect(trustIn(roster([own(), member('b', 1)]), 'b')).toBe('keys');
   });
 });

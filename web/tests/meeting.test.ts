@@ -68,7 +68,18 @@ describe('people', () => {
     ];
     await meet();
     expect(names()).toEqual(['Deniz', 'keyless', 'keyless', 'Anna Berger']);
-    expect(model.view.get().people.map(({ trust }) => trust)).toEqual(['keys', 'keyless', 'keyless', 'keys']);
+    const trust = () => model.view.get().people.map((one) => one.trust);
+    expect(trust()).toEqual(['keys', 'joining', 'joining', 'keys']);
+    world.clock.pass(10_000);
+    expect(trust()).toEqual(['keys', 'keyless', 'keyless', 'keys']);
+  });
+
+  it('are joining while one has no keys oneself', async () => {
+    world.keysState = { type: 'connecting' };
+    connection.others = [await person('b', 'Deniz')];
+    await meet();
+    world.clock.pass(60_000);
+    expect(model.view.get().people.map((one) => one.trust)).toEqual(['joining', 'joining']);
   });
 
   it('whose name does not open under the link are unnamed', async () => {
@@ -83,6 +94,8 @@ describe('people', () => {
     await meet();
     const unreadable = () => model.view.get().people[0]?.unreadable;
     keys.emit({ type: 'stream', identity: 'b', kind: 'camera', opens: false });
+    expect(unreadable()).toBe(false);
+    world.clock.pass(3000);
     expect(unreadable()).toBe(true);
     keys.emit({ type: 'stream', identity: 'b', kind: 'camera', opens: true });
     expect(unreadable()).toBe(false);
@@ -197,9 +210,9 @@ describe('people', () => {
     expect(said).toEqual(['Anna Berger, Anna Berger (2)']);
     const t = translator('de', de);
     const [, , stranger] = model.view.get().people;
-    expect(stranger && labelOf(t, stranger)).toBe('Jemand ohne Schlüssel');
+    expect(stranger && labelOf(t, stranger)).toBe('Jemand');
     expect(t('share.by', { name: stranger ? nameOf(t, stranger.name) : '' })).toBe(
-      'Jemand ohne Schlüssel teilt den Bildschirm',
+      'Jemand teilt den Bildschirm',
     );
   });
 

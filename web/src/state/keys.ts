@@ -1,11 +1,17 @@
 /** The keys of a meeting as people see them: who has them, who can be relied on, and what was found when comparing. */
 
 import type { Content, Line, MeetingKeys, Roster, RosterMember, State, Stop } from '../e2ee/types';
+import type { Clock } from './ports';
 import { Store } from './store';
+
+/** Keys may come a moment after the first frames that are sealed with them. */
+const UNREADABLE_AFTER_MS = 3000;
 
 /** How far somebody's keys can be relied on. */
 export type Trust =
-  /** Not among those who have the keys: nothing of them is shown. */
+  /** Not among those who have the keys yet. */
+  | 'joining'
+  /** Not among them, and for longer than it takes: nothing of them is shown, and nothing said reaches them. */
   | 'keyless'
   | 'keys'
   /** Their key was there when we compared. */
@@ -44,7 +50,7 @@ export const hasCompared = (roster: Roster | null): boolean =>
 
 export function trustIn(roster: Roster | null, identity: string): Trust {
   const member = memberOf(roster, identity);
-  if (!member) return 'keyless';
+  if (!member) return 'joining';
   if (member.silent_since !== undefined) return 'unconfirmed';
   if (!hasCompared(roster)) return 'keys';
   return member.compared ? 'verified' : 'new';
@@ -53,8 +59,11 @@ export function trustIn(roster: Roster | null, identity: string): Trust {
 export class KeysModel {
   readonly view: Store<KeysView>;
   #end: () => void;
+  /** Cancel the marks that are about to be set, by identity. */
+  #doubts = new Map<string, () => void>();
 
   constructor(
+    private readonly clock: Clock,
     private readonly keys: MeetingKeys,
     listener: KeysListener,
   ) {
@@ -116,17 +125,27 @@ export class KeysModel {
   }
 
   #stream(identity: string, opens: boolean): void {
+    this.#doubts.get(identity)?.();
+    this.#doubts.delete(identity);
+    if (opens) return this.#mark(identity, false);
+    const doubt = this.clock.after(UNREADABLE_AFTER_MS, () => this.#mark(identity, true));
+    this.#doubts.set(identity, doubt);
+  }
+
+  #mark(identity: string, marked: boolean): void {
     const { unreadable } = this.view.get();
-    if (unreadable.has(identity) !== opens) return;
+    if (unreadable.has(identity) === marked) return;
     const next = new Set(unreadable);
-    if (opens) next.delete(identity);
-    else next.add(identity);
+    if (marked) next.add(identity);
+    else next.delete(identity);
     this.view.patch({ unreadable: next });
   }
 
   /** Leaves the keys to themselves and forgets them. */
   leave(): void {
     this.#end();
+    for (const cancel of this.#doubts.values()) cancel();
+    this.#doubts.clear();
     this.keys.leave();
   }
 }

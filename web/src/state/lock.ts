@@ -1,7 +1,7 @@
 /** What the lock says: one state in words, and why, with a way out. The truth is the keys', never the server's. */
 
 import type { RosterMember } from '../e2ee/types';
-import { hasCompared, trustIn, type KeysView, type Trust } from './keys';
+import { hasCompared, memberOf, trustIn, type KeysView, type Trust } from './keys';
 import type { Message } from './messages';
 import { endRefusal } from './refusals';
 
@@ -26,22 +26,23 @@ export interface Lock {
 /** What a lock is made of, beside the keys. */
 export interface Around {
   /** Everybody in the meeting, also those without keys. */
-  identities: readonly string[];
+  people: readonly KeyHolder[];
   nameOf: (identity: string) => string;
   now: number;
 }
 
-const ORDER: readonly Trust[] = ['unconfirmed', 'keyless', 'new', 'keys', 'verified'];
+const ORDER: readonly Trust[] = ['unconfirmed', 'keyless', 'joining', 'new', 'keys', 'verified'];
 
 type Told = Pick<Lock, 'kind' | 'title' | 'text'>;
 
 export function lockOf(keys: KeysView, around: Around): Lock {
   const { roster } = keys;
   const told = tell(keys, around);
-  const inGroup = roster?.members.map(({ identity }) => identity) ?? [];
-  const all = [...inGroup, ...around.identities.filter((identity) => !inGroup.includes(identity))];
-  const holders = all
-    .map((identity) => ({ identity, trust: trustIn(roster, identity) }))
+  const inGroup =
+    roster?.members.map(({ identity }) => ({ identity, trust: trustIn(roster, identity) })) ?? [];
+  const others = around.people.filter(({ identity }) => !memberOf(roster, identity));
+  const holders = [...inGroup, ...others]
+    .map(({ identity, trust }) => ({ identity, trust }))
     .toSorted((a, b) => ORDER.indexOf(a.trust) - ORDER.indexOf(b.trust));
   const alone = (roster?.members.length ?? 0) < 2;
   const settled = told.kind !== 'keys' && told.kind !== 'restoring' && told.kind !== 'stopped';

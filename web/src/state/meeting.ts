@@ -35,6 +35,7 @@ import { DeviceNews } from './device-news';
 import { KeysModel, memberOf, trustIn, type KeysView } from './keys';
 import { Lines } from './line';
 import { lockOf, type Lock, type LockKind } from './lock';
+import { Marks } from './marks';
 import type { Message, MessageKey, Refusal } from './messages';
 import { Options } from './options';
 import { Outbox } from './outbox';
@@ -105,6 +106,8 @@ export interface MeetingState {
 const TOAST_MS = 5000;
 /** After a reconnection, until everybody else's pictures are back as well. */
 const SETTLING_MS = 10_000;
+/** Getting keys takes seconds; whoever has none after this is worth a mark. */
+const KEYLESS_AFTER_MS = 10_000;
 /** The connection says more precisely why the room is over, if it says so within this time. */
 const ENDING_MS = 3000;
 /** The page has changed by then, so that a screen reader notices what is said. */
@@ -127,6 +130,7 @@ export class MeetingModel {
   #outbox: Outbox;
   #speakers = new SpeakerMarks();
   #lines = new Lines();
+  #keyless = new Marks(KEYLESS_AFTER_MS, 0);
   #chimes: Chimes;
   #deviceNews = new DeviceNews();
   /** What the person is choosing another device for. */
@@ -156,7 +160,7 @@ export class MeetingModel {
     this.settings = settings;
     this.#admitted = admitted;
     this.#connection = admitted.connection;
-    this.#keys = new KeysModel(admitted.keys, {
+    this.#keys = new KeysModel(ports.clock, admitted.keys, {
       received: (from, content) => this.#received(from, content),
       notSent: (content) => this.#outbox.returned(content),
       history: (lines) => this.#history(lines),
@@ -281,6 +285,11 @@ export class MeetingModel {
     this.#timers.speakers?.();
     const due = this.#speakers.update(new Map(ordered.map((p) => [p.identity, p.speaking])), now);
     const lineDue = this.#lines.update(ordered, this.#connected, now);
+    const lacks = (identity: string) => roster !== null && !memberOf(roster, identity);
+    const keylessDue = this.#keyless.update(
+      new Map(ordered.map(({ identity }) => [identity, lacks(identity)])),
+      now,
+    );
 
     const drawn = ordered.map((participant, i): Person => {
       const name = names[i] ?? { kind: 'keyless' };
@@ -289,7 +298,7 @@ export class MeetingModel {
         identity,
         isLocal: participant.isLocal,
         name,
-        trust: trustIn(roster, identity),
+        trust: this.#keyless.marked(identity) ? 'keyless' : trustIn(roster, identity),
         silentSince: memberOf(roster, identity)?.silent_since ?? 0,
         unreadable: unreadable.has(identity),
         ordinal: numbers[i] ?? 1,
@@ -309,7 +318,7 @@ export class MeetingModel {
     const people = keepUnchangedPeople(before, drawn);
     const settled = this.#connected && now - this.#cameBack >= SETTLING_MS;
     const stageDue = this.stage.update(people, now, settled);
-    const next = Math.min(due ?? Infinity, lineDue ?? Infinity, stageDue ?? Infinity);
+    const next = Math.min(...[due, lineDue, keylessDue, stageDue].map((at) => at ?? Infinity));
     if (next < Infinity) this.#after('speakers', Math.max(0, next - now), () => this.#sync());
     this.#arrivals(people);
     const { microphone, camera, share } = this.view.get();
@@ -601,7 +610,7 @@ export class MeetingModel {
   lock(): Lock {
     const { keys, people } = this.view.get();
     return lockOf(keys, {
-      identities: people.map(({ identity }) => identity),
+      people,
       nameOf: (identity) => this.nameOf(identity),
       now: this.ports.clock.now(),
     });

@@ -30,6 +30,7 @@ export const LOCK_TONE: Record<LockKind, 'good' | 'waiting' | 'bad'> = {
 };
 
 export const TRUST_ICON: Record<Trust, IconName> = {
+  joining: 'lock-waiting',
   keyless: 'alert',
   keys: 'lock',
   verified: 'lock-checked',
@@ -38,6 +39,7 @@ export const TRUST_ICON: Record<Trust, IconName> = {
 };
 
 export const TRUST_WORD: Record<Trust, MessageKey> = {
+  joining: 'trust.joining',
   keyless: 'trust.keyless',
   keys: 'trust.keys',
   verified: 'trust.verified',
@@ -51,7 +53,9 @@ export const isCareful = ({ trust, unreadable }: Person): boolean =>
 
 /** What is to be known of somebody's keys, in a word. */
 export function shortTrustOf(t: Translate, { trust, unreadable }: Person): string {
-  return t(unreadable && trust !== 'keyless' ? 'trust.unreadable' : TRUST_WORD[trust]);
+  return t(
+    unreadable && trust !== 'keyless' && trust !== 'unconfirmed' ? 'trust.unreadable' : TRUST_WORD[trust],
+  );
 }
 
 /** The same, and since when. */
