@@ -1,7 +1,7 @@
 # Thin on purpose: each target calls one command, which can be called by hand as well.
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev build test check lint fmt bench sim plots snapshots screenshots
+.PHONY: help run dev build test check lint fmt bench sim soak plots snapshots screenshots
 
 help: ## show this list
 	@scripts/help $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ bench: ## measurements, as a table and as JSON in target/bench/
 
 sim: ## look for meetings on bad lines that go wrong: make sim SEEDS=1000
 	@scripts/sim search $(or $(SEEDS),150)
+
+soak: ## meetings of 200 people that agree on keys, and hundreds of random ones; takes minutes
+	@cargo test -p e2ee --locked --test large --test random -- --ignored
 
 plots: ## renew the plots of simulated meetings in docs/img
 	@scripts/sim plot docs/img down 1005 up 1006 loss-10 1008

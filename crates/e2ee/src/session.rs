@@ -10,6 +10,7 @@ mod epochs;
 mod history;
 mod joining;
 mod log;
+mod members;
 mod roster;
 mod wire;
 
@@ -29,12 +30,24 @@ use crate::name;
 use crate::policy::Policy;
 use crate::provider::{Random, Seed};
 use crate::rotation::{Media, Rotation};
-use crate::signer::{LeafKey, PublicKey};
+use crate::signer::LeafKey;
 use crate::statement::Place;
 
 /// Joining anew after having lost step with the others, as often in [`RESYNC_WINDOW_MS`].
 const RESYNCS: usize = 3;
 const RESYNC_WINDOW_MS: u64 = 60_000;
+
+/// An answer to what we submitted may take so long, in milliseconds; then it counts as lost.
+const ANSWER_MS: u64 = 10_000;
+
+/// Messages that wait for a commit of ours to be over.
+const UNSENT: usize = 64;
+
+/// Joins that the others skipped, one after the other, until the link must be another one. Once may be a race.
+const REFUSED_JOINS: u32 = 2;
+
+/// Bases that cannot be used or do not come, one after the other, until we give up.
+const BAD_BASES: u32 = 6;
 
 /// What a session is for.
 pub struct Config {
@@ -75,8 +88,13 @@ pub struct Session {
     refused: Vec<Sequence>,
     policy: Option<Policy>,
     group: Option<Group>,
+    members: members::Members,
     attempt: Attempt,
     pending: Option<Pending>,
+    /// Messages for whom, while a commit of ours waits: the group seals nothing then.
+    unsent: VecDeque<(Vec<String>, Message)>,
+    bad_bases: u32,
+    refused_joins: u32,
     next_id: u32,
     /// Times at which we joined anew.
     resyncs: VecDeque<u64>,
@@ -112,6 +130,7 @@ struct Pending {
     data: Vec<u8>,
     /// A host's word of ours; otherwise it is a commit.
     word: Option<Word>,
+    since: u64,
 }
 
 impl Session {
@@ -139,8 +158,12 @@ impl Session {
             refused: Vec::new(),
             policy: None,
             group: None,
+            members: members::Members::default(),
             attempt: Attempt::None,
             pending: None,
+            unsent: VecDeque::new(),
+            bad_bases: 0,
+            refused_joins: 0,
             next_id: 1,
             resyncs: VecDeque::new(),
             duties: duties::Duties::default(),
@@ -159,13 +182,18 @@ impl Session {
         &self.identity
     }
 
+    /// How it stands.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
     /// Takes an input. `now` is in milliseconds since the epoch, and never goes back.
     pub fn handle(&mut self, now: u64, input: Input) {
         if matches!(self.state, State::Stopped { .. }) {
             return;
         }
         match input {
-            Input::Connected => self.connected_again(),
+            Input::Connected => self.connected_again(now),
             Input::Disconnected => self.connected = false,
             Input::Channel { message } => self.channel(now, message),
             Input::Message { data } => self.message(now, &data.0),
@@ -202,8 +230,11 @@ impl Session {
             Attempt::Base { since } if self.connected => Some(since + joining::BASE_MS),
             _ => None,
         };
+        let pending = self.pending.as_ref().filter(|_| self.connected);
+        let pending = pending.map(|pending| pending.since + ANSWER_MS);
         [
             attempt,
+            pending,
             self.retry_at,
             self.rotation.next(),
             self.beats.next(),
@@ -223,21 +254,21 @@ impl Session {
                 self.want_base(now, None);
             }
         }
+        if self.connected && self.pending.as_ref().is_some_and(|pending| pending.since + ANSWER_MS <= now) {
+            self.drop_pending();
+        }
         self.attempt_due(now);
         let media = self.rotation.timeout(now);
         self.media(media);
         self.beats_due(now);
         self.history_due(now);
+        self.send_unsent();
         self.duties_due(now);
         self.tell_roster(now);
     }
 
     fn submit_leave(&mut self) {
         self.tell_server(ToServer::Leave);
-        let media = self.rotation.end();
-        self.media(media);
-        self.group = None;
-        self.attempt = Attempt::None;
         self.stop(Stop::Left);
     }
 
@@ -266,7 +297,13 @@ impl Session {
         }
     }
 
+    /// It is over: nothing is sent or opened any longer.
     fn stop(&mut self, reason: Stop) {
+        let media = self.rotation.end();
+        self.media(media);
+        self.group = None;
+        self.pending = None;
+        self.attempt = Attempt::None;
         self.set_state(State::Stopped { reason });
     }
 
@@ -289,10 +326,20 @@ impl Session {
             return false;
         }
         let Some(group) = &mut self.group else { return false };
-        // While a commit of ours waits the group seals nothing; it will be over in a moment.
+        if group.is_committing() && self.unsent.len() < UNSENT {
+            self.unsent.push_back((to, message.clone()));
+            return true;
+        }
         let Ok(data) = group.seal(&message.encode()) else { return false };
         self.out.push_back(Output::Message { to, data: Blob(data) });
         true
+    }
+
+    fn send_unsent(&mut self) {
+        while self.group.as_ref().is_some_and(|group| !group.is_committing()) {
+            let Some((to, message)) = self.unsent.pop_front() else { return };
+            self.tell(to, &message);
+        }
     }
 
     fn send(&mut self, now: u64, content: Content) {
@@ -307,23 +354,6 @@ impl Session {
     fn streams(&mut self, now: u64, streams: Vec<Stream>) {
         self.beats.streams = streams;
         self.beats.due_at(now);
-    }
-
-    /// Members of the group with the log's word that they are there, by leaf, the own one included.
-    fn online(&self) -> Vec<(u32, PublicKey)> {
-        let (Some(group), Some(policy)) = (&self.group, &self.policy) else { return Vec::new() };
-        group
-            .members()
-            .into_iter()
-            .filter(|member| policy.is_here(&member.key) || member.key == self.own.key.public())
-            .map(|member| (member.leaf, member.key))
-            .collect()
-    }
-
-    /// How many online members have a lower leaf.
-    fn rank(&self) -> u64 {
-        let own = self.own.key.public();
-        self.online().iter().take_while(|(_, key)| *key != own).count() as u64
     }
 }
 

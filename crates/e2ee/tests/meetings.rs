@@ -1,5 +1,6 @@
 //! Meetings over the server's real delivery, in virtual time.
 
+#[allow(dead_code, reason = "shared with the other files of tests")]
 mod world;
 
 use e2ee::session::{Input, State, Stop, Word};

@@ -76,6 +76,7 @@ fn meeting(seed: u64, most: usize, acts: usize) {
     }
     let here: Vec<usize> = cast.here.iter().copied().collect();
     // Who vanished last expires after 30 s; whoever was refused by a rate waits for its turn.
+    world.note = format!("meeting {seed}");
     world.settle(&here, 120_000);
     let epoch = world.epoch(here[0]).unwrap();
     let key = &world.peers[here[0]].keys[&epoch];
@@ -94,5 +95,13 @@ fn small_meetings() {
 fn meetings_of_sixteen() {
     for seed in 100..106 {
         meeting(seed, 16, 80);
+    }
+}
+
+#[test]
+#[ignore = "takes minutes: make soak"]
+fn many_meetings() {
+    for seed in 1000..1300 {
+        meeting(seed, 4 + seed as usize % 9, 80);
     }
 }

@@ -367,7 +367,11 @@ impl Settings {
             room: config.room,
             webhook: config.webhook,
             limits: config.limits,
-            patience: Patience::default(),
+            // Who develops starts the server again and again, and wants to be in.
+            patience: Patience {
+                restore: if args.dev { Duration::ZERO } else { Patience::default().restore },
+                ..Patience::default()
+            },
         })
     }
 }

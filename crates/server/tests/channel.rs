@@ -9,22 +9,14 @@ use protocol::channel::{
     Blob, ClosingCode, Entry, FromServer, Kind, LogState, Refusal, Sequence, Submission, ToServer,
 };
 use protocol::token::Claims;
-use server::config::Settings;
-use support::{PATIENCE, TestServer, claims, eventually, sign, token, unix_now};
+use support::{PATIENCE, TestServer, claims, eventually, settings, sign, token, unix_now};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-/// A server that has not just started, as far as rooms are concerned.
-fn settings() -> Settings {
-    let mut settings = support::settings();
-    settings.patience.restore = Duration::ZERO;
-    settings
-}
-
 async fn start() -> TestServer {
-    TestServer::start_with(settings()).await
+    TestServer::start().await
 }
 
 struct Channel {
@@ -272,7 +264,9 @@ async fn a_room_is_forgotten_with_its_last_member() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_restart_a_meeting_goes_on() {
-    let server = TestServer::start().await; // with the time that members get to restore it
+    let mut settings = settings();
+    settings.patience.restore = Duration::from_secs(10);
+    let server = TestServer::start_with(settings).await;
     let mut newcomer = enter(&server, "r", "newcomer").await;
     assert_eq!(newcomer.opened().await.1, LogState::Restoring);
     let mut ada = open(&server, "r", "ada").await;

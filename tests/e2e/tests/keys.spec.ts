@@ -53,7 +53,9 @@ test('Chromium and Firefox have the keys, by the link alone', async ({ people })
   }
 });
 
-test('who comes later gets the chat so far, and is marked as new since the comparison', async ({ people }) => {
+test('who comes later gets the chat so far, and is marked as new since the comparison', async ({
+  people,
+}) => {
   const [ada, ben] = [await people.chromium('Ada'), await people.chromium('Ben')];
   const link = await people.meet('later', ada, ben);
   for (const person of [ada, ben]) await person.sees('encryption-state', { state: 'e2e' });

@@ -1,9 +1,9 @@
 //! Sizes, rates and numbers.
 
-use protocol::channel::{Blob, ClosingCode, FromServer, Refusal, Submission, ToServer, Welcome};
+use protocol::channel::{Blob, ClosingCode, FromServer, Kind, Refusal, Submission, ToServer, Welcome};
 
 use super::support::{Room, blob};
-use crate::limits::{HELLO_WAIT, SILENCE};
+use crate::limits::{EXPIRES, HELLO_WAIT, SILENCE};
 use crate::{Limits, Rate};
 
 fn generous() -> Limits {
@@ -139,6 +139,24 @@ fn identities_are_remembered_within_bounds() {
 }
 
 #[test]
+fn who_may_still_come_back_is_not_forgotten_for_a_newcomer() {
+    let mut room = Room::with(Limits { people: 3, ..generous() }, 0);
+    let ada = room.enter("ada");
+    room.append(ada, Submission::Group, "g").expect("appended");
+    for name in ["ben", "cleo"] {
+        let handle = room.enter(name);
+        room.break_off(handle);
+    }
+    let dora = room.open("dora");
+    assert_eq!(room.closed(dora), Some(ClosingCode::Full));
+    room.pass(EXPIRES);
+    let expired = room.kinds(ada).into_iter().filter(|(_, kind, _)| *kind == Kind::Expired).count();
+    assert_eq!(expired, 2);
+    let dora = room.open("dora");
+    assert_eq!(room.closed(dora), None);
+}
+
+#[test]
 fn welcomes_are_kept_within_bounds() {
     let mut room = Room::with(Limits { kept_welcome_bytes: 300_000, ..generous() }, 0);
     let ada = room.enter("ada");
@@ -155,6 +173,8 @@ fn welcomes_are_kept_within_bounds() {
 fn who_stops_reporting_is_closed_and_who_only_waits_is_not() {
     let (mut room, ada, others) = Room::running(&["ben"]);
     let lurker = room.enter("lurker");
+    room.append(ada, Submission::Statement, "for everybody").expect("appended");
+    assert_eq!(room.entries(lurker).len(), 1);
     room.report_all(&[ada]);
     room.pass(SILENCE - 1);
     assert_eq!(room.closed(others[0]), None);

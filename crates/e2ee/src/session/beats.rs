@@ -35,6 +35,9 @@ const EARLY_BYTES: usize = 256 << 10;
 /// So long the others may be ahead of us before we join anew, in milliseconds.
 const BEHIND_MS: u64 = 5000;
 
+/// So long the others may stay in an earlier epoch before we suspect that ours is a fork, in milliseconds.
+const ALONE_MS: u64 = 8000;
+
 /// Heartbeats, sent and heard.
 #[derive(Default)]
 pub(super) struct Beats {
@@ -53,6 +56,8 @@ pub(super) struct Beats {
     behind_since: Option<u64>,
     /// When it was last looked who is silent.
     looked_at: u64,
+    /// Who says to have folded entries that we do not have: which, and since when.
+    ahead: BTreeMap<PublicKey, (Sequence, u64)>,
     /// Everybody who is online confirmed the newest epoch.
     complete: bool,
     dirty: bool,
@@ -67,7 +72,17 @@ impl Beats {
         let behind = self.behind_since.map(|since| since + BEHIND_MS);
         let silent =
             self.known_since.values().map(|since| since + SILENT_MS).filter(|&at| at > self.looked_at).min();
-        [self.next, behind, silent].into_iter().flatten().min()
+        let ahead = self.ahead.values().map(|(_, since)| since + BEHIND_MS);
+        let ahead = ahead.filter(|&at| at > self.looked_at).min();
+        [self.next, behind, silent, ahead].into_iter().flatten().min()
+    }
+
+    /// From these members heartbeats are expected, from newcomers since now.
+    fn expect(&mut self, now: u64, others: &[PublicKey]) {
+        self.known_since.retain(|key, _| others.contains(key));
+        for key in others {
+            self.known_since.entry(*key).or_insert(now);
+        }
     }
 
     pub(super) fn somebody_changed(&mut self) {
@@ -92,20 +107,17 @@ impl Beats {
 impl Session {
     /// A new epoch began: everybody has to show anew that they are in it.
     pub(super) fn beats_epoch(&mut self, now: u64, epoch: u64) {
-        let online = self.online();
         let own = self.own.key.public();
-        let rank = self.rank();
-        let spread = (online.len() as u64 * SPREAD_EACH_MS).min(SPREAD_MS);
+        let rank = self.members.rank();
+        let others: Vec<PublicKey> = self.members.others_here(&own).map(|member| member.key).collect();
+        let spread = (others.len() as u64 * SPREAD_EACH_MS).min(SPREAD_MS);
         let wait = if rank == 0 { 0 } else { self.random.below(spread) };
         let beats = &mut self.beats;
         beats.epoch = epoch;
         beats.heard.clear();
         beats.complete = false;
         beats.behind_since = None;
-        beats.known_since.retain(|key, _| online.iter().any(|(_, other)| other == key));
-        for (_, key) in online.into_iter().filter(|(_, key)| *key != own) {
-            beats.known_since.entry(key).or_insert(now);
-        }
+        beats.expect(now, &others);
         beats.next = Some(now + wait);
         self.early_again(now);
         self.check_confirmed(now);
@@ -113,12 +125,11 @@ impl Session {
 
     pub(super) fn beats_due(&mut self, now: u64) {
         if std::mem::take(&mut self.beats.dirty) {
-            let online = self.online();
+            self.look_up_members();
             let own = self.own.key.public();
-            self.beats.known_since.retain(|key, _| online.iter().any(|(_, other)| other == key));
-            for (_, key) in online.into_iter().filter(|(_, key)| *key != own) {
-                self.beats.known_since.entry(key).or_insert(now);
-            }
+            let others: Vec<PublicKey> = self.members.others_here(&own).map(|member| member.key).collect();
+            self.beats.expect(now, &others);
+            self.duties_changed(now);
             self.check_confirmed(now);
             self.roster.changed();
         }
@@ -132,7 +143,20 @@ impl Session {
                 self.resync(now);
             }
         }
+        self.check_ahead(now);
         self.check_silence(now);
+    }
+
+    /// Entries that others have and we have not may have been kept from us: also those that change no epoch, like a
+    /// host's word. One member alone could be making that up, unless there is no other.
+    fn check_ahead(&mut self, now: u64) {
+        let folded = self.folded;
+        self.beats.ahead.retain(|_, (seq, _)| *seq > folded);
+        let late = self.beats.ahead.values().filter(|(_, since)| since + BEHIND_MS <= now).count();
+        if late > 0 && late >= self.beats.known_since.len().min(2) {
+            self.beats.ahead.clear();
+            self.resync(now);
+        }
     }
 
     /// A member that nobody confirms stops sending: it may talk to nobody, or to a fork.
@@ -164,7 +188,7 @@ impl Session {
             self.beats.next = None;
             return;
         };
-        let (from, to) = if group.members().len() > LARGE { BEATS_LARGE_MS } else { BEATS_MS };
+        let (from, to) = if self.members.all().len() > LARGE { BEATS_LARGE_MS } else { BEATS_MS };
         let message = Message::Heartbeat {
             seq: self.folded,
             epoch: group.epoch(),
@@ -187,25 +211,27 @@ impl Session {
         let Some(group) = &mut self.group else { return self.keep_early(now, data) };
         match group.open(data) {
             Ok(opened) => {
-                let Some(member) = group.members().into_iter().find(|member| member.leaf == opened.leaf)
-                else {
-                    return;
-                };
+                // Of an earlier epoch the leaf may be somebody else's by now.
+                let Some(key) = self.epochs.key_of(opened.epoch, opened.leaf) else { return };
                 if let Some(message) = Message::decode(&opened.content) {
-                    self.told(now, member.key, opened.epoch, message);
+                    self.told(now, key, opened.epoch, message);
                 }
             }
             Err(OpenError::Future(_)) => {
                 self.keep_early(now, data);
-                if self.beats.behind_since.is_none() {
-                    self.beats.behind_since = Some(now);
-                    // Anybody could have sent that: ask who is where we are.
-                    self.beats.heard.clear();
-                    self.beats.due_at(now);
-                }
+                self.suspect(now);
             }
             // Anybody can send what does not open.
             Err(OpenError::Malformed | OpenError::Past | OpenError::Forged | OpenError::Own) => {}
+        }
+    }
+
+    /// We may have lost step with the others. Anybody could have made us think so: asks who is where we are.
+    pub(super) fn suspect(&mut self, now: u64) {
+        if self.beats.behind_since.is_none() {
+            self.beats.behind_since = Some(now);
+            self.beats.heard.clear();
+            self.beats.due_at(now);
         }
     }
 
@@ -259,41 +285,53 @@ impl Session {
         &mut self,
         now: u64,
         key: PublicKey,
-        _seq: Sequence,
+        seq: Sequence,
         epoch: u64,
         authenticator: &[u8],
         ask: bool,
     ) {
-        let Some(group) = &self.group else { return };
-        if let Some(since) = self.beats.known_since.get_mut(&key) {
-            *since = now;
+        if seq > self.folded {
+            self.beats.ahead.entry(key).or_insert((seq, now));
         }
-        if epoch == group.epoch() && authenticator == group.authenticator() {
+        let Some(group) = &self.group else { return };
+        let (current, is_ours) = (group.epoch(), authenticator == group.authenticator());
+        let newly_old = epoch + 1 == current && now < self.epochs.since + ALONE_MS;
+        if let Some(since) = self.beats.known_since.get_mut(&key)
+            && (newly_old || epoch == current && is_ours)
+        {
+            *since = now;
+            self.roster.heard(&key);
+        }
+        if epoch == current && is_ours {
             self.beats.heard.insert(key, now);
             self.beats.behind_since = None;
+            self.refused_joins = 0;
             self.check_confirmed(now);
         }
-        if ask && self.rank() < ANSWERERS && self.beats.answered + ANSWER_MS <= now {
+        if epoch < current && self.epochs.since + ALONE_MS <= now && !self.beats.is_confirmed() {
+            self.suspect(now);
+        }
+        if ask && self.members.rank() < ANSWERERS && self.beats.answered + ANSWER_MS <= now {
             self.beats.answered = now;
             self.beats.due_at(now);
         }
-        self.roster.heard(&key);
     }
 
     /// Whether anybody, and whether everybody confirmed the newest epoch.
     fn check_confirmed(&mut self, now: u64) {
         let own = self.own.key.public();
-        let others: Vec<PublicKey> =
-            self.online().into_iter().map(|(_, key)| key).filter(|key| *key != own).collect();
         if self.group.is_none() {
             return;
         }
-        if matches!(self.attempt, Attempt::None) && (others.is_empty() || self.beats.is_confirmed()) {
+        if matches!(self.attempt, Attempt::None)
+            && (self.members.others_here(&own).next().is_none() || self.beats.is_confirmed())
+        {
             self.set_state(State::Member { confirmed: true });
         } else if !matches!(self.state, State::Member { .. }) {
             self.set_state(State::Member { confirmed: false });
         }
-        if !self.beats.complete && others.iter().all(|key| self.beats.heard(key)) {
+        if !self.beats.complete && self.members.others_here(&own).all(|member| self.beats.heard(&member.key))
+        {
             self.beats.complete = true;
             let media = self.rotation.all_have_it(now);
             self.media(media);

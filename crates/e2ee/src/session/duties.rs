@@ -78,7 +78,7 @@ impl Session {
         if !self.may_act() {
             return None;
         }
-        let turn = self.rank() * TURN_MS;
+        let turn = self.members.rank() * TURN_MS;
         let waiting = self.duties.waiting.values().map(|(since, _)| since + turn);
         let leaving = self.duties.leaving.iter().map(|(key, since)| {
             let kicked = self.policy.as_ref().is_some_and(|policy| policy.is_kicked(key));
@@ -98,14 +98,13 @@ impl Session {
     }
 
     pub(super) fn duties_due(&mut self, now: u64) {
-        self.notice_leavers(now);
         if self.duties_next().is_none_or(|at| at > now) {
             return;
         }
         if let Some(word) = self.duties.said.pop_front() {
             if let Some(data) = self.statement(&word) {
                 let id = self.submit(Submission::Statement, self.folded, data.clone(), None);
-                self.pending = Some(Pending { id, data, word: Some(word) });
+                self.pending = Some(Pending { id, data, word: Some(word), since: now });
             }
             return;
         }
@@ -122,19 +121,10 @@ impl Session {
         self.duties.leaving.keys().any(|key| policy.is_kicked(key))
     }
 
-    fn leaf_of(&self, key: &PublicKey) -> Option<Leaf> {
-        self.group.as_ref()?.members().into_iter().find(|member| member.key == *key).map(|member| member.leaf)
-    }
-
-    fn notice_leavers(&mut self, now: u64) {
-        let (Some(group), Some(policy)) = (&self.group, &self.policy) else { return };
-        let own = self.own.key.public();
-        let left: Vec<PublicKey> = group
-            .members()
-            .into_iter()
-            .map(|member| member.key)
-            .filter(|key| *key != own && policy.may_remove(key).is_ok())
-            .collect();
+    /// Who is in the group, or what the log says of them, changed.
+    pub(super) fn duties_changed(&mut self, now: u64) {
+        let left: Vec<PublicKey> =
+            self.members.all().iter().filter(|member| member.leaving).map(|member| member.key).collect();
         self.duties.leaving.retain(|key, _| left.contains(key));
         for key in left {
             self.duties.leaving.entry(key).or_insert(now);
@@ -142,7 +132,7 @@ impl Session {
     }
 
     fn removable(&self) -> Vec<Leaf> {
-        self.duties.leaving.keys().filter_map(|key| self.leaf_of(key)).collect()
+        self.duties.leaving.keys().filter_map(|key| self.members.leaf_of(key)).collect()
     }
 
     /// Those who wait and may come in, a batch of them. Who cannot be let in is forgotten.
@@ -160,7 +150,7 @@ impl Session {
             match package {
                 Some((package, key))
                     if identity_of(&key) == *identity
-                        && policy.may_join(&key, self.leaf_of(&key).is_some()).is_ok() =>
+                        && policy.may_join(&key, self.members.leaf_of(&key).is_some()).is_ok() =>
                 {
                     adds.push((identity.clone(), package, key));
                 }
@@ -177,7 +167,7 @@ impl Session {
         let psk = self.psk();
         // Whoever comes anew takes the place of its old leaf.
         for (_, _, key) in &adds {
-            if let Some(leaf) = self.leaf_of(key)
+            if let Some(leaf) = self.members.leaf_of(key)
                 && !removes.contains(&leaf)
             {
                 removes.push(leaf);
@@ -202,7 +192,7 @@ impl Session {
         for identity in &to {
             self.duties.waiting.remove(identity);
         }
-        self.pending = Some(Pending { id, data: committed.commit.clone(), word: None });
+        self.pending = Some(Pending { id, data: committed.commit.clone(), word: None, since: now });
         self.tell_server(ToServer::Submit {
             id,
             after: self.folded,

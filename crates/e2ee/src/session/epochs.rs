@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use channel::Sequence;
 
 use super::{Event, Session, State, Stop};
-use crate::group::Change;
+use crate::group::{Change, Leaf};
 use crate::identity::identity_of;
 use crate::keys::{RoomKeys, hkdf};
 use crate::link::{LinkSecret, SECRET_CHARACTERS};
@@ -23,8 +23,8 @@ pub(super) struct Epochs {
     entered: Option<Sequence>,
     /// When the newest epoch began.
     pub(super) since: u64,
-    /// Signature keys of the last epochs' members.
-    members: Vec<(u64, Vec<PublicKey>)>,
+    /// Leaves and signature keys of the last epochs' members.
+    members: Vec<(u64, Vec<(Leaf, PublicKey)>)>,
     /// Names as they were opened first.
     names: HashMap<PublicKey, Option<String>>,
     /// Compared with the person in front of the screen.
@@ -38,8 +38,13 @@ impl Epochs {
         self.entered
     }
 
-    pub(super) fn members_of(&self, epoch: u64) -> Option<&[PublicKey]> {
+    fn members_of(&self, epoch: u64) -> Option<&[(Leaf, PublicKey)]> {
         self.members.iter().find(|(known, _)| *known == epoch).map(|(_, members)| members.as_slice())
+    }
+
+    /// Whose leaf that was in an epoch.
+    pub(super) fn key_of(&self, epoch: u64, leaf: Leaf) -> Option<PublicKey> {
+        self.members_of(epoch)?.iter().find(|(known, _)| *known == leaf).map(|(_, key)| *key)
     }
 
     pub(super) fn name_of(&self, key: &PublicKey) -> Option<&str> {
@@ -74,13 +79,13 @@ impl Session {
     }
 
     fn evicted(&mut self, now: u64, kicked: bool) {
-        let media = self.rotation.end();
-        self.media(media);
-        self.group = None;
         if kicked {
             self.stop(Stop::Removed);
         } else {
             // We were away for too long, and are back.
+            let media = self.rotation.end();
+            self.media(media);
+            self.group = None;
             self.set_state(State::Connecting);
             self.want_base(now, None);
         }
@@ -116,11 +121,12 @@ impl Session {
             }
         }
         let keys: Vec<PublicKey> = members.iter().map(|member| member.key).collect();
+        let leaves = members.iter().map(|member| (member.leaf, member.key)).collect();
         self.epochs.names.retain(|key, _| keys.contains(key));
         self.epochs.compared.retain(|key| keys.contains(key));
         self.epochs.verified_by.retain(|key| keys.contains(key));
         self.epochs.members.retain(|(known, _)| *known != epoch);
-        self.epochs.members.push((epoch, keys));
+        self.epochs.members.push((epoch, leaves));
         if self.epochs.members.len() > REMEMBERED {
             self.epochs.members.remove(0);
         }
@@ -130,6 +136,8 @@ impl Session {
             let media = self.rotation.epoch(now, epoch, base, kicked);
             self.media(media);
         }
+        self.look_up_members();
+        self.duties_changed(now);
         self.beats_epoch(now, epoch);
         self.roster.changed();
     }
@@ -139,7 +147,7 @@ impl Session {
         let Some(members) = self.epochs.members_of(epoch).map(<[_]>::to_vec) else { return };
         let own = self.own.key.public();
         if matches {
-            for key in members {
+            for (_, key) in members {
                 if !self.epochs.compared.contains(&key) {
                     self.epochs.compared.push(key);
                 }

@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use channel::Blob;
 
 use super::{Event, Session};
-use crate::identity::identity_of;
 use crate::keys::Key;
 use crate::message::{Content, Line, Message};
 use crate::signer::PublicKey;
@@ -82,16 +81,17 @@ impl Session {
             return;
         }
         let own = self.own.key.public();
+        let asked = &self.history.asked;
         let next = self
-            .online()
-            .into_iter()
-            .map(|(_, key)| key)
-            .find(|key| *key != own && !self.history.asked.contains(key));
-        let Some(key) = next.filter(|_| self.history.asked.len() < ASKED) else {
+            .members
+            .others_here(&own)
+            .find(|member| !asked.contains(&member.key))
+            .map(|member| (member.key, member.identity.clone()));
+        let Some((key, identity)) = next.filter(|_| self.history.asked.len() < ASKED) else {
             self.history.ask_at = None;
             return;
         };
-        if self.tell(vec![identity_of(&key)], &Message::WantHistory) {
+        if self.tell(vec![identity], &Message::WantHistory) {
             self.history.asked.push(key);
         }
         self.history.ask_at = Some(now + ASK_MS);

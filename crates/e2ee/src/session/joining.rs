@@ -3,7 +3,7 @@
 
 use channel::{Blob, Entry, Refusal, Sequence, Submission, ToServer};
 
-use super::{Attempt, RESYNC_WINDOW_MS, RESYNCS, Session, State, Stop};
+use super::{Attempt, BAD_BASES, REFUSED_JOINS, RESYNC_WINDOW_MS, RESYNCS, Session, State, Stop};
 use crate::group::{Claims, Group, WaitingKeys};
 use crate::policy::{Policy, PolicyError, Presence};
 use crate::seal;
@@ -53,7 +53,7 @@ impl Session {
         if !matches!(self.attempt, Attempt::Base { .. }) {
             return;
         }
-        let Some(claims) = Claims::read(info) else { return self.want_base(now, Some(seq)) };
+        let Some(claims) = Claims::read(info) else { return self.bad_base(now, Some(seq)) };
         let in_it = self.group.as_ref().is_some_and(|group| group.is_at(&claims));
         if self.group.as_ref().is_some_and(|group| group.id() != claims.group_id) {
             // Whoever was let into a locked meeting does not go on in one that somebody else opened in its place.
@@ -70,10 +70,26 @@ impl Session {
         self.folded = seq;
         if in_it {
             self.attempt = Attempt::None;
+            self.bad_bases = 0;
+            // Nothing was lost, so that was no joining anew.
+            self.resyncs.pop_back();
             self.tell_server(ToServer::Applied { seq, refused: Vec::new() });
+            // The rules may be others than we knew.
+            self.beats.somebody_changed();
             return;
         }
         self.join(now, info, seq);
+    }
+
+    /// A GroupInfo that cannot be used, or none within the time: somebody else may have a better one. But a meeting
+    /// that begins with garbage is none that one can join.
+    fn bad_base(&mut self, now: u64, bad: Option<Sequence>) {
+        self.bad_bases += 1;
+        if self.bad_bases >= BAD_BASES {
+            self.stop(Stop::OutOfStep);
+        } else {
+            self.want_base(now, bad);
+        }
     }
 
     fn join(&mut self, now: u64, info: &[u8], seq: Sequence) {
@@ -82,8 +98,9 @@ impl Session {
         }
         let seed = self.random.array();
         match Group::join(seed, self.own.clone(), info, &self.psk()) {
-            Err(_) => self.want_base(now, Some(seq)),
+            Err(_) => self.bad_base(now, Some(seq)),
             Ok((group, commit)) => {
+                self.bad_bases = 0;
                 let info = group.group_info().ok();
                 self.submit(Submission::Join, seq, commit.clone(), info);
                 self.attempt = Attempt::External { group: Box::new(group), commit, seq: None };
@@ -133,7 +150,7 @@ impl Session {
     pub(super) fn attempt_due(&mut self, now: u64) {
         match &self.attempt {
             Attempt::Waiting { since, .. } if since + WAIT_MS <= now => self.want_base(now, None),
-            Attempt::Base { since } if self.connected && since + BASE_MS <= now => self.want_base(now, None),
+            Attempt::Base { since } if self.connected && since + BASE_MS <= now => self.bad_base(now, None),
             _ => {}
         }
     }
@@ -173,12 +190,23 @@ impl Session {
 
     /// What the others made of our entry, as the server says: of joining it is a hint that the link is another one. A
     /// server that lies here keeps us out, which it can do anyway.
-    pub(super) fn outcome(&mut self, seq: Sequence, applied: bool) {
-        if !applied && self.epochs.entered_at() == Some(seq) && !self.beats.is_confirmed() {
+    pub(super) fn outcome(&mut self, now: u64, seq: Sequence, applied: bool) {
+        if applied || self.beats.is_confirmed() {
+            return;
+        }
+        if self.epochs.entered_at() != Some(seq) {
+            // A commit of ours that the others skipped: then we are in an epoch of our own.
+            self.suspect(now);
+        } else {
+            self.refused_joins += 1;
+            if self.refused_joins >= REFUSED_JOINS {
+                return self.stop(Stop::OtherLink);
+            }
             let media = self.rotation.end();
             self.media(media);
             self.group = None;
-            self.stop(Stop::OtherLink);
+            self.set_state(State::Connecting);
+            self.want_base(now, None);
         }
     }
 
@@ -191,8 +219,6 @@ impl Session {
             self.resyncs.pop_front();
         }
         if self.resyncs.len() >= RESYNCS {
-            let media = self.rotation.end();
-            self.media(media);
             return self.stop(Stop::OutOfStep);
         }
         self.resyncs.push_back(now);

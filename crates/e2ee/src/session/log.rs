@@ -14,8 +14,11 @@ use crate::statement::{Action, Statement};
 const PASSWORD_AAD: &[u8] = b"konklave password v1";
 
 impl Session {
-    pub(super) fn connected_again(&mut self) {
+    pub(super) fn connected_again(&mut self, now: u64) {
         self.connected = true;
+        if let Some(pending) = &mut self.pending {
+            pending.since = now;
+        }
         // What we do not have a state for, we do not follow.
         let log = self.group.as_ref().and(self.log.clone());
         let after = if log.is_some() { self.folded } else { 0 };
@@ -32,7 +35,7 @@ impl Session {
             // Its entry comes as to everybody.
             FromServer::Submitted { .. } => {}
             FromServer::Refused { id, code, head } => self.submission_refused(now, id, code, head),
-            FromServer::Outcome { seq, applied } => self.outcome(seq, applied),
+            FromServer::Outcome { seq, applied } => self.outcome(now, seq, applied),
             FromServer::GroupInfoWanted => self.give_group_info(),
             FromServer::RestoreWanted => self.restore(),
             FromServer::Waiting { from, data } => self.duties.waiting(now, from, data.0),
@@ -113,8 +116,6 @@ impl Session {
                 return;
             }
         };
-        let media = self.rotation.end();
-        self.media(media);
         self.stop(reason);
     }
 
@@ -179,6 +180,7 @@ impl Session {
             self.pending = None;
         }
         let Some(policy) = &mut self.policy else { return false };
+        self.beats.somebody_changed();
         match policy.statement(data) {
             Ok(statement) => self.obey(&statement),
             Err(_) => self.refused.push(entry.seq),
@@ -250,6 +252,8 @@ impl Session {
         }
         match self.fold(entry, data) {
             Ok(change) => self.changed(now, &change),
+            // Ours, and given up too soon: the others are where it leads.
+            Err(_) if entry.from == self.identity => self.resync(now),
             Err(_) => self.refused.push(entry.seq),
         }
         true

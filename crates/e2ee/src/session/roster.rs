@@ -103,16 +103,17 @@ impl Session {
     fn current_roster(&self, now: u64) -> Option<Roster> {
         let (group, policy) = (self.group.as_ref()?, self.policy.as_ref()?);
         let own = self.own.key.public();
-        let members = group
-            .members()
-            .into_iter()
+        let members = self
+            .members
+            .all()
+            .iter()
             .map(|member| RosterMember {
-                identity: identity_of(&member.key),
+                identity: member.identity.clone(),
                 leaf: member.leaf,
                 name: self.epochs.name_of(&member.key).map(str::to_owned),
                 own: member.key == own,
                 host: policy.is_host(&member.key),
-                here: policy.is_here(&member.key),
+                here: member.here,
                 silent_since: self.beats.silent_since(&member.key, now),
                 compared: self.epochs.compared.contains(&member.key),
                 verified: self.epochs.verified_by.contains(&member.key),

@@ -1,7 +1,9 @@
 //! A meeting in virtual time: sessions around the server's real delivery, with delays, losses and a server that may lie.
 
+use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::rc::Rc;
 
 use delivery::{Delivery, Handle, Limits};
 use e2ee::keys::{RoomKeys, StretchedPassword};
@@ -64,6 +66,10 @@ pub(crate) struct World {
     /// Data packets get lost, one in so many; 0 for none.
     pub(crate) packet_loss: u64,
     pub(crate) delay: u64,
+    /// Names the meeting in failures.
+    pub(crate) note: String,
+    /// Every data packet is written down here.
+    pub(crate) observe: Option<Rc<RefCell<Vec<Vec<u8>>>>>,
     handles: BTreeMap<Handle, (usize, u64)>,
     queue: BinaryHeap<Reverse<(u64, u64)>>,
     parcels: BTreeMap<u64, Parcel>,
@@ -83,6 +89,8 @@ impl World {
             lie: Box::new(|_, _, message| vec![message]),
             packet_loss: 0,
             delay: 40,
+            note: String::new(),
+            observe: None,
             handles: BTreeMap::new(),
             queue: BinaryHeap::new(),
             parcels: BTreeMap::new(),
@@ -227,6 +235,9 @@ impl World {
     }
 
     fn packet(&mut self, from: usize, to: &[String], data: &[u8]) {
+        if let Some(observe) = &self.observe {
+            observe.borrow_mut().push(data.to_vec());
+        }
         for index in 0..self.peers.len() {
             let wanted = to.is_empty() || to.contains(&self.peers[index].identity);
             let lost = self.packet_loss > 0 && self.below(self.packet_loss) == 0;
@@ -306,6 +317,25 @@ impl World {
             let at = (self.now + self.one_way()).max(self.peers[index].down_at);
             self.peers[index].down_at = at;
             self.post(at, Parcel::FromServer(index, socket, message));
+        }
+    }
+
+    /// A channel without a session, of somebody who sends what they like.
+    pub(crate) fn raw(&mut self, identity: &str) -> Handle {
+        let handle = self.delivery.opened(self.now, Identity::new(identity.to_owned()));
+        self.raw_say(handle, ToServer::Hello { log: None, after: 0 });
+        handle
+    }
+
+    pub(crate) fn raw_say(&mut self, handle: Handle, message: ToServer) {
+        self.delivery.handle(self.now, handle, message);
+        self.drain();
+    }
+
+    /// A data packet of somebody who is no member, to everybody.
+    pub(crate) fn raw_packet(&mut self, data: &[u8]) {
+        for index in 0..self.peers.len() {
+            self.post(self.now + 1, Parcel::Packet(index, data.to_vec()));
         }
     }
 
@@ -401,9 +431,34 @@ impl World {
     pub(crate) fn settle(&mut self, members: &[usize], within: u64) {
         let end = self.now + within;
         while let Err(why) = self.agree(members) {
-            assert!(self.now < end, "{why} after {within} ms; refused by the server: {:?}", self.refusals);
+            assert!(
+                self.now < end,
+                "{}: {why} after {within} ms; refused by the server: {:?}\n{}",
+                self.note,
+                self.refusals,
+                self.story(members)
+            );
             self.run(100);
         }
+    }
+
+    /// How those who should agree stand.
+    fn story(&self, members: &[usize]) -> String {
+        let line = |&index: &usize| {
+            let peer = &self.peers[index];
+            let seen = peer.roster.as_ref().map(|roster| {
+                let leaves: Vec<_> = roster.members.iter().map(|member| (member.leaf, member.here)).collect();
+                (roster.epoch, leaves)
+            });
+            let due = peer.session.poll_timeout();
+            format!(
+                "{index}: {:?} {seen:?} connected {} due {due:?} of {}",
+                peer.state,
+                peer.handle.is_some(),
+                self.now
+            )
+        };
+        members.iter().map(line).collect::<Vec<_>>().join("\n")
     }
 
     pub(crate) fn agree(&self, members: &[usize]) -> Result<(), String> {
