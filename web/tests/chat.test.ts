@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import {
+  addHistory,
   addMessage,
   charactersLeft,
   closeChat,
@@ -9,6 +10,7 @@ import {
   KEPT,
   markRead,
   PAGE,
+  setPending,
   TEXT_MAX,
   textParts,
   tidyText,
@@ -29,6 +31,42 @@ function message(n: number, change: Partial<Written> = {}): Written {
     ...change,
   };
 }
+
+describe('what was written before', () => {
+  const line = (id: string, at: number, from = 'b') => ({ id, from, name: 'Ben', text: `said ${id}`, at });
+
+  it('stands in its place, once, with its author as told, and is no news', () => {
+    const now = addMessage(EMPTY_CHAT, message(50), false);
+    const log = addHistory(now, [line('2', 20), line('1', 10), line('2', 20), line('3', 60)], 'me');
+    expect(log.messages.map(({ at, handedOn }) => [at, handedOn])).toEqual([
+      [10, true],
+      [20, true],
+      [50, undefined],
+      [60, true],
+    ]);
+    expect(log.messages.map(({ continues }) => continues)).toEqual([false, true, false, false]);
+    expect([log.unread, log.firstNew]).toEqual([1, 'a 50']);
+    expect(addHistory(log, [line('1', 10)], 'me')).toBe(log);
+  });
+
+  it('is one’s own where one came back, and bounded as everything is', () => {
+    const own = addHistory(EMPTY_CHAT, [line('1', 1, 'me')], 'me');
+    expect(own.messages[0]?.own).toBe(true);
+    const flood = Array.from({ length: KEPT + 5 }, (_, i) => line(`${i}`, i));
+    expect(addHistory(EMPTY_CHAT, flood, 'me').messages).toHaveLength(KEPT);
+    expect(addHistory(EMPTY_CHAT, [{ ...line('1', 1), text: ' \n' }], 'me')).toBe(EMPTY_CHAT);
+  });
+});
+
+describe('a message of one’s own', () => {
+  it('waits until it waits no longer', () => {
+    const log = addMessage(EMPTY_CHAT, message(1, { own: true, pending: true }), true);
+    const sent = setPending(log, 'a 1', false);
+    expect(sent.messages[0]?.pending).toBe(false);
+    expect(setPending(sent, 'a 1', false)).toBe(sent);
+    expect(setPending(sent, 'a 2', true)).toBe(sent);
+  });
+});
 
 describe('a text', () => {
   it('loses control characters and is cut', () => {

@@ -126,15 +126,15 @@ function following(before: ChatMessage | undefined, message: Written): ChatMessa
   return { ...message, continues };
 }
 
-/** Adds what was written before we came, in its place; nothing of it is news. */
-export function addHistory(log: ChatLog, lines: readonly Line[]): ChatLog {
+/** Adds what was written before we came, in its place; nothing of it is news. `own` is one's own identity. */
+export function addHistory(log: ChatLog, lines: readonly Line[], own: string): ChatLog {
   const known = new Set(log.messages.map(({ key }) => key));
   const older: Written[] = [];
   for (const { id, from, name, text, at } of lines) {
     const [key, clean] = [keyOf(from, id), tidyText(text)];
     if (clean === '' || known.has(key)) continue;
     known.add(key);
-    older.push({ key, from, author: nameIn({ name }), own: false, text: clean, at, handedOn: true });
+    older.push({ key, from, author: nameIn({ name }), own: from === own, text: clean, at, handedOn: true });
   }
   if (older.length === 0) return log;
   const all: Written[] = [...older, ...log.messages].toSorted((a, b) => a.at - b.at).slice(-KEPT);

@@ -548,7 +548,7 @@ export class MeetingModel {
   }
 
   #history(lines: Line[]): void {
-    this.view.patch({ chat: addHistory(this.view.get().chat, lines) });
+    this.view.patch({ chat: addHistory(this.view.get().chat, lines, this.#own) });
   }
 
   #waits(content: Content, waits: boolean): void {
