@@ -1,4 +1,7 @@
-/** Somebody who publishes with livekit-client itself instead of the web client, to use what that does not. */
+/**
+ * Somebody who takes part with livekit-client itself instead of the web client, to use what that does not: other codecs, and
+ * no encryption.
+ */
 import { createHmac } from 'node:crypto';
 import { resolve } from 'node:path';
 import type * as LiveKit from '../../../web/node_modules/livekit-client/dist/src/index.ts';
@@ -13,6 +16,8 @@ const library = resolve(
 declare global {
   interface Window {
     LivekitClient: typeof LiveKit;
+    /** Of somebody who looks on. */
+    looking?: LiveKit.Room;
   }
 }
 
@@ -32,7 +37,7 @@ function token(room: string, identity: string): string {
     iss: 'devkey',
     sub: identity,
     exp: Math.floor(Date.now() / 1000) + 3600,
-    video: { room, roomJoin: true, canPublish: true, canSubscribe: false },
+    video: { room, roomJoin: true, canPublish: true, canSubscribe: true },
   };
   const signed = `${encode({ alg: 'HS256', typ: 'JWT' })}.${encode(claims)}`;
   return `${signed}.${encode(createHmac('sha256', 'secret').update(signed).digest())}`;
@@ -51,7 +56,7 @@ export async function publishCamera(
     async ({ url, token, codecs }) => {
       const { Room, Track, BackupCodecPolicy } = window.LivekitClient;
       const meeting = new Room({ singlePeerConnection: true, dynacast: true });
-      await meeting.connect(url, token);
+      await meeting.connect(url, token, { autoSubscribe: false });
       const stream = await navigator.mediaDevices.getUserMedia({ video: true });
       await meeting.localParticipant.publishTrack(stream.getVideoTracks()[0]!, {
         source: Track.Source.Camera,
@@ -62,6 +67,35 @@ export async function publishCamera(
     },
     { url: origin.replace(/^http/, 'ws'), token: token(room, person.name), codecs },
   );
+}
+
+/** Looks on: cameras become tiles that the instruments know. */
+export async function lookOn(person: Person<ChromiumWindow>, origin: string, room: string): Promise<void> {
+  await person.window.page.addInitScript({ path: library });
+  await person.window.open(`${origin}/`);
+  await person.window.evaluate(
+    async ({ url, token }) => {
+      const { Room, RoomEvent } = window.LivekitClient;
+      const meeting = new Room({ singlePeerConnection: true, adaptiveStream: true, dynacast: true });
+      meeting.on(RoomEvent.TrackSubscribed, (track, publication, { identity }) => {
+        const tile = document.createElement('div');
+        Object.assign(tile.dataset, { testid: 'tile', identity, source: publication.source });
+        const video = track.attach();
+        Object.assign(video, { width: 640, height: 360 });
+        tile.append(video);
+        document.body.prepend(tile);
+        meeting.once(RoomEvent.ParticipantDisconnected, () => tile.remove());
+      });
+      await meeting.connect(url, token);
+      window.looking = meeting;
+    },
+    { url: origin.replace(/^http/, 'ws'), token: token(room, person.name) },
+  );
+}
+
+/** Ceases to look on. */
+export function lookAway(person: Person): Promise<void> {
+  return person.window.evaluate(() => window.looking?.disconnect(), undefined);
 }
 
 /** Which codecs a publisher encodes at the moment. */
