@@ -29,7 +29,7 @@ export default defineConfig({
     port: 5173,
     strictPort: true,
     proxy: {
-      '/api': server,
+      '/api': { target: server, ws: true },
       '/rtc': { target: server, ws: true },
     },
   },

@@ -4,7 +4,7 @@ import en from '../locales/en.json';
 import type { RosterMember, State, Stop } from '../src/e2ee/types';
 import { translator } from '../src/i18n';
 import { trustIn, type KeysView } from '../src/state/keys';
-import { lockOf } from '../src/state/lock';
+import { absentFrom, lockOf } from '../src/state/lock';
 import { member } from '../scripted/keys';
 
 const NOW = 1_000_000;
@@ -21,6 +21,7 @@ const roster = (members: RosterMember[]) => ({
 function keys(members: RosterMember[] | null, change: Partial<KeysView> = {}): KeysView {
   return {
     state: MEMBER,
+    since: NOW - 1000,
     roster: members && roster(members),
     failed: false,
     differs: false,
@@ -53,6 +54,12 @@ describe('the lock', () => {
       expect(lockOf(view, around()).comparable).toBeNull();
     }
     expect(said(keys(null, { state: { type: 'restoring' } }))[0]).toBe('restoring');
+  });
+
+  it('does not hide that it takes too long', () => {
+    const view = keys(null, { state: { type: 'connecting' }, since: NOW - 15_000 });
+    expect(said(view)[0]).toBe('keys');
+    expect(said(view)[2]).toMatch(/ungewöhnlich lange.*nichts unverschlüsselt/);
   });
 
   it('says who has the keys', () => {
@@ -134,6 +141,15 @@ describe('the lock', () => {
 
   it('says when the encryption failed', () => {
     expect(said(keys([own()], { failed: true }))[0]).toBe('stopped');
+  });
+});
+
+describe('those who are not seen', () => {
+  it('are found among those who have the keys', () => {
+    const view = keys([own(), member('b', 1), member('c', 2)]);
+    const seen = [{ identity: 'me' }, { identity: 'c' }, { identity: 'stranger' }];
+    expect(absentFrom(seen, view).map(({ identity }) => identity)).toEqual(['b']);
+    expect(absentFrom(seen, keys(null))).toEqual([]);
   });
 });
 

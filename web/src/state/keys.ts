@@ -23,6 +23,8 @@ export type Trust =
 
 export interface KeysView {
   state: State;
+  /** When that began, in milliseconds since the epoch. */
+  since: number;
   roster: Roster | null;
   /** The encryption does not run. */
   failed: boolean;
@@ -69,6 +71,7 @@ export class KeysModel {
   ) {
     this.view = new Store<KeysView>({
       state: keys.state,
+      since: clock.now(),
       roster: keys.roster,
       failed: keys.failed,
       differs: false,
@@ -77,7 +80,7 @@ export class KeysModel {
     this.#end = keys.on((event) => {
       switch (event.type) {
         case 'state':
-          this.view.patch({ state: event.state });
+          this.view.patch({ state: event.state, since: clock.now() });
           if (event.state.type === 'stopped') listener.stopped(event.state.reason);
           return;
         case 'roster':

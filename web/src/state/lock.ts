@@ -56,14 +56,17 @@ export function lockOf(keys: KeysView, around: Around): Lock {
   };
 }
 
-function tell({ state, roster, failed, differs }: KeysView, { nameOf, now }: Around): Told {
+/** Getting keys takes so long at most, unless something is wrong. */
+const LATE_MS = 15_000;
+
+function tell({ state, since, roster, failed, differs }: KeysView, { nameOf, now }: Around): Told {
   if (failed || state.type === 'stopped') {
     const reason = failed || state.type !== 'stopped' ? 'failed' : state.reason;
     const text = endRefusal(reason) ?? { key: 'left.title' };
     return { kind: 'stopped', title: { key: 'lock.stopped' }, text };
   }
   if (state.type === 'restoring') return simple('restoring');
-  if (state.type === 'connecting' || !roster) return simple('keys');
+  if (state.type === 'connecting' || !roster) return simple(now - since < LATE_MS ? 'keys' : 'late');
   if (differs) return simple('differs');
   if (!state.confirmed) return simple('keys');
   const { members } = roster;
@@ -95,14 +98,20 @@ function tell({ state, roster, failed, differs }: KeysView, { nameOf, now }: Aro
 }
 
 const SIMPLE = {
-  keys: ['lock.keys', 'lock.keys-text'],
-  restoring: ['lock.restoring', 'lock.restoring-text'],
-  differs: ['lock.differs', 'lock.differs-text'],
+  keys: ['keys', 'lock.keys', 'lock.keys-text'],
+  late: ['keys', 'lock.keys', 'lock.late-text'],
+  restoring: ['restoring', 'lock.restoring', 'lock.restoring-text'],
+  differs: ['differs', 'lock.differs', 'lock.differs-text'],
 } as const;
 
-function simple(kind: keyof typeof SIMPLE): Told {
-  const [title, text] = SIMPLE[kind];
+function simple(which: keyof typeof SIMPLE): Told {
+  const [kind, title, text] = SIMPLE[which];
   return { kind, title: { key: title }, text: { key: text } };
+}
+
+/** Those who have the keys and are not seen: gone a moment ago, or kept from sight by the server. */
+export function absentFrom(people: readonly { identity: string }[], { roster }: KeysView): RosterMember[] {
+  return roster?.members.filter((one) => !people.some(({ identity }) => identity === one.identity)) ?? [];
 }
 
 /** "Not confirmed" is said from 30 seconds on. */
