@@ -43,12 +43,30 @@ export interface KeysListener {
   stopped(reason: Stop | 'failed'): void;
 }
 
+interface Index {
+  members: Map<string, RosterMember>;
+  own: RosterMember | undefined;
+}
+
+/** Everybody is looked up for every picture of the meeting, so each roster is gone through once. */
+const indexes = new WeakMap<Roster, Index>();
+
+function indexOf(roster: Roster): Index {
+  let index = indexes.get(roster);
+  if (!index) {
+    const members = new Map(roster.members.map((member) => [member.identity, member]));
+    index = { members, own: roster.members.find(({ own }) => own) };
+    indexes.set(roster, index);
+  }
+  return index;
+}
+
 export const memberOf = (roster: Roster | null, identity: string): RosterMember | undefined =>
-  roster?.members.find((member) => member.identity === identity);
+  roster ? indexOf(roster).members.get(identity) : undefined;
 
 /** Whether we compared digits with some of those who have the keys now. */
 export const hasCompared = (roster: Roster | null): boolean =>
-  roster?.members.some(({ own, compared }) => own && compared) ?? false;
+  roster ? (indexOf(roster).own?.compared ?? false) : false;
 
 export function trustIn(roster: Roster | null, identity: string): Trust {
   const member = memberOf(roster, identity);
