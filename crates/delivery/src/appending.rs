@@ -34,7 +34,8 @@ impl Delivery {
             if !member.follows() {
                 continue;
             }
-            if member.obliged {
+            if member.obliged && entry.data.is_some() {
+                member.owes = seq;
                 member.owes_since.get_or_insert(self.now);
             }
             match waiting.iter().position(|identity| *identity == member.identity) {
@@ -59,11 +60,14 @@ impl Delivery {
         let Some(member) = self.members.get_mut(&handle) else { return };
         member.stage = Stage::Follows;
         member.folded = after;
-        if member.obliged && after < self.log.head() {
+        let missed: Vec<Arc<Entry>> = self.log.after(after).cloned().collect();
+        if let Some(newest) = missed.iter().rfind(|entry| entry.data.is_some())
+            && member.obliged
+        {
+            member.owes = newest.seq;
             member.owes_since.get_or_insert(self.now);
         }
         let identity = member.identity.clone();
-        let missed: Vec<Arc<Entry>> = self.log.after(after).cloned().collect();
         for entry in missed {
             let welcome = self.welcomes.take(entry.seq, &identity).map(|welcome| Blob::clone(&welcome));
             self.send(handle, FromServer::Entry(Entry { welcome, ..Entry::clone(&entry) }));

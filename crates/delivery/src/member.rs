@@ -38,6 +38,8 @@ pub(crate) struct Member {
     pub(crate) obliged: bool,
     /// Since when it owes a report.
     pub(crate) owes_since: Option<Millis>,
+    /// The newest entry that it has to report: what the server wrote nobody reports.
+    pub(crate) owes: Sequence,
     /// It was asked to restore the room.
     pub(crate) asked_to_restore: bool,
     /// The base it was sent.
@@ -58,6 +60,7 @@ impl Member {
             reports: false,
             obliged: false,
             owes_since: None,
+            owes: 0,
             asked_to_restore: false,
             served: None,
             bad: Vec::new(),

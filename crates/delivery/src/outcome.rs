@@ -66,7 +66,7 @@ impl Delivery {
         let reports_first = !member.reports;
         (member.reports, member.obliged) = (true, true);
         member.folded = before.max(seq);
-        if member.folded == head {
+        if member.folded >= member.owes {
             member.owes_since = None;
         } else if seq > before {
             member.owes_since = Some(self.now);

@@ -345,7 +345,7 @@ impl Group {
         let context = checks::Context { before: &before, policy, psk_id: &psk.id, from: entry.from };
         match (&sender, entry.joins) {
             (Sender::NewMemberCommit, true) => context.check_join(&staged),
-            (Sender::Member(_), false) => context.check_commit(&staged),
+            (Sender::Member(leaf), false) => context.check_commit(&staged, leaf.u32()),
             _ => Err(Refused::Kind),
         }?;
         // Who is removed does not get the tree.
@@ -433,6 +433,9 @@ impl Group {
         let package = package.validate(self.provider.crypto(), ProtocolVersion::Mls10).ok()?;
         let leaf = package.leaf_node();
         credential::sealed_name(leaf.credential())?;
+        if !checks::is_unlimited(leaf) {
+            return None;
+        }
         let key = leaf.signature_key().as_slice().try_into().ok()?;
         (package.ciphersuite() == SUITE).then_some((package, key))
     }

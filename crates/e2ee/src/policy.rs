@@ -49,6 +49,9 @@ pub enum PolicyError {
     /// A host removed the key, or the removal of another one is under way.
     #[error("removed by a host")]
     Kicked,
+    /// The log does not know the joiner to be there.
+    #[error("not there")]
+    NotHere,
     /// The leaf is there, and no host wants it removed.
     #[error("the member has not left")]
     NotLeft,
@@ -160,18 +163,22 @@ impl Policy {
         if self.kicked.contains(key) {
             return Err(PolicyError::Kicked);
         }
+        // A leaf that nobody has a channel for could never be told to have left.
+        if !matches!(self.presence_of(key), Some(Presence::Here | Presence::Gone)) {
+            return Err(PolicyError::NotHere);
+        }
         if (self.locked || self.lobby) && !member && !self.admitted.contains(key) {
             return Err(PolicyError::Locked);
         }
         Ok(())
     }
 
-    /// Whether the leaf with this key may be removed.
+    /// Whether the leaf with this key may be removed: it left, or the log never heard of it.
     ///
     /// # Errors
     /// [`PolicyError::NotLeft`].
     pub fn may_remove(&self, key: &PublicKey) -> Result<(), PolicyError> {
-        let away = matches!(self.presence_of(key), Some(Presence::Left | Presence::Expired));
+        let away = matches!(self.presence_of(key), None | Some(Presence::Left | Presence::Expired));
         if away || self.kicked.contains(key) { Ok(()) } else { Err(PolicyError::NotLeft) }
     }
 
@@ -209,6 +216,12 @@ impl Policy {
         self.counters.get(host).map_or(1, |last| last.saturating_add(1))
     }
 
+    /// Whether these very words are folded already. Saying them again changes nothing, and is no offence: members do so
+    /// when a log that was made anew lacks them.
+    pub fn knows(&self, bytes: &[u8]) -> bool {
+        self.statements.iter().any(|known| known == bytes)
+    }
+
     /// All statements folded, as they came, for a log that has to be made anew.
     pub fn statements(&self) -> &[Vec<u8>] {
         &self.statements
@@ -232,7 +245,11 @@ mod tests {
 
     impl Meeting {
         fn new() -> Self {
-            Self(Policy::new(place(), key(1).public()))
+            let mut policy = Policy::new(place(), key(1).public());
+            for seed in 1..9 {
+                policy.presence_changed(&identity_of(&key(seed).public()), Presence::Here);
+            }
+            Self(policy)
         }
 
         fn says(&mut self, host: u8, action: Action) -> Result<Statement, PolicyError> {
@@ -280,9 +297,10 @@ mod tests {
     #[test]
     fn who_is_there_is_removed_by_a_host_only() {
         let mut meeting = Meeting::new();
-        let member = key(2).public();
+        let member = key(20).public();
         let identity = identity_of(&member);
-        assert_eq!(meeting.0.may_remove(&member), Err(PolicyError::NotLeft), "never heard of");
+        assert_eq!(meeting.0.may_remove(&member), Ok(()), "never heard of");
+        assert_eq!(meeting.0.may_join(&member, false), Err(PolicyError::NotHere));
         for (presence, removable) in [
             (Presence::Here, false),
             (Presence::Gone, false),

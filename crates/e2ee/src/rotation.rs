@@ -69,7 +69,9 @@ impl Rotation {
         }
         self.held.push((epoch, None));
         out.push(Media::Keys { epoch, base });
-        self.switch_at = Some(if kicked { now } else { now + SWITCH_MS });
+        // Epochs in quick succession do not put it off.
+        let switch_at = if kicked { now } else { now + SWITCH_MS };
+        self.switch_at = Some(self.switch_at.map_or(switch_at, |at| at.min(switch_at)));
         out.extend(self.timeout(now));
         out
     }
@@ -179,6 +181,14 @@ mod tests {
         rotation.epoch(100, 2, Key::default(), false);
         assert_eq!(said(rotation.epoch(200, 3, Key::default(), true)), ["keys 3", "send Some(3)"]);
         assert_eq!(said(rotation.timeout(1200)), ["erase 1", "erase 2"]);
+    }
+
+    #[test]
+    fn epochs_in_quick_succession_do_not_put_the_switch_off() {
+        let mut rotation = Rotation::default();
+        rotation.epoch(0, 1, Key::default(), false);
+        rotation.epoch(600, 2, Key::default(), false);
+        assert_eq!(said(rotation.epoch(1100, 3, Key::default(), false)), ["keys 3", "send Some(3)"]);
     }
 
     #[test]

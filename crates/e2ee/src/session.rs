@@ -95,6 +95,8 @@ pub struct Session {
     unsent: VecDeque<(Vec<String>, Message)>,
     bad_bases: u32,
     refused_joins: u32,
+    /// The own key is in the tree that we join: we were in it before.
+    known_there: bool,
     next_id: u32,
     /// Times at which we joined anew.
     resyncs: VecDeque<u64>,
@@ -164,6 +166,7 @@ impl Session {
             unsent: VecDeque::new(),
             bad_bases: 0,
             refused_joins: 0,
+            known_there: false,
             next_id: 1,
             resyncs: VecDeque::new(),
             duties: duties::Duties::default(),
@@ -226,7 +229,7 @@ impl Session {
             return None;
         }
         let attempt = match &self.attempt {
-            Attempt::Waiting { since, .. } => Some(since + joining::WAIT_MS),
+            Attempt::Waiting { since, .. } if self.connected => Some(since + joining::WAIT_MS),
             Attempt::Base { since } if self.connected => Some(since + joining::BASE_MS),
             _ => None,
         };
@@ -270,6 +273,11 @@ impl Session {
     fn submit_leave(&mut self) {
         self.tell_server(ToServer::Leave);
         self.stop(Stop::Left);
+    }
+
+    /// In the group and in step with the log: entries are folded, and duties done.
+    fn follows(&self) -> bool {
+        self.group.is_some() && matches!(self.attempt, Attempt::None) && self.retry_at.is_none()
     }
 
     fn next_id(&mut self) -> u32 {
@@ -337,8 +345,15 @@ impl Session {
 
     fn send_unsent(&mut self) {
         while self.group.as_ref().is_some_and(|group| !group.is_committing()) {
+            if !self.path {
+                return;
+            }
             let Some((to, message)) = self.unsent.pop_front() else { return };
-            self.tell(to, &message);
+            if !self.tell(to, &message)
+                && let Message::Content(content) = message
+            {
+                self.event(Event::NotSent { content });
+            }
         }
     }
 

@@ -270,3 +270,32 @@ fn what_is_said_while_a_commit_is_under_way_is_sent_afterwards() {
     assert_eq!(world.peers[1].said.len(), 20);
     assert_eq!(world.peers[0].not_sent, 0);
 }
+
+#[test]
+fn a_log_made_anew_without_a_hosts_word_is_reminded_of_it() {
+    let mut world = meeting(13, 3);
+    world.input(0, Input::Say { word: Word::Action(Action::Lock(true)) });
+    world.run(1000);
+    // The server starts again, and forgets what hosts said.
+    world.lie = Box::new(|_, _, message| match message {
+        FromServer::Base { seq, group_info, mut past } => {
+            past.retain(|entry| entry.kind != Kind::Statement);
+            vec![FromServer::Base { seq, group_info, past }]
+        }
+        FromServer::Entry(mut entry) if entry.kind == Kind::Statement && entry.seq < 3 => {
+            entry.data = Some(Blob(vec![0]));
+            vec![FromServer::Entry(entry)]
+        }
+        other => vec![other],
+    });
+    world.restart();
+    let stranger = world.join(LINK, 9);
+    world.settle(&[0, 1, 2], 20_000);
+    world.run(20_000);
+    for index in [0, 1, 2] {
+        assert!(world.peers[index].roster.as_ref().unwrap().locked);
+    }
+    for holders in world.all_keys.values() {
+        assert!(!holders.contains(&stranger) || holders.len() == 1);
+    }
+}

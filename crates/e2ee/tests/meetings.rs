@@ -210,3 +210,24 @@ fn who_is_kept_away_from_the_others_stops_sending() {
     world.packet_loss = 0;
     world.settle(&[0, 1, 2], 30_000);
 }
+
+#[test]
+fn nobody_is_shown_out_of_a_quiet_meeting() {
+    let mut world = meeting(14, 3);
+    world.cut(2);
+    world.run(2000);
+    world.connect(2);
+    world.run(300_000);
+    world.settle(&[0, 1, 2], 1000);
+    assert_eq!(world.refusals.get("silent"), None);
+}
+
+#[test]
+fn a_reload_in_a_locked_meeting_is_let_in() {
+    let mut world = meeting(15, 3);
+    world.input(0, Input::Say { word: Word::Action(Action::Lock(true)) });
+    world.run(1000);
+    world.vanish(1);
+    let again = world.join(LINK, 2);
+    world.settle(&[0, again, 2], 10_000);
+}

@@ -4,10 +4,11 @@
 use openmls::prelude::{LeafNode, LeafNodeIndex, PreSharedKeyProposal, Proposal, ProposalOrRefType};
 use openmls::schedule::PreSharedKeyId;
 use openmls::schedule::psk::Psk;
+use openmls::treesync::LeafNodeSource;
 use thiserror::Error;
 use tls_codec::{Deserialize as _, Serialize as _};
 
-use super::{Member, StagedCommit, credential};
+use super::{Leaf, Member, StagedCommit, credential};
 use crate::identity::identity_of;
 use crate::policy::{Policy, PolicyError};
 use crate::signer::PublicKey;
@@ -42,12 +43,27 @@ pub enum Refused {
     /// A key that it brings into the tree was there before, or is there twice.
     #[error("a key of the tree is not new")]
     Tree,
+    /// The group has as many members as it may have.
+    #[error("the group is full")]
+    Full,
+    /// A life time that members would judge by their clocks.
+    #[error("a life time that is limited")]
+    Lifetime,
     /// A leaf whose credential or identity is not as it has to be.
     #[error("the leaf's credential does not fit")]
     Credential,
     /// See [`PolicyError`].
     #[error("{0}")]
     Policy(#[from] PolicyError),
+}
+
+/// Members of one group (`docs/e2ee.md`, "Limits").
+const MEMBERS: usize = 200;
+
+/// Whether a leaf of a key package lives for ever: a limit would be judged by each member's clock, and members would
+/// come to different answers.
+pub(super) fn is_unlimited(leaf: &LeafNode) -> bool {
+    matches!(leaf.leaf_node_source(), LeafNodeSource::KeyPackage(lifetime) if *lifetime == super::lifetime())
 }
 
 /// What the checks look at.
@@ -96,6 +112,9 @@ impl Context<'_> {
         }
         self.check_nobody_is_kicked()?;
         self.check_psk(&proposals.psks)?;
+        if self.before.len() >= MEMBERS && proposals.removes.is_empty() {
+            return Err(Refused::Full);
+        }
         let leaf = staged.update_path_leaf_node().ok_or(Refused::Proposal)?;
         let key = self.check_leaf(leaf)?;
         if identity_of(&key) != self.from {
@@ -113,7 +132,7 @@ impl Context<'_> {
     }
 
     /// A commit of a member.
-    pub(super) fn check_commit(&self, staged: &StagedCommit) -> Result<(), Refused> {
+    pub(super) fn check_commit(&self, staged: &StagedCommit, committer: Leaf) -> Result<(), Refused> {
         let proposals = Proposals::of(staged)?;
         if proposals.external_inits != 0 {
             return Err(Refused::Proposal);
@@ -126,6 +145,10 @@ impl Context<'_> {
             self.check_nobody_is_kicked()?;
             self.check_psk(&proposals.psks)?;
         }
+        if self.before.len() + proposals.adds.len() - proposals.removes.len().min(self.before.len()) > MEMBERS
+        {
+            return Err(Refused::Full);
+        }
         let mut added: Vec<PublicKey> = Vec::with_capacity(proposals.adds.len());
         for leaf in &proposals.adds {
             let key = self.check_leaf(leaf)?;
@@ -135,20 +158,21 @@ impl Context<'_> {
             if added.contains(&key) || (old.is_some() && !replaced) {
                 return Err(Refused::DuplicateKey);
             }
-            self.policy.may_join(&key, old.is_some())?;
+            if !is_unlimited(leaf) {
+                return Err(Refused::Lifetime);
+            }
+            self.policy.may_join(&key, false)?;
             added.push(key);
         }
         for index in &proposals.removes {
             let member =
                 self.before.iter().find(|member| member.leaf == index.u32()).ok_or(Refused::Removal)?;
-            if !added.contains(&member.key) {
-                self.policy.may_remove(&member.key)?;
-            }
+            self.policy.may_remove(&member.key)?;
         }
         if let Some(path) = staged.update_path_leaf_node() {
             // A member may seal its name anew, but stays who it is.
             let key = self.check_leaf(path)?;
-            if !self.before.iter().any(|member| member.key == key) {
+            if !self.before.iter().any(|member| member.leaf == committer && member.key == key) {
                 return Err(Refused::Credential);
             }
         }

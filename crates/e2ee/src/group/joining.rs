@@ -23,6 +23,8 @@ pub struct Claims {
     pub epoch: u64,
     /// Its first host.
     pub host: PublicKey,
+    /// Signature keys of its members.
+    pub keys: Vec<PublicKey>,
     /// Its context (RFC 9420 §8.1), encoded: the same for the same state only.
     pub context: Vec<u8>,
 }
@@ -41,7 +43,10 @@ impl Claims {
 
     fn of(info: &VerifiableGroupInfo) -> Option<Self> {
         let context = info.group_context();
+        let tree = info.extensions().ratchet_tree()?.ratchet_tree();
+        let keys = tree.leaves().filter_map(|leaf| leaf.signature_key().as_slice().try_into().ok()).collect();
         Some(Self {
+            keys,
             group_id: info.group_id().as_slice().to_vec(),
             epoch: info.epoch().as_u64(),
             host: host_of(context.extensions().unknown(EXTENSION)?)?,
@@ -66,6 +71,8 @@ impl Group {
         let parameters = LeafNodeParameters::builder().with_capabilities(capabilities()).build();
         let (mls, bundle) = MlsGroup::external_commit_builder()
             .with_config(join_config())
+            // By their clocks members would come to different answers; limited ones are not let in.
+            .skip_lifetime_validation()
             .build_group(&provider, info, own.credential())
             .map_err(|_| GroupError("group info"))?
             .leaf_node_parameters(parameters)

@@ -39,7 +39,11 @@ fn place() -> Place {
 
 /// Member 1 hosts.
 fn policy() -> Policy {
-    Policy::new(place(), own(1).key.public())
+    let mut policy = Policy::new(place(), own(1).key.public());
+    for seed in 1..=9 {
+        policy.presence_changed(&identity(seed), Presence::Here);
+    }
+    policy
 }
 
 fn created() -> Group {
@@ -250,6 +254,42 @@ fn a_locked_group_takes_back_its_members_only() {
     let (_, commit) = join(&groups[0], 2);
     let entry = Entry { joins: true, from: &identity(2), bytes: &commit };
     assert!(groups[0].fold(&entry, &locked, &psk(1)).is_ok());
+}
+
+#[test]
+fn a_key_package_that_was_left_over_evicts_nobody() {
+    let mut groups = meeting(3);
+    let (_, left_over) = WaitingKeys::new([3; 32], own(3)).unwrap();
+    let (package, _) = groups[1].key_package(&left_over).unwrap();
+    let commit = groups[1].commit(vec![package], &[2], &psk(1)).unwrap();
+    let refused = Err(Refused::Policy(PolicyError::NotLeft));
+    assert_eq!(fold_commit(&mut groups[0], &commit.commit, &policy()), refused);
+}
+
+#[test]
+fn leaves_that_members_would_judge_by_their_clocks_are_refused() {
+    let mut groups = meeting(2);
+    let provider = Provider::new([60; 32]);
+    let newcomer = own(3);
+    let bundle = KeyPackage::builder()
+        .key_package_lifetime(Lifetime::init(0, u64::MAX - 1))
+        .leaf_node_capabilities(capabilities())
+        .build(SUITE, &provider, newcomer.key.as_ref(), newcomer.credential())
+        .unwrap();
+    let package = bundle.key_package().clone();
+    assert!(groups[0].key_package(&package.tls_serialize_detached().unwrap()).is_none());
+    let commit = groups[1].commit(vec![package], &[], &psk(1)).unwrap();
+    assert_eq!(fold_commit(&mut groups[0], &commit.commit, &policy()), Err(Refused::Lifetime));
+}
+
+#[test]
+fn nobody_joins_whom_the_log_does_not_know() {
+    let mut groups = meeting(2);
+    let (_, package) = WaitingKeys::new([30; 32], own(30)).unwrap();
+    let (package, _) = groups[1].key_package(&package).unwrap();
+    let commit = groups[1].commit(vec![package], &[], &psk(1)).unwrap();
+    let refused = Err(Refused::Policy(PolicyError::NotHere));
+    assert_eq!(fold_commit(&mut groups[0], &commit.commit, &policy()), refused);
 }
 
 #[test]

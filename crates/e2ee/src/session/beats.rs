@@ -35,6 +35,9 @@ const EARLY_BYTES: usize = 256 << 10;
 /// So long the others may be ahead of us before we join anew, in milliseconds.
 const BEHIND_MS: u64 = 5000;
 
+/// After a suspicion that was answered the next one waits so long, in milliseconds: strangers could keep all busy.
+const CALM_MS: u64 = 30_000;
+
 /// So long the others may stay in an earlier epoch before we suspect that ours is a fork, in milliseconds.
 const ALONE_MS: u64 = 8000;
 
@@ -56,8 +59,12 @@ pub(super) struct Beats {
     behind_since: Option<u64>,
     /// When it was last looked who is silent.
     looked_at: u64,
+    /// No suspicion before this.
+    calm_until: u64,
     /// Who says to have folded entries that we do not have: which, and since when.
     ahead: BTreeMap<PublicKey, (Sequence, u64)>,
+    /// Such claims count again from this time on.
+    ahead_after: u64,
     /// Everybody who is online confirmed the newest epoch.
     complete: bool,
     dirty: bool,
@@ -117,6 +124,7 @@ impl Session {
         beats.heard.clear();
         beats.complete = false;
         beats.behind_since = None;
+        beats.calm_until = now;
         beats.expect(now, &others);
         beats.next = Some(now + wait);
         self.early_again(now);
@@ -155,6 +163,7 @@ impl Session {
         let late = self.beats.ahead.values().filter(|(_, since)| since + BEHIND_MS <= now).count();
         if late > 0 && late >= self.beats.known_since.len().min(2) {
             self.beats.ahead.clear();
+            self.beats.ahead_after = now + CALM_MS;
             self.resync(now);
         }
     }
@@ -228,7 +237,7 @@ impl Session {
 
     /// We may have lost step with the others. Anybody could have made us think so: asks who is where we are.
     pub(super) fn suspect(&mut self, now: u64) {
-        if self.beats.behind_since.is_none() {
+        if self.beats.behind_since.is_none() && self.beats.calm_until <= now {
             self.beats.behind_since = Some(now);
             self.beats.heard.clear();
             self.beats.due_at(now);
@@ -290,7 +299,7 @@ impl Session {
         authenticator: &[u8],
         ask: bool,
     ) {
-        if seq > self.folded {
+        if seq > self.folded && self.beats.ahead_after <= now {
             self.beats.ahead.entry(key).or_insert((seq, now));
         }
         let Some(group) = &self.group else { return };
@@ -304,7 +313,9 @@ impl Session {
         }
         if epoch == current && is_ours {
             self.beats.heard.insert(key, now);
-            self.beats.behind_since = None;
+            if self.beats.behind_since.take().is_some() {
+                self.beats.calm_until = now + CALM_MS;
+            }
             self.refused_joins = 0;
             self.check_confirmed(now);
         }

@@ -7,7 +7,7 @@ use channel::{Blob, Submission, ToServer, Welcome};
 use openmls::prelude::KeyPackage;
 
 use super::joining::knock_aad;
-use super::{Attempt, Pending, Session, Word};
+use super::{Pending, Session, Word};
 use crate::group::Leaf;
 use crate::identity::identity_of;
 use crate::seal;
@@ -28,6 +28,9 @@ const BATCH: usize = 32;
 /// Those who wait that are remembered; the server has the same bound.
 const WAITING: usize = 256;
 
+/// Words of hosts that the log lacks are said again after this, in milliseconds.
+const REMIND_MS: u64 = 5000;
+
 /// After a refusal by the server, in milliseconds.
 const PUT_OFF_MS: u64 = 1000;
 
@@ -40,6 +43,8 @@ pub(super) struct Duties {
     leaving: BTreeMap<PublicKey, u64>,
     /// Words of our own as a host that wait for their turn.
     said: VecDeque<Word>,
+    /// Words of hosts that the log lacks, and since when.
+    reminders: VecDeque<(u64, Vec<u8>)>,
     not_before: u64,
 }
 
@@ -66,10 +71,20 @@ impl Duties {
         self.not_before = now + PUT_OFF_MS;
     }
 
+    /// The log lacks what a host said before: somebody has to put it there again.
+    pub(super) fn remind(&mut self, now: u64, words: Vec<u8>) {
+        self.reminders.push_back((now, words));
+    }
+
+    pub(super) fn said_by_somebody(&mut self, words: &[u8]) {
+        self.reminders.retain(|(_, known)| known != words);
+    }
+
     /// The log begins anew.
     pub(super) fn forget(&mut self) {
         self.waiting.clear();
         self.leaving.clear();
+        self.reminders.clear();
     }
 }
 
@@ -85,21 +100,28 @@ impl Session {
             since + turn + if kicked { 0 } else { GATHER_MS }
         });
         let own = (!self.duties.said.is_empty()).then_some(0);
+        let reminder = self.duties.reminders.front().map(|(since, _)| since + turn);
         let hygiene = self.epochs.since + HYGIENE_MS + turn;
-        waiting.chain(leaving).chain(own).chain([hygiene]).min().map(|at| at.max(self.duties.not_before))
+        waiting
+            .chain(leaving)
+            .chain(own)
+            .chain(reminder)
+            .chain([hygiene])
+            .min()
+            .map(|at| at.max(self.duties.not_before))
     }
 
     fn may_act(&self) -> bool {
-        self.group.is_some()
-            && self.pending.is_none()
-            && self.connected
-            && matches!(self.attempt, Attempt::None)
-            && self.folded >= self.head
+        self.follows() && self.pending.is_none() && self.connected && self.folded >= self.head
     }
 
     pub(super) fn duties_due(&mut self, now: u64) {
         if self.duties_next().is_none_or(|at| at > now) {
             return;
+        }
+        // Who is no host any longer has nothing to say.
+        if !self.policy.as_ref().is_some_and(|policy| policy.is_host(&self.own.key.public())) {
+            self.duties.said.clear();
         }
         if let Some(word) = self.duties.said.pop_front() {
             if let Some(data) = self.statement(&word) {
@@ -107,6 +129,13 @@ impl Session {
                 self.pending = Some(Pending { id, data, word: Some(word), since: now });
             }
             return;
+        }
+        let turn = self.members.rank() * TURN_MS;
+        if let Some((_, data)) = self.duties.reminders.pop_front_if(|(since, _)| *since + turn <= now) {
+            // Until it is there.
+            self.duties.reminders.push_back((now + REMIND_MS, data.clone()));
+            self.submit(Submission::Statement, self.folded, data, None);
+            return self.duties.put_off(now);
         }
         let removes = self.removable();
         // Nobody comes in before a kick is done: those who wait need the new link.
@@ -150,7 +179,8 @@ impl Session {
             match package {
                 Some((package, key))
                     if identity_of(&key) == *identity
-                        && policy.may_join(&key, self.members.leaf_of(&key).is_some()).is_ok() =>
+                        && policy.may_join(&key, false).is_ok()
+                        && self.members.leaf_of(&key).is_none() =>
                 {
                     adds.push((identity.clone(), package, key));
                 }
@@ -163,16 +193,8 @@ impl Session {
         adds
     }
 
-    fn commit(&mut self, now: u64, mut adds: Vec<(String, KeyPackage, PublicKey)>, mut removes: Vec<Leaf>) {
+    fn commit(&mut self, now: u64, mut adds: Vec<(String, KeyPackage, PublicKey)>, removes: Vec<Leaf>) {
         let psk = self.psk();
-        // Whoever comes anew takes the place of its old leaf.
-        for (_, _, key) in &adds {
-            if let Some(leaf) = self.members.leaf_of(key)
-                && !removes.contains(&leaf)
-            {
-                removes.push(leaf);
-            }
-        }
         let committed = loop {
             let Some(group) = &mut self.group else { return };
             let packages = adds.iter().map(|(_, package, _)| package.clone()).collect();

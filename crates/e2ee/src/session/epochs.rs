@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use channel::Sequence;
 
+use super::history::NAME_KEYS;
 use super::{Event, Session, State, Stop};
 use crate::group::{Change, Leaf};
 use crate::identity::identity_of;
@@ -56,6 +57,7 @@ impl Session {
     /// We are in the group: for the first time, or anew.
     pub(super) fn entered(&mut self, now: u64) {
         self.epochs.entered = Some(self.folded);
+        self.retry_at = None;
         if let Some(group) = &self.group {
             let leaf = group.leaf();
             self.media(vec![Media::Own { leaf }]);
@@ -99,6 +101,9 @@ impl Session {
         let mut random = [0; SECRET_CHARACTERS];
         random.copy_from_slice(&secret);
         let keys = RoomKeys::new(LinkSecret::from_random(random), self.keys.room());
+        if self.old_name_keys.len() == NAME_KEYS {
+            self.old_name_keys.remove(0);
+        }
         self.old_name_keys.push(self.keys.name());
         let fragment = keys.secret().fragment();
         self.keys = keys;
@@ -163,7 +168,7 @@ impl Session {
         self.roster.changed();
     }
 
-    /// A member that is gone from the group is not in any list any longer; new names may open with more keys.
+    /// Names that did not open may do so with more keys.
     pub(super) fn more_name_keys(&mut self, keys: Vec<crate::keys::Key>) {
         let room = self.keys.room().to_owned();
         let Some(group) = &self.group else { return };
@@ -175,7 +180,7 @@ impl Session {
             }
         }
         for key in keys {
-            if !self.old_name_keys.contains(&key) {
+            if !self.old_name_keys.contains(&key) && self.old_name_keys.len() < NAME_KEYS {
                 self.old_name_keys.push(key);
             }
         }

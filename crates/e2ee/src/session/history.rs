@@ -1,6 +1,6 @@
 //! The chat so far, for those who come later: they ask the lowest leaf, and the next one if that does not answer.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use channel::Blob;
 
@@ -20,6 +20,12 @@ const PART_BYTES: usize = 8 << 10;
 const ASK_MS: u64 = 3000;
 const ASKED: usize = 5;
 
+/// The same member is given it once in so many milliseconds.
+const GIVE_MS: u64 = 60_000;
+
+/// Keys of names that are kept.
+pub(super) const NAME_KEYS: usize = 64;
+
 /// The chat so far.
 #[derive(Default)]
 pub(super) struct History {
@@ -29,6 +35,8 @@ pub(super) struct History {
     ask_at: Option<u64>,
     /// Whom we asked.
     asked: Vec<PublicKey>,
+    /// When somebody was given it last.
+    given: BTreeMap<String, u64>,
 }
 
 impl History {
@@ -98,7 +106,11 @@ impl Session {
     }
 
     /// Hands the chat so far to a member that asks.
-    pub(super) fn give_history(&mut self, _now: u64, to: String) {
+    pub(super) fn give_history(&mut self, now: u64, to: String) {
+        self.history.given.retain(|_, at| *at + GIVE_MS > now);
+        if self.history.given.insert(to.clone(), now).is_some() {
+            return;
+        }
         let name_keys: Vec<Blob> = self.old_name_keys.iter().map(|key| Blob(key.to_vec())).collect();
         let mut parts: Vec<Vec<Line>> = vec![Vec::new()];
         let mut bytes = 0;
@@ -142,6 +154,7 @@ impl Session {
         }
         if last {
             self.history.ask_at = None;
+            self.history.asked.clear();
         }
         if !fresh.is_empty() {
             self.event(Event::History { lines: fresh });

@@ -55,16 +55,28 @@ impl Session {
         }
         let Some(claims) = Claims::read(info) else { return self.bad_base(now, Some(seq)) };
         let in_it = self.group.as_ref().is_some_and(|group| group.is_at(&claims));
-        if self.group.as_ref().is_some_and(|group| group.id() != claims.group_id) {
-            // Whoever was let into a locked meeting does not go on in one that somebody else opened in its place.
-            if self.policy.as_ref().is_some_and(Policy::is_locked) {
-                return self.stop(Stop::OtherMeeting);
-            }
-            self.group = None;
-        }
+        self.known_there = claims.keys.contains(&self.own.key.public());
         let mut policy = Policy::new(self.place(&claims.group_id), claims.host);
         for entry in past {
             fold_past(&mut policy, &entry);
+        }
+        if let Some(known) = self.policy.take() {
+            if known.place() == policy.place() {
+                // What hosts said in this meeting counts, also where the log was made anew without it.
+                for words in known.statements() {
+                    if !policy.knows(words) && policy.statement(words).is_ok() {
+                        self.duties.remind(now, words.clone());
+                    }
+                }
+            } else if self.group.is_some() {
+                // Where a host had a say nobody goes on in a meeting that somebody else opened in its place.
+                if !known.statements().is_empty() {
+                    return self.stop(Stop::OtherMeeting);
+                }
+                let media = self.rotation.end();
+                self.media(media);
+                self.group = None;
+            }
         }
         self.policy = Some(policy);
         self.folded = seq;
@@ -115,7 +127,7 @@ impl Session {
         {
             return Err(Stop::Password);
         }
-        policy.may_join(&self.own.key.public(), self.group.is_some()).map_err(|error| match error {
+        policy.may_join(&self.own.key.public(), self.known_there).map_err(|error| match error {
             PolicyError::Kicked => Stop::Removed,
             _ => Stop::Locked,
         })
@@ -137,6 +149,12 @@ impl Session {
 
     /// Others join at the same time: somebody inside adds all who wait in one commit.
     fn wait(&mut self, now: u64) {
+        // Whose leaf is still there takes its place by external commit only.
+        if self.known_there {
+            self.attempt = Attempt::None;
+            self.retry_at = Some(now + self.random.below(RETRY_MS));
+            return;
+        }
         let seed = self.random.array();
         let Ok((keys, package)) = WaitingKeys::new(seed, self.own.clone()) else {
             return self.want_base(now, None);
@@ -149,7 +167,9 @@ impl Session {
 
     pub(super) fn attempt_due(&mut self, now: u64) {
         match &self.attempt {
-            Attempt::Waiting { since, .. } if since + WAIT_MS <= now => self.want_base(now, None),
+            Attempt::Waiting { since, .. } if self.connected && since + WAIT_MS <= now => {
+                self.want_base(now, None);
+            }
             Attempt::Base { since } if self.connected && since + BASE_MS <= now => self.bad_base(now, None),
             _ => {}
         }

@@ -53,6 +53,7 @@ impl Session {
         }
         self.drop_pending();
         self.attempt = Attempt::None;
+        self.retry_at = None;
         self.folded = 0;
         self.duties.forget();
         match state {
@@ -153,7 +154,7 @@ impl Session {
             Kind::Group => self.group_entry(now, &entry),
             Kind::Join | Kind::Commit => self.commit_entry(now, &entry),
         };
-        if submitted && self.group.is_some() {
+        if submitted && self.follows() {
             self.report();
         }
         if self.folded == self.head {
@@ -181,6 +182,10 @@ impl Session {
         }
         let Some(policy) = &mut self.policy else { return false };
         self.beats.somebody_changed();
+        self.duties.said_by_somebody(data);
+        if policy.knows(data) {
+            return true;
+        }
         match policy.statement(data) {
             Ok(statement) => self.obey(&statement),
             Err(_) => self.refused.push(entry.seq),
@@ -247,7 +252,7 @@ impl Session {
             self.welcomed(now, &welcome.0);
             return self.group.is_some();
         }
-        if self.group.is_none() {
+        if !self.follows() {
             return false;
         }
         match self.fold(entry, data) {
