@@ -85,6 +85,8 @@ export interface MeetingState {
   people: Person[];
   /** What the lock is made of. */
   keys: KeysView;
+  /** Of the link; another one once somebody was removed. */
+  secret: string;
   /** The complete invitation: address with the secret behind `#`. */
   invitation: string;
   microphone: ControlState;
@@ -182,6 +184,7 @@ export class MeetingModel {
       connection: { phase: 'connected' },
       people: [],
       keys: this.#keys.view.get(),
+      secret: settings.secret,
       invitation: this.#link(),
       microphone: { on: false, pending: false },
       camera: { on: false, pending: false },
@@ -642,7 +645,7 @@ export class MeetingModel {
     if (!read?.ok) return;
     this.settings.secret = read.secret;
     this.ports.address.replace(pathOfRoom(this.settings.room), fragmentOf(read.secret));
-    this.view.patch({ invitation: this.#link() });
+    this.view.patch({ secret: read.secret, invitation: this.#link() });
   }
 
   /** Without keys there is no meeting. */
