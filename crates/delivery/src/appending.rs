@@ -88,6 +88,8 @@ impl Delivery {
         }
         if let Some(person) = self.people.get_mut(identity) {
             person.presence = presence;
+            // Who comes back after that has to come into the group again.
+            person.trusted &= !matches!(presence, Presence::Left | Presence::Expired);
         }
         self.append(kind, identity, None, None);
     }

@@ -105,8 +105,9 @@ impl Delivery {
             self.output.push_back(Output::Close { handle, code: ClosingCode::Full });
             return handle;
         }
+        let trusted = self.people.is_trusted(&identity);
         self.channels.insert(identity.clone(), handle);
-        self.members.insert(handle, Member::new(identity, self.now));
+        self.members.insert(handle, Member::new(identity, self.now, trusted));
         self.settle();
         handle
     }

@@ -34,6 +34,8 @@ pub(crate) struct Member {
     pub(crate) folded: Sequence,
     /// It has said what it applied, so it is in the group and its word counts.
     pub(crate) reports: bool,
+    /// See [`Person::trusted`](crate::person::Person::trusted).
+    pub(crate) trusted: bool,
     /// It is in the group by what it submitted, or said so: it has to report.
     pub(crate) obliged: bool,
     /// Since when it owes a report.
@@ -51,13 +53,14 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    pub(crate) fn new(identity: Identity, now: Millis) -> Self {
+    pub(crate) fn new(identity: Identity, now: Millis, trusted: bool) -> Self {
         Self {
             identity,
             opened: now,
             stage: Stage::Opening,
             folded: 0,
             reports: false,
+            trusted,
             obliged: false,
             owes_since: None,
             owes: 0,
@@ -74,7 +77,7 @@ impl Member {
 
     /// Whether its word counts about entries of this identity.
     pub(crate) fn judges(&self, submitter: &Identity) -> bool {
-        self.follows() && self.reports && self.identity != *submitter
+        self.follows() && self.reports && self.trusted && self.identity != *submitter
     }
 
     pub(crate) fn calls_bad(&self, info: &InfoId) -> bool {

@@ -14,6 +14,8 @@ use crate::{Delivery, Millis};
 pub(crate) struct Tracked {
     pub(crate) state: State,
     kind: Submission,
+    /// Whom it adds.
+    adds: Vec<Identity>,
     pub(crate) from: Identity,
     /// When it was appended.
     pub(crate) at: Millis,
@@ -30,10 +32,11 @@ impl Tracked {
         from: Identity,
         at: Millis,
         group_info: Option<Blob>,
+        adds: Vec<Identity>,
     ) -> Self {
         let group_info = group_info.filter(|_| kind != Submission::Statement);
         let state = State::new(seq, from.clone(), group_info);
-        Self { state, kind, from, at, applied: false, refused_by: BTreeSet::new() }
+        Self { state, kind, adds, from, at, applied: false, refused_by: BTreeSet::new() }
     }
 
     /// Whether it would change the group. Of the first entry that is known.
@@ -71,6 +74,13 @@ impl Delivery {
         } else if seq > before {
             member.owes_since = Some(self.now);
         }
+        if !member.trusted {
+            // Otherwise strangers could outvote the members.
+            if reports_first {
+                self.tell_waiting(handle);
+            }
+            return;
+        }
         let skipped: BTreeSet<Sequence> = refused.iter().copied().collect();
         let news = self.tracked.iter_mut().filter(|tracked| {
             let seq_of = tracked.state.seq();
@@ -100,6 +110,9 @@ impl Delivery {
             if let Some(submitter) = self.channels.get(&tracked.from).copied() {
                 self.send(submitter, FromServer::Outcome { seq, applied });
             }
+            if applied {
+                self.trust_who_came(&tracked);
+            }
             if applied && tracked.changes_group() {
                 if self.good.as_ref().is_none_or(|good| good.seq() < seq) {
                     self.good = Some(tracked.state);
@@ -111,6 +124,25 @@ impl Delivery {
                 self.is_not_in(&tracked);
                 self.entries_refused(&tracked.from);
             }
+        }
+    }
+
+    fn trust_who_came(&mut self, tracked: &Tracked) {
+        match tracked.kind {
+            Submission::Join => self.trust(&tracked.from),
+            Submission::Commit => tracked.adds.iter().for_each(|added| self.trust(added)),
+            Submission::Group | Submission::Statement => {}
+        }
+    }
+
+    /// From now on the word of this identity counts.
+    pub(crate) fn trust(&mut self, identity: &Identity) {
+        if let Some(person) = self.people.get_mut(identity) {
+            person.trusted = true;
+        }
+        let handle = self.channels.get(identity);
+        if let Some(member) = handle.and_then(|handle| self.members.get_mut(handle)) {
+            member.trusted = true;
         }
     }
 

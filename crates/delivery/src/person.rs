@@ -23,6 +23,8 @@ pub(crate) enum Presence {
 #[derive(Debug)]
 pub(crate) struct Person {
     pub(crate) presence: Presence,
+    /// It started the group, or somebody whose word counts applied that it came in: so its own word counts.
+    pub(crate) trusted: bool,
     pub(crate) messages: Bucket,
     pub(crate) submissions: Bucket,
     pub(crate) joins: Bucket,
@@ -38,6 +40,7 @@ impl Person {
     fn new(now: Millis, limits: &Limits) -> Self {
         Self {
             presence: Presence::Unknown,
+            trusted: false,
             messages: Bucket::new(limits.messages, now),
             submissions: Bucket::new(limits.submissions, now),
             joins: Bucket::new(limits.joins, now),
@@ -94,6 +97,17 @@ impl People {
 
     pub(crate) fn get_mut(&mut self, identity: &Identity) -> Option<&mut Person> {
         self.0.get_mut(identity)
+    }
+
+    pub(crate) fn is_trusted(&self, identity: &Identity) -> bool {
+        self.0.get(identity).is_some_and(|person| person.trusted)
+    }
+
+    /// Nobody's word counts: the log begins anew.
+    pub(crate) fn trust_nobody(&mut self) {
+        for person in self.0.values_mut() {
+            person.trusted = false;
+        }
     }
 
     pub(crate) fn presence(&self, identity: &Identity) -> Presence {

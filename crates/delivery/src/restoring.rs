@@ -117,6 +117,8 @@ impl Delivery {
             self.append(Kind::Statement, from, Some(statement), None);
         }
         self.everybody_is_back();
+        self.people.trust_nobody();
+        self.trust(from);
         for member in offer.members {
             let identity = Identity::new(member);
             let is_back = self.people.presence(&identity) == Presence::Back;
@@ -125,6 +127,7 @@ impl Delivery {
             if !is_back && self.people.admit(self.now, &identity, &self.limits, admit) {
                 self.presence(&identity, Presence::Gone(self.now.saturating_add(limits::EXPIRES)));
             }
+            self.trust(&identity);
         }
         self.tell_everybody_opened();
         for member in self.members.values_mut().filter(|member| member.stage != Stage::Opening) {

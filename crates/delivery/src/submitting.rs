@@ -51,15 +51,19 @@ impl Delivery {
                     member.stage = Stage::Follows;
                 }
                 self.append(Kind::Group, &from, Some(data), None);
-                self.track(Tracked::new(seq, Submission::Group, from, self.now, None));
+                self.people.trust_nobody();
+                self.trust(&from);
+                self.track(Tracked::new(seq, Submission::Group, from, self.now, None, Vec::new()));
                 self.everybody_is_back();
             }
             Submission::Join | Submission::Commit | Submission::Statement => {
                 if kind == Submission::Join {
                     self.unwait(&from);
                 }
+                let adds = welcome.iter().flat_map(|welcome| &welcome.to);
+                let adds = adds.map(|added| protocol::ids::Identity::new(added.as_str())).collect();
                 self.append(entry_kind(kind), &from, Some(data), welcome);
-                self.track(Tracked::new(seq, kind, from, self.now, group_info));
+                self.track(Tracked::new(seq, kind, from, self.now, group_info, adds));
             }
         }
     }

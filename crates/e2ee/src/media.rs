@@ -88,7 +88,7 @@ pub enum Refusal {
 }
 
 /// Seals all streams of one sender. There is one counter for all of them under each key, and each epoch is switched to
-/// at most once and only forwards, so no counter is used twice.
+/// at most once and only forwards, so no counter is used twice. A group that one comes into anew takes a new one.
 #[derive(Default)]
 pub struct Sealer {
     sending: Option<Sending>,

@@ -28,6 +28,8 @@ pub enum Message {
         epoch: u64,
         /// The authenticator of that epoch.
         authenticator: Blob,
+        /// See [`Policy::digest`](crate::policy::Policy::digest).
+        rules: Blob,
         /// Asks for heartbeats in return.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         ask: bool,
@@ -208,6 +210,7 @@ mod tests {
             seq: 3,
             epoch: 2,
             authenticator: Blob(vec![1]),
+            rules: Blob(vec![2]),
             ask: true,
             streams: vec![Stream { track: "TR_1".into(), kind: StreamKind::ScreenSound }],
         };

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::identity::identity_of;
@@ -214,6 +215,14 @@ impl Policy {
     /// The counter of the next statement of a host.
     pub fn next_counter(&self, host: &PublicKey) -> u64 {
         self.counters.get(host).map_or(1, |last| last.saturating_add(1))
+    }
+
+    /// The same for all who folded the same statements, in whatever order.
+    pub fn digest(&self) -> [u8; 32] {
+        self.statements.iter().fold([0; 32], |sum, words| {
+            let hash: [u8; 32] = Sha256::digest(words).into();
+            std::array::from_fn(|index| sum[index] ^ hash[index])
+        })
     }
 
     /// Whether these very words are folded already. Saying them again changes nothing, and is no offence: members do so

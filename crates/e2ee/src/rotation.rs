@@ -18,6 +18,9 @@ pub const ERASE_AFTER_KICK_MS: u64 = 1000;
 #[derive(Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Media {
+    /// We came into a group, perhaps not for the first time: forgets all that was. Its epochs may have numbers that were
+    /// used before, with other keys.
+    Reset,
     /// Sends from this leaf from now on.
     Own {
         /// See [`Leaf`](crate::group::Leaf).
@@ -119,6 +122,12 @@ impl Rotation {
         self.held.iter().filter_map(|(_, at)| *at).chain(self.switch_at).min()
     }
 
+    /// We came into a group.
+    pub fn enter(&mut self, leaf: u32) -> Vec<Media> {
+        *self = Self { paused: self.paused, ..Self::default() };
+        vec![Media::Reset, Media::Own { leaf }]
+    }
+
     /// Erases everything: one is no member any longer.
     pub fn end(&mut self) -> Vec<Media> {
         let mut out = vec![Media::Send { epoch: None }];
@@ -136,6 +145,7 @@ fn base64<S: Serializer>(key: &Key, serializer: S) -> Result<S::Ok, S::Error> {
 impl std::fmt::Debug for Media {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Self::Reset => f.write_str("reset"),
             Self::Own { leaf } => write!(f, "own {leaf}"),
             Self::Keys { epoch, .. } => write!(f, "keys {epoch}"),
             Self::Send { epoch } => write!(f, "send {epoch:?}"),

@@ -299,3 +299,22 @@ fn a_log_made_anew_without_a_hosts_word_is_reminded_of_it() {
         assert!(!holders.contains(&stranger) || holders.len() == 1);
     }
 }
+
+#[test]
+fn a_hosts_word_that_is_replaced_is_noticed() {
+    let mut world = meeting(14, 4);
+    let identity = world.peers[3].identity.clone();
+    world.lie = Box::new(move |_, peer, message| match message {
+        FromServer::Entry(mut entry) if peer == 3 && entry.kind == Kind::Statement => {
+            entry.kind = Kind::Back;
+            entry.from = identity.clone();
+            entry.data = None;
+            vec![FromServer::Entry(entry)]
+        }
+        other => vec![other],
+    });
+    world.input(0, Input::Say { word: Word::Action(Action::Lock(true)) });
+    world.run(40_000);
+    world.settle(&[0, 1, 2, 3], 30_000);
+    assert!((0..4).all(|index| world.peers[index].roster.as_ref().unwrap().locked));
+}

@@ -1,6 +1,7 @@
 //! Sizes, rates and numbers.
 
 use protocol::channel::{Blob, ClosingCode, FromServer, Kind, Refusal, Submission, ToServer, Welcome};
+use protocol::ids::Identity;
 
 use super::support::{Room, blob};
 use crate::limits::{EXPIRES, HELLO_WAIT, SILENCE};
@@ -102,6 +103,7 @@ fn statements_are_bounded_and_refused_ones_make_way() {
     let ada = room.enter("ada");
     room.append(ada, Submission::Group, "g").expect("appended");
     let ben = room.enter("ben");
+    room.delivery.trust(&Identity::new("ben"));
     for _ in 0..4 {
         room.append(ada, Submission::Statement, "s").expect("appended");
     }

@@ -1,6 +1,6 @@
 //! What submitters hear of their entries.
 
-use protocol::channel::{ClosingCode, Refusal, Submission};
+use protocol::channel::{ClosingCode, Refusal, Submission, ToServer};
 
 use super::support::Room;
 use crate::limits::REFUSALS_WITHIN;
@@ -28,6 +28,41 @@ fn most_have_to_skip_an_entry_before_it_is_refused() {
     room.report(others[2], seq, &[seq]);
     assert_eq!(room.outcomes(ada), [(seq, false)], "who never reported does not count");
     assert!(room.closed(lurker).is_none());
+}
+
+#[test]
+fn strangers_do_not_outvote_members() {
+    let (mut room, ada, others) = Room::running(&["ben"]);
+    let strangers: Vec<_> = ["sam", "sue", "sid"].iter().map(|name| room.enter(name)).collect();
+    let seq = room.append(ada, Submission::Commit, "c").expect("appended");
+    for stranger in &strangers {
+        room.report(*stranger, seq, &[seq]);
+    }
+    assert_eq!(room.outcomes(ada), []);
+    let garbage = room.append(strangers[0], Submission::Commit, "garbage").expect("appended");
+    room.report(strangers[1], garbage, &[]);
+    assert_eq!(room.outcomes(strangers[0]), []);
+    room.report(others[0], garbage, &[garbage]);
+    room.report(ada, garbage, &[garbage]);
+    assert_eq!(room.outcomes(strangers[0]), [(garbage, false)]);
+    assert_eq!(room.outcomes(ada), [(seq, true)]);
+}
+
+#[test]
+fn whose_joining_a_member_applied_counts_until_they_leave() {
+    let (mut room, ada, _) = Room::running(&[]);
+    let ben = room.enter("ben");
+    let joined = room.append(ben, Submission::Join, "ben").expect("appended");
+    room.report(ada, joined, &[]);
+    room.report(ben, joined, &[]);
+    let seq = room.append(ada, Submission::Commit, "c").expect("appended");
+    room.report(ben, seq, &[]);
+    assert_eq!(room.outcomes(ada), [(seq, true)]);
+    room.say(ben, ToServer::Leave);
+    let again = room.enter("ben");
+    let seq = room.append(ada, Submission::Commit, "d").expect("appended");
+    room.report(again, seq, &[seq]);
+    assert_eq!(room.outcomes(ada), []);
 }
 
 #[test]

@@ -48,7 +48,14 @@ impl Room {
         let mut room = Self::new();
         let ada = room.enter("ada");
         room.submit(ada, 0, Submission::Group, "group").expect("the first entry");
-        let others: Vec<Handle> = others.iter().map(|name| room.enter(name)).collect();
+        let others: Vec<Handle> = others
+            .iter()
+            .map(|name| {
+                let handle = room.enter(name);
+                room.delivery.trust(&Identity::new(*name));
+                handle
+            })
+            .collect();
         room.report_all(&others);
         room.report_all(&[ada]);
         for handle in others.iter().chain([&ada]) {

@@ -9,6 +9,7 @@ use super::{Attempt, Event, Session, State};
 use crate::group::OpenError;
 use crate::identity::identity_of;
 use crate::message::{Message, Stream};
+use crate::policy::Policy;
 use crate::signer::PublicKey;
 
 /// A member silent for so long is "not confirmed", in milliseconds.
@@ -193,7 +194,7 @@ impl Session {
     }
 
     fn beat(&mut self, now: u64, ask: bool) {
-        let Some(group) = &self.group else {
+        let (Some(group), Some(policy)) = (&self.group, &self.policy) else {
             self.beats.next = None;
             return;
         };
@@ -202,6 +203,7 @@ impl Session {
             seq: self.folded,
             epoch: group.epoch(),
             authenticator: Blob(group.authenticator()),
+            rules: Blob(policy.digest().to_vec()),
             ask,
             streams: self.beats.streams.clone(),
         };
@@ -264,9 +266,13 @@ impl Session {
     fn told(&mut self, now: u64, key: PublicKey, epoch: u64, message: Message) {
         let from = identity_of(&key);
         match message {
-            Message::Heartbeat { seq, epoch: claimed, authenticator, ask, streams } => {
+            Message::Heartbeat { seq, epoch: claimed, authenticator, rules, ask, streams } => {
                 if claimed == epoch {
-                    self.heartbeat(now, key, seq, epoch, &authenticator.0, ask);
+                    let ours = self.policy.as_ref().map(Policy::digest);
+                    let differ = seq == self.folded && ours.is_some_and(|ours| rules.0 != ours);
+                    // Of the same place in the log there is one truth: somebody was told another entry.
+                    let ahead = if differ { Sequence::MAX } else { seq };
+                    self.heartbeat(now, key, ahead, epoch, &authenticator.0, ask);
                 }
                 if self.roster.streams_changed(key, &streams) {
                     self.event(Event::Streams { from, streams });

@@ -11,7 +11,6 @@ use crate::identity::identity_of;
 use crate::keys::{RoomKeys, hkdf};
 use crate::link::{LinkSecret, SECRET_CHARACTERS};
 use crate::name;
-use crate::rotation::Media;
 use crate::signer::PublicKey;
 
 /// Epochs of which it is remembered who was in them, for those who compare digits just then.
@@ -60,7 +59,8 @@ impl Session {
         self.retry_at = None;
         if let Some(group) = &self.group {
             let leaf = group.leaf();
-            self.media(vec![Media::Own { leaf }]);
+            let media = self.rotation.enter(leaf);
+            self.media(media);
         }
         self.history.entered(now);
         self.epoch_began(now, false);

@@ -251,6 +251,7 @@ impl World {
     fn media(&mut self, index: usize, media: Media) {
         let peer = &mut self.peers[index];
         match media {
+            Media::Reset => (peer.keys, peer.sending) = (BTreeMap::new(), None),
             Media::Own { .. } => {}
             Media::Keys { epoch, base } => {
                 self.all_keys.entry(base.to_vec()).or_default().insert(index);

@@ -114,7 +114,8 @@ export type Media =
   | { type: 'own'; leaf: number }
   | { type: 'keys'; epoch: number; base: string }
   | { type: 'send'; epoch: number | null }
-  | { type: 'erase'; epoch: number };
+  | { type: 'erase'; epoch: number }
+  | { type: 'reset' };
 
 /** What a session takes, without what comes from the server. */
 export type Input =

@@ -3,7 +3,7 @@
  * cannot be exported from then on; keys of leaves are derived when the first frame of theirs is expected.
  *
  * No key seals twice under one counter: each epoch can be switched to once, only forwards, and its key holds the counter
- * of all streams. So a worker serves one group for the life of the page.
+ * of all streams. A group that one comes into anew has new base keys, and so counters of its own.
  */
 
 import { epochByteOf, kidOf, leafOf } from './header';
@@ -49,6 +49,7 @@ export class Keyring {
   #sending: { epoch: number; key: Promise<SendKey | null> } | null = null;
   #paused = false;
   #lastSent = -1;
+  #groups = 0;
 
   /** Takes a message of whoever holds the keys. */
   handle(message: KeyMessage): void {
@@ -61,12 +62,19 @@ export class Keyring {
         return this.#send(message.epoch);
       case 'erase':
         return this.#erase(message.epoch);
+      case 'reset':
+        return this.#reset();
     }
   }
 
   /** The key to seal with; `null` while nothing may be sent. */
   get sending(): Promise<SendKey | null> | null {
     return this.#paused ? null : (this.#sending?.key ?? null);
+  }
+
+  /** How often a group was come into anew: frames of one are neither earlier nor later than those of another. */
+  get groups(): number {
+    return this.#groups;
   }
 
   /** The key that opens frames of a key id; `null` if its epoch is unknown or erased. */
@@ -114,6 +122,15 @@ export class Keyring {
     if (this.#leaf === null || epoch?.number !== number || number <= this.#lastSent) return;
     this.#lastSent = number;
     this.#sending = { epoch: number, key: sendKey(epoch, kidOf(this.#leaf, number)) };
+  }
+
+  #reset(): void {
+    for (const { number } of [...this.#epochs.values()]) this.#erase(number);
+    this.#erased.clear();
+    this.#leaf = null;
+    this.#sending = null;
+    this.#lastSent = -1;
+    this.#groups++;
   }
 
   #erase(number: number): void {

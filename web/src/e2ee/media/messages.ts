@@ -13,7 +13,9 @@ export type KeyMessage =
   /** Frames are sealed with the key of this epoch, which has to be the last or newer; with `null` nothing is sent. */
   | { type: 'send'; epoch: number | null }
   /** No frame of this epoch is opened or sealed any more, and its key cannot come back. */
-  | { type: 'erase'; epoch: number };
+  | { type: 'erase'; epoch: number }
+  /** A group that one comes into, perhaps anew: all that was is forgotten, its numbers may come again with other keys. */
+  | { type: 'reset' };
 
 /** From the page. */
 export type PageMessage =

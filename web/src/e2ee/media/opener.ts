@@ -19,6 +19,7 @@ export type Opened = { frame: Bytes } | { refused: Refusal };
 export class Opener {
   #expected: Expected | null = null;
   #lateness = new Lateness();
+  #group = 0;
   readonly #parameters = new Parameters();
 
   constructor(
@@ -35,6 +36,10 @@ export class Opener {
 
   async open(codec: Codec | null, data: Bytes): Promise<Opened> {
     const expected = this.#expected;
+    if (this.#group !== this.keyring.groups) {
+      this.#group = this.keyring.groups;
+      this.#lateness = new Lateness();
+    }
     const lateness = this.#lateness;
     if (!expected) return { refused: 'foreign' };
     const wire = codec?.unwrap(data);

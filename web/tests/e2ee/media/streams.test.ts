@@ -165,6 +165,20 @@ describe('nothing is sent', () => {
   });
 });
 
+it('a group that one comes into anew may have numbers that were used before', async () => {
+  const [camera, seen] = [ann.sends('camera'), ben.receives('camera', LEAF)];
+  for (const end of [ann, ben]) end.told(keys(5));
+  ann.told({ type: 'send', epoch: 5 });
+  for (let now = 0; now < 10_000; now += 500) {
+    ben.now = now;
+    expect(await opened(seen, await sealed(camera))).toBe(VP8);
+  }
+  for (const end of [ann, ben]) end.told({ type: 'erase', epoch: 1 }, { type: 'reset' }, keys(1, 7));
+  expect(await sealed(camera)).toBe(null);
+  ann.told({ type: 'own', leaf: LEAF }, { type: 'send', epoch: 1 });
+  expect(await opened(seen, await sealed(camera))).toBe(VP8);
+});
+
 describe('a frame is refused', () => {
   const cases: [Refusal, string, (wire: string) => Promise<ReceivedStream>][] = [
     ['unknown-key', 'of an epoch without a key', async (wire) => open(new End(), wire)],
