@@ -84,7 +84,9 @@ export async function lookOn(person: Person<ChromiumWindow>, origin: string, roo
         Object.assign(video, { width: 640, height: 360 });
         tile.append(video);
         document.body.prepend(tile);
-        meeting.once(RoomEvent.ParticipantDisconnected, () => tile.remove());
+        meeting.on(RoomEvent.ParticipantDisconnected, (gone) => {
+          if (gone.identity === identity) tile.remove();
+        });
       });
       await meeting.connect(url, token);
       window.looking = meeting;
