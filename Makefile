@@ -34,7 +34,7 @@ sim: ## look for meetings on bad lines that go wrong: make sim SEEDS=1000
 	@scripts/sim search $(or $(SEEDS),150)
 
 soak: ## meetings of 200 people that agree on keys, and hundreds of random ones; takes minutes
-	@cargo test -p e2ee --locked --test large --test random -- --ignored
+	@cargo test -p e2ee --release --locked --test large --test random -- --ignored
 
 plots: ## renew the plots of simulated meetings in docs/img
 	@scripts/sim plot docs/img down 1005 up 1006 loss-10 1008

@@ -111,7 +111,7 @@ pub struct Change {
 }
 
 /// An application message that opened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Opened {
     /// Who sent it.
     pub leaf: Leaf,
@@ -119,6 +119,12 @@ pub struct Opened {
     pub epoch: u64,
     /// What was sent.
     pub content: Vec<u8>,
+}
+
+impl std::fmt::Debug for Opened {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Opened {{ leaf: {}, epoch: {}, [pii] }}", self.leaf, self.epoch)
+    }
 }
 
 /// Why a message does not open.

@@ -1,6 +1,8 @@
 //! What members tell each other inside MLS application messages: JSON, padded by MLS, signed by its sender, and read
 //! once. Types that are unknown here are of a later version, and dropped.
 
+use std::fmt;
+
 use channel::{Blob, Sequence};
 use serde::{Deserialize, Serialize};
 
@@ -16,8 +18,8 @@ const SHORT_CHARACTERS: usize = 200;
 /// Options of a poll.
 const POLL_OPTIONS: usize = 20;
 
-/// What one member tells others.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What one member tells others. `Debug` names no more than that it is one: people's words are in it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Message {
     /// Shows that the sender is in the same state of the group.
@@ -62,7 +64,7 @@ pub enum Message {
 }
 
 /// What people say and do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Content {
     /// A line of chat.
@@ -124,7 +126,7 @@ pub enum StreamKind {
 }
 
 /// A line of the chat so far, as the member tells it who hands it on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
     /// Chosen by the author.
     pub id: String,
@@ -137,6 +139,18 @@ pub struct Line {
     /// When it came, in milliseconds since the epoch.
     pub at: u64,
 }
+
+/// People's words and names are never printed.
+macro_rules! unspoken {
+    ($($type:ty),*) => {$(
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(concat!(stringify!($type), " { [pii] }"))
+            }
+        }
+    )*};
+}
+unspoken!(Message, Content, Line);
 
 impl Message {
     /// As bytes of an application message.
@@ -226,6 +240,15 @@ mod tests {
         assert_eq!(Message::decode(&long.encode()), None);
         let many = Content::Poll { id: "1".into(), question: "?".into(), options: vec!["a".into(); 21] };
         assert_eq!(Message::decode(&Message::Content(many).encode()), None);
+    }
+
+    #[test]
+    fn nothing_that_was_said_is_printed() {
+        let chat = Content::Chat { id: "1".into(), text: "secret".into() };
+        assert_eq!(
+            format!("{chat:?} {:?}", Message::Content(chat.clone())),
+            "Content { [pii] } Message { [pii] }"
+        );
     }
 
     proptest! {

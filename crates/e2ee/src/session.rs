@@ -121,7 +121,7 @@ enum Attempt {
     /// We asked for a base, at this time.
     Base { since: u64 },
     /// By external commit: the state after it, and the commit.
-    External { group: Box<Group>, commit: Vec<u8>, seq: Option<Sequence> },
+    External { group: Box<Group>, commit: Vec<u8> },
     /// By key package, since this time.
     Waiting { keys: Box<WaitingKeys>, since: u64 },
 }
@@ -238,7 +238,7 @@ impl Session {
         [
             attempt,
             pending,
-            self.retry_at,
+            self.retry_at.filter(|_| self.connected),
             self.rotation.next(),
             self.beats.next(),
             self.duties_next(),
@@ -251,11 +251,9 @@ impl Session {
 
     /// Everything that is due by now.
     fn due(&mut self, now: u64) {
-        if self.retry_at.is_some_and(|at| at <= now) {
+        if self.connected && self.retry_at.is_some_and(|at| at <= now) {
             self.retry_at = None;
-            if self.connected {
-                self.want_base(now, None);
-            }
+            self.want_base(now, None);
         }
         if self.connected && self.pending.as_ref().is_some_and(|pending| pending.since + ANSWER_MS <= now) {
             self.drop_pending();
@@ -371,6 +369,3 @@ impl Session {
         self.beats.due_at(now);
     }
 }
-
-#[cfg(test)]
-mod tests;

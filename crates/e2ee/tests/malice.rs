@@ -4,24 +4,13 @@
 #[allow(dead_code, reason = "shared with the other files of tests")]
 mod world;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use e2ee::session::{Input, State, Stop, Word};
 use e2ee::statement::Action;
 use protocol::channel::{Blob, Entry, FromServer, Kind, Submission, ToServer};
-use world::{LINK, World};
-
-fn meeting(seed: u64, count: u8) -> World {
-    let mut world = World::new(seed);
-    for key in 1..=count {
-        world.join(LINK, key);
-        world.run(2000);
-    }
-    let everybody: Vec<usize> = (0..usize::from(count)).collect();
-    world.settle(&everybody, 10_000);
-    world
-}
+use world::{LINK, World, meeting};
 
 /// Others see that this one does not follow, and it stops sending.
 fn is_visibly_apart(world: &World, apart: usize, others: &[usize]) {
@@ -33,6 +22,32 @@ fn is_visibly_apart(world: &World, apart: usize, others: &[usize]) {
         let seen = roster.members.iter().find(|member| member.identity == peer.identity);
         assert!(seen.is_none_or(|member| member.silent_since.is_some()));
     }
+}
+
+/// Keeps the next entry of a kind from peer 3, and numbers what follows so that nothing is missing; until it asks for a
+/// base. Says from which entry on, and `u64::MAX` after the base.
+fn hide_one(world: &mut World, kind: Kind) -> Rc<Cell<Option<u64>>> {
+    let since = Rc::new(Cell::new(None));
+    let flag = Rc::clone(&since);
+    world.lie = Box::new(move |_, peer, message| match message {
+        FromServer::Entry(mut entry) if peer == 3 => match flag.get() {
+            None if entry.kind == kind => {
+                flag.set(Some(entry.seq));
+                vec![]
+            }
+            Some(from) if entry.seq > from => {
+                entry.seq -= 1;
+                vec![FromServer::Entry(entry)]
+            }
+            _ => vec![FromServer::Entry(entry)],
+        },
+        FromServer::Base { .. } => {
+            flag.set(Some(u64::MAX));
+            vec![message]
+        }
+        other => vec![other],
+    });
+    since
 }
 
 #[test]
@@ -68,33 +83,11 @@ fn an_entry_that_is_kept_back_is_noticed() {
 #[test]
 fn an_entry_that_is_kept_back_is_noticed_also_when_numbers_hide_it() {
     let mut world = meeting(3, 4);
-    let since = Rc::new(RefCell::new(None));
-    let flag = Rc::clone(&since);
-    world.lie = Box::new(move |_, peer, message| match message {
-        FromServer::Entry(mut entry) if peer == 3 => {
-            let mut since = flag.borrow_mut();
-            match *since {
-                None if entry.kind == Kind::Join => {
-                    *since = Some(entry.seq);
-                    vec![]
-                }
-                Some(from) if entry.seq > from => {
-                    entry.seq -= 1;
-                    vec![FromServer::Entry(entry)]
-                }
-                _ => vec![FromServer::Entry(entry)],
-            }
-        }
-        FromServer::Base { .. } => {
-            *flag.borrow_mut() = Some(u64::MAX);
-            vec![message]
-        }
-        other => vec![other],
-    });
+    let since = hide_one(&mut world, Kind::Join);
     let newcomer = world.join(LINK, 9);
     // That it goes on in another epoch is seen from what the others send.
     world.settle(&[0, 1, 2, 3, newcomer], 60_000);
-    assert_eq!(*since.borrow(), Some(u64::MAX), "it joined anew");
+    assert_eq!(since.get(), Some(u64::MAX), "it joined anew");
 }
 
 #[test]
@@ -214,29 +207,7 @@ fn all_who_wait_get_in_though_one_key_package_is_garbage() {
 #[test]
 fn a_hosts_word_that_is_kept_back_is_noticed() {
     let mut world = meeting(10, 4);
-    let since = Rc::new(RefCell::new(None));
-    let flag = Rc::clone(&since);
-    world.lie = Box::new(move |_, peer, message| match message {
-        FromServer::Entry(mut entry) if peer == 3 => {
-            let mut since = flag.borrow_mut();
-            match *since {
-                None if entry.kind == Kind::Statement => {
-                    *since = Some(entry.seq);
-                    vec![]
-                }
-                Some(from) if entry.seq > from => {
-                    entry.seq -= 1;
-                    vec![FromServer::Entry(entry)]
-                }
-                _ => vec![FromServer::Entry(entry)],
-            }
-        }
-        FromServer::Base { .. } => {
-            *flag.borrow_mut() = Some(u64::MAX);
-            vec![message]
-        }
-        other => vec![other],
-    });
+    hide_one(&mut world, Kind::Statement);
     world.input(0, Input::Say { word: Word::Action(Action::Lock(true)) });
     world.run(40_000);
     world.settle(&[0, 1, 2, 3], 30_000);

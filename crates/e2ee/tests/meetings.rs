@@ -5,18 +5,7 @@ mod world;
 
 use e2ee::session::{Input, State, Stop, Word};
 use e2ee::statement::Action;
-use world::{LINK, World};
-
-fn meeting(seed: u64, count: u8) -> World {
-    let mut world = World::new(seed);
-    for key in 1..=count {
-        world.join(LINK, key);
-        world.run(2000);
-    }
-    let everybody: Vec<usize> = (0..usize::from(count)).collect();
-    world.settle(&everybody, 10_000);
-    world
-}
+use world::{LINK, World, meeting};
 
 #[test]
 fn one_after_the_other_they_come_and_all_have_the_keys() {

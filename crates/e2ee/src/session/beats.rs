@@ -1,7 +1,7 @@
 //! Heartbeats: members show each other that they are in the same state. From them follows who is "not confirmed", when
 //! everybody has a new key, and that we have lost step.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use channel::{Blob, Sequence};
 
@@ -49,11 +49,10 @@ pub(super) struct Beats {
     answered: u64,
     /// The own streams.
     pub(super) streams: Vec<Stream>,
-    /// Of each member: when it was heard last in the newest epoch.
-    heard: BTreeMap<PublicKey, u64>,
+    /// Who showed to be in our state since the newest epoch began.
+    heard: BTreeSet<PublicKey>,
     /// When silence of a member began to count: it came, or we did.
     known_since: BTreeMap<PublicKey, u64>,
-    epoch: u64,
     /// Messages of epochs to come, with their time.
     early: VecDeque<(u64, Vec<u8>)>,
     /// Since when the others seem to be ahead.
@@ -102,8 +101,14 @@ impl Beats {
         !self.heard.is_empty()
     }
 
+    /// We join anew: what made us do so is dealt with.
+    pub(super) fn forget_suspicions(&mut self) {
+        self.behind_since = None;
+        self.ahead.clear();
+    }
+
     pub(super) fn heard(&self, key: &PublicKey) -> bool {
-        self.heard.contains_key(key)
+        self.heard.contains(key)
     }
 
     /// Since when a member is silent, if that is for too long.
@@ -114,14 +119,13 @@ impl Beats {
 
 impl Session {
     /// A new epoch began: everybody has to show anew that they are in it.
-    pub(super) fn beats_epoch(&mut self, now: u64, epoch: u64) {
+    pub(super) fn beats_epoch(&mut self, now: u64) {
         let own = self.own.key.public();
         let rank = self.members.rank();
         let others: Vec<PublicKey> = self.members.others_here(&own).map(|member| member.key).collect();
         let spread = (others.len() as u64 * SPREAD_EACH_MS).min(SPREAD_MS);
         let wait = if rank == 0 { 0 } else { self.random.below(spread) };
         let beats = &mut self.beats;
-        beats.epoch = epoch;
         beats.heard.clear();
         beats.complete = false;
         beats.behind_since = None;
@@ -239,7 +243,8 @@ impl Session {
 
     /// We may have lost step with the others. Anybody could have made us think so: asks who is where we are.
     pub(super) fn suspect(&mut self, now: u64) {
-        if self.beats.behind_since.is_none() && self.beats.calm_until <= now {
+        // Who is on the way back into the group knows that already.
+        if self.follows() && self.beats.behind_since.is_none() && self.beats.calm_until <= now {
             self.beats.behind_since = Some(now);
             self.beats.heard.clear();
             self.beats.due_at(now);
@@ -305,7 +310,7 @@ impl Session {
         authenticator: &[u8],
         ask: bool,
     ) {
-        if seq > self.folded && self.beats.ahead_after <= now {
+        if self.follows() && seq > self.folded && self.beats.ahead_after <= now {
             self.beats.ahead.entry(key).or_insert((seq, now));
         }
         let Some(group) = &self.group else { return };
@@ -318,7 +323,7 @@ impl Session {
             self.roster.heard(&key);
         }
         if epoch == current && is_ours {
-            self.beats.heard.insert(key, now);
+            self.beats.heard.insert(key);
             if self.beats.behind_since.take().is_some() {
                 self.beats.calm_until = now + CALM_MS;
             }

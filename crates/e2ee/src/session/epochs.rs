@@ -143,7 +143,7 @@ impl Session {
         }
         self.look_up_members();
         self.duties_changed(now);
-        self.beats_epoch(now, epoch);
+        self.beats_epoch(now);
         self.roster.changed();
     }
 

@@ -115,7 +115,7 @@ impl Session {
                 self.bad_bases = 0;
                 let info = group.group_info().ok();
                 self.submit(Submission::Join, seq, commit.clone(), info);
-                self.attempt = Attempt::External { group: Box::new(group), commit, seq: None };
+                self.attempt = Attempt::External { group: Box::new(group), commit };
             }
         }
     }
@@ -176,14 +176,8 @@ impl Session {
     }
 
     /// Whether an entry is the external commit that we submitted.
-    pub(super) fn is_own_join(&mut self, entry: &Entry, data: &[u8]) -> bool {
-        match &mut self.attempt {
-            Attempt::External { commit, seq, .. } if entry.from == self.identity && commit == data => {
-                *seq = Some(entry.seq);
-                true
-            }
-            _ => false,
-        }
+    pub(super) fn is_own_join(&self, entry: &Entry, data: &[u8]) -> bool {
+        matches!(&self.attempt, Attempt::External { commit, .. } if entry.from == self.identity && commit == data)
     }
 
     /// Our external commit has its place in the log.
@@ -211,13 +205,14 @@ impl Session {
     /// What the others made of our entry, as the server says: of joining it is a hint that the link is another one. A
     /// server that lies here keeps us out, which it can do anyway.
     pub(super) fn outcome(&mut self, now: u64, seq: Sequence, applied: bool) {
-        if applied || self.beats.is_confirmed() {
+        if applied {
             return;
         }
         if self.epochs.entered_at() != Some(seq) {
-            // A commit of ours that the others skipped: then we are in an epoch of our own.
-            self.suspect(now);
-        } else {
+            // A commit of ours that the others skipped: then we are in an epoch of our own, perhaps with somebody whom
+            // we have led there.
+            self.resync(now);
+        } else if !self.beats.is_confirmed() {
             self.refused_joins += 1;
             if self.refused_joins >= REFUSED_JOINS {
                 return self.stop(Stop::OtherLink);
@@ -232,7 +227,8 @@ impl Session {
 
     /// We lost step with the others: joins anew in the place of the old leaf, but not for ever.
     pub(super) fn resync(&mut self, now: u64) {
-        if matches!(self.attempt, Attempt::Base { .. }) {
+        // On the way already.
+        if !self.follows() {
             return;
         }
         while self.resyncs.front().is_some_and(|&at| at + RESYNC_WINDOW_MS <= now) {
@@ -242,10 +238,9 @@ impl Session {
             return self.stop(Stop::OutOfStep);
         }
         self.resyncs.push_back(now);
+        self.beats.forget_suspicions();
         self.drop_pending();
-        if self.group.is_some() {
-            self.set_state(State::Member { confirmed: false });
-        }
+        self.set_state(State::Member { confirmed: false });
         self.want_base(now, None);
     }
 }

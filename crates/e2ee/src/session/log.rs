@@ -19,8 +19,8 @@ impl Session {
         if let Some(pending) = &mut self.pending {
             pending.since = now;
         }
-        // What we do not have a state for, we do not follow.
-        let log = self.group.as_ref().and(self.log.clone());
+        // What we do not have a state for, we do not follow: on the way back into the group entries were passed over.
+        let log = self.log.clone().filter(|_| self.follows());
         let after = if log.is_some() { self.folded } else { 0 };
         self.tell_server(ToServer::Hello { log, after });
     }
@@ -141,7 +141,12 @@ impl Session {
             return;
         }
         if entry.seq != self.folded + 1 {
-            self.resync(now);
+            // Entries are missing: who is not in the group yet begins with another base.
+            if self.follows() {
+                self.resync(now);
+            } else if !matches!(self.attempt, Attempt::Base { .. }) {
+                self.want_base(now, None);
+            }
             return;
         }
         self.folded = entry.seq;

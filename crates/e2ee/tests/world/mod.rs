@@ -32,6 +32,18 @@ enum Parcel {
 /// What the server does with what it hands out.
 pub(crate) type Lie = Box<dyn FnMut(u64, usize, FromServer) -> Vec<FromServer>>;
 
+/// A meeting of so many people with the keys 1, 2, …, who came one after the other and agree.
+pub(crate) fn meeting(seed: u64, count: u8) -> World {
+    let mut world = World::new(seed);
+    for key in 1..=count {
+        world.join(LINK, key);
+        world.run(2000);
+    }
+    let everybody: Vec<usize> = (0..usize::from(count)).collect();
+    world.settle(&everybody, 10_000);
+    world
+}
+
 pub(crate) fn link(number: u8) -> LinkSecret {
     LinkSecret::from_random([number; 20])
 }

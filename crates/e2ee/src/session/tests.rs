@@ -1,1 +1,0 @@
-//! Sessions over a delivery service of the test.
