@@ -313,6 +313,25 @@ fn any_request() -> impl Strategy<Value = Request> {
     )
 }
 
+#[test]
+fn what_takes_the_place_of_a_layer_that_is_gone_is_kept_with_the_tolerance() {
+    let mut rates = [[0; 4]; 3];
+    rates[1][0] = 100;
+    let request = Request {
+        importance: Importance::Visible,
+        area: 0,
+        ladder: Ladder::new(&rates, LayerTarget::BEST),
+        reserve: 0,
+        current: Some(LayerTarget::LOWEST),
+        may_rise: false,
+        may_refine: false,
+        beginning: Beginning::Waits,
+    };
+    let cheapest = Some(LayerTarget { spatial: 1, temporal: 0 });
+    assert_eq!(allocate(95, std::slice::from_ref(&request)), [cheapest]);
+    assert_eq!(allocate(94, &[request]), [None]);
+}
+
 proptest! {
     /// The sum stays within the budget but for the tolerance, nobody gets what is not on its ladder, and who may
     /// not rise does not.
@@ -325,15 +344,14 @@ proptest! {
         prop_assert_eq!(targets.len(), requests.len());
         let kept: u64 = requests
             .iter()
-            .filter_map(|request| request.ladder.step(request.ladder.index_of(request.current?)?))
+            .filter_map(|request| request.ladder.step(request.current_step()?))
             .map(|step| step.rate)
             .sum();
         prop_assert!(cost(&requests, &targets) <= budget + kept * KEEP_TOLERANCE / 100 + 1);
         for (request, target) in requests.iter().zip(&targets) {
             let on_ladder = (0..request.ladder.len()).filter_map(|index| request.ladder.step(index));
             prop_assert!(target.is_none() || on_ladder.into_iter().any(|step| Some(step.target) == *target));
-            let current = request.current.filter(|_| !request.ladder.is_empty());
-            let current = current.map(|current| request.ladder.index_of(current).unwrap_or(0));
+            let current = request.current_step();
             let granted = target.and_then(|target| request.ladder.index_of(target));
             let had = current.and_then(|current| request.ladder.step(current)).map(|step| step.target.spatial);
             let is_finer = request.may_refine && target.is_some_and(|target| Some(target.spatial) == had);
