@@ -57,9 +57,15 @@ describe('the worker of the keys', () => {
     expect(submitted.kind).toBe('group');
     const [opened] = told;
     const from = opened?.message.type === 'opened' ? opened.message.identity : '';
-    const first = new Promise((resolve) => (port1.onmessage = ({ data }) => resolve(data)));
+    const orders: unknown[] = [];
+    const ordered = new Promise<void>((resolve) => {
+      port1.onmessage = ({ data }) => {
+        if (orders.push(data) === 2) resolve();
+      };
+    });
     socket?.say({ type: 'entry', seq: 1, kind: 'group', from, data: submitted.data });
-    expect(await first).toMatchObject({ type: 'own', leaf: 0 });
+    await ordered;
+    expect(orders).toMatchObject([{ type: 'reset' }, { type: 'own', leaf: 0 }]);
     say({ type: 'path', open: true });
     say({ type: 'send', content: { type: 'chat', id: '1', text: 'Hello' } });
     const packet = told.findLast(({ message }) => message.type === 'packet');
