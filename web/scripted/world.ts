@@ -219,6 +219,8 @@ export class World {
   /** Who is in the room when one connects. */
   present: RtcParticipant[] = [];
   joins: { room: string; request: JoinRequest }[] = [];
+  /** Whom the connection takes one for who asked for this identity. */
+  connectedAs: (identity: string) => string = (identity) => identity;
   refuse: ((request: JoinRequest) => ApiError | null) | null = null;
   answer: (answer: JoinResponse) => JoinResponse = (answer) => answer;
   /** Holds the answer to a request without identity back. */
@@ -336,7 +338,8 @@ export class World {
       preload: async () => undefined,
       connect: async () => {
         if (this.connectError) throw this.connectError;
-        const connection = new FakeConnection(this.joins.at(-1)?.request.identity ?? '', this.pictures);
+        const asked = this.joins.at(-1)?.request.identity ?? '';
+        const connection = new FakeConnection(this.connectedAs(asked), this.pictures);
         connection.others = this.present;
         connection.state = this.connectionState;
         this.connections.push(connection);

@@ -60,6 +60,11 @@ describe('the lock', () => {
     const view = keys(null, { state: { type: 'connecting' }, since: NOW - 15_000 });
     expect(said(view)[0]).toBe('keys');
     expect(said(view)[2]).toMatch(/ungewöhnlich lange.*nichts unverschlüsselt/);
+    const unconfirmed = keys([own(), member('b', 1)], {
+      state: { type: 'member', confirmed: false },
+      since: NOW - 15_000,
+    });
+    expect(said(unconfirmed)[2]).toMatch(/ungewöhnlich lange/);
   });
 
   it('says who has the keys', () => {

@@ -776,6 +776,14 @@ describe('the connection', () => {
     expect(model.view.get().microphone).toEqual({ on: false, pending: false });
   });
 
+  it('that comes back under another identity ends the meeting', async () => {
+    await meet();
+    connection.local = participant('somebody-else', { isLocal: true });
+    connection.mend();
+    expect(ended).toEqual(['identity-changed']);
+    expect([connection.left, keys.left]).toEqual([true, true]);
+  });
+
   it('is said to stand once the meeting is on the screen', async () => {
     await meet();
     await model.enter([]);

@@ -254,6 +254,19 @@ describe('the identity', () => {
     expect(world.connections).toEqual([]);
     expect(model.view.get().refusal?.code).toBe('identity-changed');
   });
+
+  it('is the one of the connection', async () => {
+    world.connectedAs = () => 'somebody-else';
+    const model = open(fragmentOf(SECRET));
+    model.setName('Anna');
+    await model.join();
+    expect(joined).toEqual([]);
+    expect(world.connections.map(({ left }) => left)).toEqual([true]);
+    expect(model.view.get().refusal).toMatchObject({
+      code: 'identity-changed',
+      key: 'error.identity-changed',
+    });
+  });
 });
 
 describe('a browser that cannot encrypt meetings', () => {

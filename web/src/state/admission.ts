@@ -1,6 +1,7 @@
 /**
  * From a room, its secret and a name to a connection with keys: makes the identity, asks for admission with the sealed
- * name, connects, checks that those present use the same link, and only then opens the way to the keys.
+ * name, connects, checks that it is let in as itself and that those present use the same link, and only then opens the
+ * way to the keys.
  */
 
 import { ApiError } from '../api/errors';
@@ -85,6 +86,11 @@ async function enter(
   { url, token, room, sealer, speaker }: Way,
 ): Promise<Admitted> {
   const connection = await ports.rtc.connect(url, token, { speaker, keys });
+  const own = connection.participants().find(({ isLocal }) => isLocal);
+  if (own?.identity !== keys.identity) {
+    await connection.leave();
+    throw new ApiError('identity-changed', 200);
+  }
   if (await usesOtherLink(connection, sealer)) {
     await connection.leave();
     throw new OtherLinkError();

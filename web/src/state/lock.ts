@@ -68,7 +68,7 @@ function tell({ state, since, roster, failed, differs }: KeysView, { nameOf, now
   if (state.type === 'restoring') return simple('restoring');
   if (state.type === 'connecting' || !roster) return simple(now - since < LATE_MS ? 'keys' : 'late');
   if (differs) return simple('differs');
-  if (!state.confirmed) return simple('keys');
+  if (!state.confirmed) return simple(now - since < LATE_MS ? 'keys' : 'late');
   const { members } = roster;
   const silent = members.filter(({ silent_since }) => silent_since !== undefined);
   const names = (some: RosterMember[]) => some.map(({ identity }) => nameOf(identity)).join(', ');

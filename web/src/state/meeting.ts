@@ -279,6 +279,8 @@ export class MeetingModel {
     const all = this.#participants();
     const others = all.filter((participant) => !participant.isLocal);
     const local = all.find((participant) => participant.isLocal);
+    // The server may take one in as somebody else when the connection comes back.
+    if (local && local.identity !== this.#own) return this.#abandon('identity-changed');
     const ordered = local ? [...others, local] : others;
     const names = ordered.map((participant) => this.#nameOf(participant));
     const numbers = ordinals(names);
@@ -650,12 +652,8 @@ export class MeetingModel {
 
   /** Without keys there is no meeting. */
   #keysStopped(reason: Stop | 'failed'): void {
-    const leaving = () => {
-      this.#end(reason);
-      this.#connection.leave().catch(() => undefined);
-    };
-    if (reason === 'ended') this.#after('ending', ENDING_MS, leaving);
-    else leaving();
+    if (reason === 'ended') this.#after('ending', ENDING_MS, () => this.#abandon(reason));
+    else this.#abandon(reason);
   }
 
   // ---- panels, invitation, toasts -----------------------------------------------------------------------------
@@ -745,6 +743,12 @@ export class MeetingModel {
     } finally {
       this.#end('left');
     }
+  }
+
+  /** Ends the meeting though the connection stands. */
+  #abandon(cause: EndCause): void {
+    this.#end(cause);
+    this.#connection.leave().catch(() => undefined);
   }
 
   #end(cause: EndCause): void {

@@ -14,6 +14,7 @@ const SERVER: Record<string, MessageKey> = {
   'invalid-room-name': 'error.room-characters',
   'reserved-room-name': 'error.room-reserved',
   'identity-taken': 'error.identity-taken',
+  'identity-changed': 'error.identity-changed',
   'rate-limited': 'error.rate-limited',
   overloaded: 'error.overloaded',
   full: 'error.full',
@@ -78,7 +79,7 @@ export function roomRefusal(problem: RoomNameProblem): Refusal {
 }
 
 /** Why a meeting ended: the connection did, or its keys. */
-export type EndCause = DisconnectCause | Stop | 'failed';
+export type EndCause = DisconnectCause | Stop | 'failed' | 'identity-changed';
 
 const ENDED: Record<Exclude<EndCause, 'left'>, MessageKey> = {
   lost: 'left.lost',
@@ -95,6 +96,7 @@ const ENDED: Record<Exclude<EndCause, 'left'>, MessageKey> = {
   refused: 'left.keys-refused',
   full: 'error.full',
   failed: 'left.keys-failed',
+  'identity-changed': 'error.identity-changed',
 };
 
 /** Why a meeting ended for this person; `null` if they left by themselves. */
