@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use super::h264;
 use super::packets::even_sizes;
+use super::seal::{SEAL_BYTES, Sealing};
 use super::stamp::{self, Stamp};
 use super::vp8::{self, Vp8Descriptors};
-use super::{Codec, Frame, Layer, MAX_PAYLOAD, MediaSource, Payload};
+use super::{Codec, Frame, FrameSeal, Layer, MAX_PAYLOAD, MediaSource, Payload};
 
 /// Duration of one packet of sound.
 const AUDIO_PACKET: Duration = Duration::from_millis(20);
@@ -43,6 +44,7 @@ pub struct SyntheticAudio {
     size: usize,
     level: AudioLevel,
     packet: u64,
+    sealing: Sealing,
 }
 
 impl SyntheticAudio {
@@ -54,7 +56,15 @@ impl SyntheticAudio {
             size: size.clamp(1 + stamp::LEN, MAX_PAYLOAD),
             level: AudioLevel(Arc::new(AtomicI8::new(-30))),
             packet: 0,
+            sealing: Sealing::default(),
         }
+    }
+
+    /// Seals every packet. What arrives elsewhere then has no stamps until it is opened.
+    pub fn sealed(mut self, seal: Box<dyn FrameSeal>) -> Self {
+        self.size = self.size.min(MAX_PAYLOAD - SEAL_BYTES);
+        self.sealing = Sealing::with(seal);
+        self
     }
 
     /// The handle that changes the announced loudness while the track is published.
@@ -90,14 +100,19 @@ impl MediaSource for SyntheticAudio {
             sent_at,
         };
         stamp.append(&mut bytes);
-        let frame = Frame {
-            layer: 0,
-            media_time: self.packet * AUDIO_SAMPLES,
-            payloads: vec![Payload { bytes, marker: self.packet == 0 }],
-            audio_level: Some(self.level.get()),
-        };
+        let number = self.packet;
         self.packet += 1;
-        Some(frame)
+        let bytes = self.sealing.apply(Codec::Opus, bytes)?;
+        Some(Frame {
+            layer: 0,
+            media_time: number * AUDIO_SAMPLES,
+            payloads: vec![Payload { bytes, marker: number == 0 }],
+            audio_level: Some(self.level.get()),
+        })
+    }
+
+    fn is_sealed(&self) -> bool {
+        self.sealing.is_on()
     }
 }
 
