@@ -107,6 +107,11 @@ describe('the lock', () => {
     ]);
   });
 
+  it('names whoever fell silent also where nobody else is left', () => {
+    const members = [own(), member('b', 1, { silent_since: NOW - 40_000 })];
+    expect(said(keys(members, { state: { type: 'member', confirmed: false } }))[0]).toBe('unconfirmed');
+  });
+
   it('warns when numbers differ, whatever else is so', () => {
     const view = keys([own({ compared: true }), member('b', 1, { silent_since: 0 })], { differs: true });
     expect(said(view).slice(0, 2)).toEqual(['differs', 'Die Zahlen stimmen nicht überein']);

@@ -97,6 +97,11 @@ describe('people', () => {
     expect(unreadable()).toBe(false);
     world.clock.pass(3000);
     expect(unreadable()).toBe(true);
+    // Another stream of theirs says nothing of this one.
+    keys.emit({ type: 'stream', identity: 'b', kind: 'microphone', opens: false });
+    keys.emit({ type: 'stream', identity: 'b', kind: 'microphone', opens: true });
+    world.clock.pass(3000);
+    expect(unreadable()).toBe(true);
     keys.emit({ type: 'stream', identity: 'b', kind: 'camera', opens: true });
     expect(unreadable()).toBe(false);
   });

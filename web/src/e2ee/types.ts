@@ -15,7 +15,7 @@ export type KeysEvent =
   | Event
   /** The encryption does not run, or no longer: nothing is sent and nothing is shown. */
   | { type: 'failed' }
-  /** Whether a stream of somebody opens under the keys. */
+  /** A stream of somebody does not open under the keys, or no longer fails to. */
   | { type: 'stream'; identity: string; kind: StreamKind; opens: boolean };
 
 /** What a connection does for the keys, and they for it. */

@@ -79,8 +79,10 @@ export function trustIn(roster: Roster | null, identity: string): Trust {
 export class KeysModel {
   readonly view: Store<KeysView>;
   #end: () => void;
-  /** Cancel the marks that are about to be set, by identity. */
+  /** Cancel the marks that are about to be set, by stream. */
   #doubts = new Map<string, () => void>();
+  /** Whose stream it is, by stream that does not open. */
+  #unreadable = new Map<string, string>();
 
   constructor(
     private readonly clock: Clock,
@@ -118,7 +120,7 @@ export class KeysModel {
           this.view.patch({ failed: true });
           return listener.stopped('failed');
         case 'stream':
-          return this.#stream(event.identity, event.opens);
+          return this.#stream(event.identity, `${event.identity} ${event.kind}`, event.opens);
       }
     });
   }
@@ -145,21 +147,22 @@ export class KeysModel {
     this.keys.compared(epoch, matches);
   }
 
-  #stream(identity: string, opens: boolean): void {
-    this.#doubts.get(identity)?.();
-    this.#doubts.delete(identity);
-    if (opens) return this.#mark(identity, false);
-    const doubt = this.clock.after(UNREADABLE_AFTER_MS, () => this.#mark(identity, true));
-    this.#doubts.set(identity, doubt);
+  #stream(identity: string, stream: string, opens: boolean): void {
+    this.#doubts.get(stream)?.();
+    this.#doubts.delete(stream);
+    if (opens) {
+      if (this.#unreadable.delete(stream)) this.#mark();
+      return;
+    }
+    const doubt = this.clock.after(UNREADABLE_AFTER_MS, () => {
+      this.#unreadable.set(stream, identity);
+      this.#mark();
+    });
+    this.#doubts.set(stream, doubt);
   }
 
-  #mark(identity: string, marked: boolean): void {
-    const { unreadable } = this.view.get();
-    if (unreadable.has(identity) === marked) return;
-    const next = new Set(unreadable);
-    if (marked) next.add(identity);
-    else next.delete(identity);
-    this.view.patch({ unreadable: next });
+  #mark(): void {
+    this.view.patch({ unreadable: new Set(this.#unreadable.values()) });
   }
 
   /** Leaves the keys to themselves and forgets them. */

@@ -68,7 +68,6 @@ function tell({ state, since, roster, failed, differs }: KeysView, { nameOf, now
   if (state.type === 'restoring') return simple('restoring');
   if (state.type === 'connecting' || !roster) return simple(now - since < LATE_MS ? 'keys' : 'late');
   if (differs) return simple('differs');
-  if (!state.confirmed) return simple(now - since < LATE_MS ? 'keys' : 'late');
   const { members } = roster;
   const silent = members.filter(({ silent_since }) => silent_since !== undefined);
   const names = (some: RosterMember[]) => some.map(({ identity }) => nameOf(identity)).join(', ');
@@ -81,6 +80,8 @@ function tell({ state, since, roster, failed, differs }: KeysView, { nameOf, now
       text: { key: 'lock.unconfirmed-text', args },
     };
   }
+  // Whoever was heard and fell silent says more than that nobody was heard.
+  if (!state.confirmed) return simple(now - since < LATE_MS ? 'keys' : 'late');
   if (hasCompared(roster)) {
     const by = members.filter(({ own, compared, verified }) => compared && (own || verified));
     const fresh = members.filter(({ compared }) => !compared).length;
