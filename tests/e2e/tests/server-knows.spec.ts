@@ -1,0 +1,46 @@
+/** What the server has, looked at from where it is: its memory, its log, and what it was sent. */
+import { expect, test } from '../src/meeting.ts';
+import { memoryOf } from '../src/memory.ts';
+import { Person, testId } from '../src/person.ts';
+import { logOf } from '../src/server.ts';
+
+const TEXT = 'The marmot of Zernez sleeps until the twelfth of May';
+const NAME = 'Quirina Zernez-Marmotta';
+
+test('neither names nor chat nor the link’s secret are in the server’s memory or log', async ({
+  people,
+  server,
+}) => {
+  const [somebody, ben] = [await people.chromium('Ada'), await people.chromium('Ben')];
+  const ada = new Person(NAME, somebody.window, somebody.look);
+  const marker = 'a-room-that-is-easy-to-find';
+  const link = await people.meet(marker, ada, ben);
+  await Promise.all([ada.seesAndHears(ben), ben.seesAndHears(ada)]);
+  await ada.press('toggle-chat');
+  await ada.window.fill(testId('chat-input'), TEXT);
+  await ada.press('chat-send');
+  await ben.press('toggle-chat');
+  await ben.sees('chat-message', { own: 'false' });
+
+  const code = new URL(link).hash.slice(2);
+  const memory = await memoryOf(server.pid);
+  // What the server does know is found by the same search.
+  expect(memory.holds(marker)).toBe(true);
+  for (const secret of [TEXT, NAME, code, code.slice(0, 20)])
+    expect(memory.holds(secret), secret).toBe(false);
+
+  const log = logOf(server.port);
+  expect(log).not.toBe('');
+  for (const secret of [TEXT, NAME, code.slice(0, 20), marker]) expect(log).not.toContain(secret);
+
+  // No request names the fragment, and no page is told of another: the policy of every answer says so.
+  for (const person of [ada, ben]) {
+    for (const request of person.window.log.requests) expect(request).not.toContain(code.slice(0, 20));
+  }
+  for (const path of ['/', `/${marker}`, '/no/such/path']) {
+    const answer = await fetch(`${server.origin}${path}`, { redirect: 'manual' });
+    expect(answer.headers.get('referrer-policy'), path).toBe('no-referrer');
+    const location = answer.headers.get('location');
+    expect(location === null || location.endsWith('#_'), `${path} → ${location}`).toBe(true);
+  }
+});
