@@ -28,6 +28,7 @@ export class Crowd {
   /** Whom the answered lines were for, oldest first. */
   private readonly done: string[] = [];
   private asked = 0;
+  private answered: Promise<string> = Promise.resolve('');
   private complaints = '';
 
   private constructor(private readonly process: ChildProcessWithoutNullStreams) {
@@ -43,7 +44,10 @@ export class Crowd {
     return crowd;
   }
 
-  /** Returns the identity, once this person holds the keys and what they send is there. */
+  /**
+   * Returns the identity, once this person holds the keys and what they send is there. Who is told to join before others
+   * have is there before them, and shares the way to the keys with them.
+   */
   join(name: string, media: Media = {}): Promise<string> {
     return this.order(`let ${name} join`, 'join', name, ...sources(media));
   }
@@ -85,10 +89,16 @@ export class Crowd {
     clearTimeout(timer);
   }
 
-  /** Orders are obeyed one after the other. Returns whom it was for. */
-  private async order(what: string, ...parts: string[]): Promise<string> {
-    const turn = this.asked++;
+  /** Orders are obeyed one after the other, but for those to join. Returns whom it was for. */
+  private order(what: string, ...parts: string[]): Promise<string> {
     this.process.stdin.write(`${parts.join('\t')}\n`);
+    const turn = this.asked++;
+    this.answered = this.answered.then(() => this.answer(what, turn));
+    return this.answered;
+  }
+
+  /** From when all before it are answered. */
+  private async answer(what: string, turn: number): Promise<string> {
     await until(
       `the crowd to ${what}`,
       () => {
