@@ -3,8 +3,10 @@
 import { readFileSync } from 'node:fs';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Keys, load } from '../../../src/e2ee/keys/load';
-import { toBase64 } from './link';
-import { type Other, type Ours, Room } from './room';
+import { type Bytes, Stretched, join, number, toBase64 } from './link';
+import type { Other } from './other';
+import type { Ours } from './ours';
+import { Room } from './room';
 
 const wasm = () => readFileSync(new URL('../../../src/e2ee/keys/wasm/e2ee_bg.wasm', import.meta.url));
 
@@ -52,7 +54,7 @@ async function confirm(ours: Ours, other: Other): Promise<void> {
   const authenticator = toBase64(keySchedule.epochAuthenticator);
   const epoch = Number(groupContext.epoch);
   expect(other.heard).toContainEqual(
-    expect.objectContaining({ type: 'heartbeat', epoch, authenticator, seq: room.head }),
+    expect.objectContaining({ type: 'heartbeat', epoch, authenticator, rules: other.rules, seq: room.head }),
   );
   expect(seen()?.silent_since).toBeDefined();
   await other.beat();
@@ -188,5 +190,58 @@ describe('a group that ts-mls started', () => {
     people[0]?.leave();
     room.pass(5000);
     await agree(5, people.slice(1), [ted]);
+  });
+
+  it('has its host kick somebody, after which the link is another one', async () => {
+    const anna = room.enter('Anna');
+    await ted.follow();
+    const ben = room.enter('Ben');
+    await ted.follow();
+    const tom = await room.visit('Tom');
+    await tom.join();
+    await ted.follow();
+    await ted.order(1, join(new Uint8Array([6]), tom.keys.publicKey));
+    room.pass(5000);
+    await ted.follow();
+    const old = room.link;
+    room.link = await ted.changeLink();
+    expect(anna.fragment).toBe(room.link.fragment);
+    expect(ben.fragment).toBe(room.link.fragment);
+    await agree(4, [anna, ben], [ted]);
+    await confirm(anna, ted);
+    const nina = await room.visit('Nina');
+    await nina.join();
+    const otto = room.enter('Otto');
+    for (const other of [ted, nina]) await other.follow();
+    await agree(6, [anna, ben, otto], [ted, nina]);
+    // The old link lets nobody in.
+    const sam = await room.visit('Sam');
+    const psks = [{ id: old.pskId(), key: old.psk() }];
+    const seq = sam.submit(await sam.prepareJoin({ psks }));
+    for (const person of [anna, ben, otto]) expect(person.refused).toEqual([seq]);
+  });
+
+  it('has its host ask for a password', async () => {
+    const anna = room.enter('Anna');
+    await ted.follow();
+    const password = new Stretched(room.cs.rng.randomBytes(32) as Bytes);
+    await ted.order(1, password.action(await ted.export('konklave password', number(1, 8))));
+    Object.assign(ted, { password, passwords: 1 });
+    await confirm(anna, ted);
+    const tom = await room.visit('Tom');
+    Object.assign(tom, { password, passwords: 1 });
+    await tom.join();
+    await ted.follow();
+    // Ours knows the password from the host's word, and lets somebody in under it.
+    const nina = await room.visit('Nina');
+    Object.assign(nina, { password, passwords: 1 });
+    await nina.wait();
+    room.pass(5000);
+    await agree(3, [anna], [ted, tom, nina]);
+    const sam = await room.visit('Sam');
+    const without = sam.submit(await sam.prepareJoin());
+    sam.passwords = 1;
+    const wrong = sam.submit(await sam.prepareJoin());
+    expect(anna.refused).toEqual([without, wrong]);
   });
 });

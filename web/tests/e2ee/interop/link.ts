@@ -66,6 +66,29 @@ export function digitsOf(authenticator: Uint8Array): string[] {
   return all.match(/.{5}/g) ?? [];
 }
 
+/** A password after Argon2id. What it takes to come there is not looked at here. */
+export class Stretched {
+  constructor(readonly bytes: Bytes) {}
+
+  /** What a host's word about it holds, for members who have this secret of the epoch. */
+  action(exported: Bytes): Bytes {
+    const verifier = sha256(hkdf(SALT, this.bytes, 'door'));
+    return join(new Uint8Array([4]), verifier, seal(exported, bytes('konklave password v1'), this.bytes));
+  }
+}
+
+/** What a host signs, and in front of it what else the signature covers. */
+export function statement(
+  place: (string | Uint8Array)[],
+  host: Uint8Array,
+  counter: number,
+  action: Uint8Array,
+) {
+  const body = join(new Uint8Array([1]), host, number(counter, 8), number(0, 8), action);
+  const named = place.flatMap((part) => [number(bytes(part).length, 8), part]);
+  return { body, signed: join('konklave host action v1', ...named, body) };
+}
+
 /** The keys of one link in one room. */
 export class Link {
   readonly #material: Bytes;
@@ -78,18 +101,32 @@ export class Link {
     this.#material = join(secret, room);
   }
 
+  /** The link after a kick, from what MLS exports for it. */
+  next(exported: Uint8Array): Link {
+    const secret = [...exported].map((byte) => DIGITS[byte & 31]).join('');
+    return new Link(this.room, secret.toUpperCase());
+  }
+
+  get fragment(): string {
+    const sum = [...this.secret.toLowerCase()].reduce(
+      (sum, digit, at) => sum + (at + 1) * DIGITS.indexOf(digit),
+      0,
+    );
+    return `#1${this.secret}${DIGITS[sum % 31]?.toUpperCase()}`;
+  }
+
   #expand(label: string): Bytes {
     return hkdf(SALT, this.#material, label);
   }
 
-  /** The PSK of joining, without a password. */
-  get psk(): Bytes {
-    return this.#expand('psk');
+  /** The PSK of joining. */
+  psk(password: Stretched | null = null): Bytes {
+    return password ? hkdf(SALT, join(this.#material, password.bytes), 'psk') : this.#expand('psk');
   }
 
-  /** Its id: 16 bytes, and the number of the password in force. */
-  get pskId(): Bytes {
-    return join(this.#expand('psk id').subarray(0, 16), number(0, 8));
+  /** Its id: 16 bytes, and how many words about passwords there were. */
+  pskId(passwords = 0): Bytes {
+    return join(this.#expand('psk id').subarray(0, 16), number(passwords, 8));
   }
 
   sealName(identity: string, name: string): Bytes {

@@ -1,10 +1,10 @@
 /**
- * ts-mls, an MLS of other people, with what it lacks: version 1.6.4 writes and reads `external_pub` without its length
- * (RFC 9420 §12.4.3.1 has an HPKEPublicKey there, which is a vector), its `joinGroupExternal` takes no PSK, and its
- * `processMessage` drops PSKs for commits in private messages (`processPrivateMessage` takes them). Its
- * `createCommit` gives a path only where it must: none to a commit that adds, which RFC 9420 §12.4 leaves open and
- * Konklave asks for, and none to one that changes the context's extensions, which is against it. So two kinds of commits
- * are put together here, out of its parts; they take whatever a hostile author would put in.
+ * ts-mls, an MLS of other people, with what it lacks. Version 1.6.4 writes and reads `external_pub` without its length (an
+ * HPKEPublicKey is a vector, RFC 9420 §12.4.3.1); its `joinGroupExternal` takes no PSK; its `processMessage` drops PSKs for
+ * commits in private messages (`processPrivateMessage` takes them); its `createCommit` gives a path only where it thinks it
+ * must: none to a commit that adds, which §12.4 leaves open and Konklave asks for, and none to one that changes the
+ * context's extensions, which §12.4 forbids. So two kinds of commits are put together here, out of its parts; they take
+ * whatever a hostile author would put in.
  */
 
 import {

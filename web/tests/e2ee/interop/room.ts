@@ -1,28 +1,17 @@
 /**
- * A meeting of sessions of ours, compiled to WebAssembly, and people with ts-mls. Between them stands a log in memory:
- * the rules of the server's for an orderly room (compare-and-swap, presence, bases, those who wait), without its bounds,
- * its clock and its doubts.
+ * A meeting of sessions of ours and people with ts-mls. Between them stands a log in memory: the rules of the server's for
+ * an orderly room (compare-and-swap, presence, bases, those who wait), without its bounds, its clock and its doubts. That
+ * of the server itself is what `crates/e2ee/tests` has.
  */
 
-import {
-  type CiphersuiteImpl,
-  type ClientState,
-  type KeyPackage,
-  type Proposal,
-  createApplicationMessage,
-  createCommit,
-  createGroup,
-  joinGroup,
-  mlsExporter,
-  processPrivateMessage,
-  processPublicMessage,
-} from 'ts-mls';
-import { decodeKeyPackage, encodeKeyPackage } from 'ts-mls/keyPackage.js';
-import type { Keys, Session } from '../../../src/e2ee/keys/load';
-import type { Content, Output, Roster, State } from '../../../src/e2ee/keys/wire';
-import { type Bytes, Link, bytes, digitsOf, fromBase64, identityOf, number, toBase64 } from './link';
-import * as mls from './mls';
+import type { CiphersuiteImpl } from 'ts-mls';
+import type { Keys } from '../../../src/e2ee/keys/load';
+import { Link } from './link';
+import { suite } from './mls';
+import { Other } from './other';
+import { Ours } from './ours';
 
+export const ORIGIN = 'https://meet.example';
 const NAME = 'standup';
 
 export interface Entry {
@@ -33,15 +22,15 @@ export interface Entry {
 }
 
 export interface Submission {
-  kind: 'group' | 'join' | 'commit';
+  kind: 'group' | 'join' | 'commit' | 'statement';
   after: number;
   data: string;
-  info: string;
+  info?: string;
   welcome?: { to: string[]; data: string } | undefined;
 }
 
 /** A message of a session to the server. */
-interface Said {
+export interface Said {
   type: string;
   id: number;
   kind: Submission['kind'];
@@ -61,16 +50,15 @@ export interface View {
   digits: string[];
 }
 
-export const add = (keyPackage: KeyPackage): Proposal => ({ proposalType: 'add', add: { keyPackage } });
-
 export class Room {
-  readonly link = new Link(NAME);
+  /** What newcomers have. */
+  link = new Link(NAME);
   now = 1_000_000;
   readonly entries: Entry[] = [];
   readonly ours: Ours[] = [];
   readonly others: Other[] = [];
-  /** Entries that somebody skipped, by who. */
-  readonly refused = new Map<number, string[]>();
+  /** Entries that somebody skipped. */
+  readonly refused = new Set<number>();
   /** Runs once before the next submission of a session is looked at. */
   before: (() => void) | null = null;
   readonly welcomes = new Map<number, { to: string[]; data: string }>();
@@ -87,7 +75,7 @@ export class Room {
   ) {}
 
   static async open(keys: Keys): Promise<Room> {
-    return new Room(keys, await mls.suite());
+    return new Room(keys, await suite());
   }
 
   get head(): number {
@@ -138,8 +126,8 @@ export class Room {
   /** Gives the place of the entry, if it gets one. */
   submit(from: string, { kind, after, data, info, welcome }: Submission): number | null {
     if (after !== this.head) return null;
-    this.#infos.set(this.head + 1, { from, info, shared: kind === 'group' });
     const seq = this.head + 1;
+    if (info !== undefined) this.#infos.set(seq, { from, info, shared: kind === 'group' });
     for (const identity of welcome?.to ?? []) this.#waitsNoLonger(identity);
     this.append(kind, from, data, welcome);
     if (kind === 'group') this.append('back', from);
@@ -148,9 +136,7 @@ export class Room {
 
   /** What a member made of the entries up to one. */
   report(from: string, seq: number, refused: number[]): void {
-    for (const skipped of refused) {
-      this.refused.set(skipped, [...(this.refused.get(skipped) ?? []), from]);
-    }
+    for (const skipped of refused) this.refused.add(skipped);
     for (const [at, found] of this.#infos) found.shared ||= at <= seq && found.from !== from;
   }
 
@@ -184,10 +170,8 @@ export class Room {
         this.before = null;
         const { id, kind, after, data, welcome } = said;
         const seq = this.submit(from, { kind, after, data, info: said.group_info, welcome });
-        const code = 'stale';
-        return person.hear(
-          seq === null ? { type: 'refused', id, code, head: this.head } : { type: 'submitted', id, seq },
-        );
+        if (seq !== null) return person.hear({ type: 'submitted', id, seq });
+        return person.hear({ type: 'refused', id, code: 'stale', head: this.head });
       }
       case 'applied': {
         person.refused.push(...(said.refused ?? []));
@@ -251,331 +235,4 @@ export class Room {
     }
     this.now = end;
   }
-}
-
-/** A person with our session. */
-export class Ours {
-  readonly #session: Session;
-  readonly identity: string;
-  /** Gets the log. */
-  isFollowing = false;
-  roster: Roster | null = null;
-  state: State = { type: 'connecting' };
-  /** Entries that it skipped. */
-  readonly refused: number[] = [];
-  readonly said: { from: string; content: Content }[] = [];
-  readonly #bases = new Map<number, string>();
-
-  constructor(
-    readonly room: Room,
-    name: string,
-    number: number,
-  ) {
-    const { room: id, secret } = room.link;
-    // The check character of such a secret is 0, too.
-    const config = { origin: 'https://meet.example', room: id, fragment: `#1${secret}0`, name };
-    const seed = (byte: number) => new Uint8Array(32).fill(byte);
-    this.#session = room.keys.Session.open(JSON.stringify(config), seed(number), seed(number + 100));
-    this.identity = this.#session.identity();
-  }
-
-  get timeout(): number | undefined {
-    return this.#session.timeout();
-  }
-
-  get view(): View | null {
-    if (!this.roster) return null;
-    const { epoch, digits } = this.roster;
-    return { epoch, base: this.#bases.get(epoch) ?? '', digits };
-  }
-
-  leafOf(identity: string): number {
-    return this.roster?.members.find((member) => member.identity === identity)?.leaf ?? -1;
-  }
-
-  say(text: string): void {
-    this.give({ type: 'send', content: { type: 'chat', id: text, text } });
-  }
-
-  leave(): void {
-    this.give({ type: 'leave' });
-  }
-
-  hear(message: object): void {
-    this.room.later(() => this.give({ type: 'channel', message }));
-  }
-
-  give(input: object): void {
-    this.#session.handle(this.room.now, JSON.stringify(input));
-    for (let json = this.#session.poll(); json !== undefined; json = this.#session.poll()) {
-      this.#take(JSON.parse(json) as Output);
-    }
-  }
-
-  #take(output: Output): void {
-    if (output.type === 'channel') {
-      this.room.received(this, output.message as Said);
-    } else if (output.type === 'message') {
-      this.room.carry(this, output.data, output.to);
-    } else if (output.type === 'media') {
-      if (output.media.type === 'keys') this.#bases.set(output.media.epoch, output.media.base);
-    } else if (output.event.type === 'roster') {
-      this.roster = output.event.roster;
-    } else if (output.event.type === 'state') {
-      this.state = output.event.state;
-    } else if (output.event.type === 'received') {
-      const { from, content } = output.event;
-      this.said.push({ from, content });
-    }
-  }
-
-  free(): void {
-    this.#session.free();
-  }
-}
-
-/** A person with ts-mls. It has no policy of its own: it skips what our sessions skip. */
-export class Other {
-  readonly identity: string;
-  readonly cs: CiphersuiteImpl;
-  readonly #link: Link;
-  /** Data packets that came and were not opened yet. */
-  readonly packets: string[] = [];
-  /** What they said. */
-  readonly heard: { type: string; [field: string]: unknown }[] = [];
-  #folded = 0;
-  #state: ClientState | null = null;
-  /** The epoch in which it came: what was said before is not for it. */
-  #came = 0n;
-  /** The state after an entry of its own. */
-  #pending: { data: string; state: ClientState } | null = null;
-  #waiting: mls.Leaf | null = null;
-
-  constructor(
-    readonly room: Room,
-    readonly name: string,
-    readonly keys: { signKey: Uint8Array; publicKey: Uint8Array },
-  ) {
-    this.cs = room.cs;
-    this.#link = room.link;
-    this.identity = identityOf(keys.publicKey);
-  }
-
-  get state(): ClientState {
-    if (!this.#state) throw new Error(`${this.name} is not in the group`);
-    return this.#state;
-  }
-
-  get psk(): mls.Psk {
-    return { id: this.#link.pskId, key: this.#link.psk };
-  }
-
-  get leaf(): number {
-    return this.state.privatePath.leafIndex;
-  }
-
-  async view(): Promise<View> {
-    const { groupContext, keySchedule } = this.state;
-    const context = number(groupContext.epoch, 8);
-    const exported = await mlsExporter(
-      keySchedule.exporterSecret,
-      'SFrame 1.0 Base Key',
-      context,
-      32,
-      this.cs,
-    );
-    return {
-      epoch: Number(groupContext.epoch),
-      base: toBase64(this.#link.mediaKey(exported)),
-      digits: digitsOf(keySchedule.epochAuthenticator),
-    };
-  }
-
-  makeLeaf(lifetime?: typeof mls.UNLIMITED): Promise<mls.Leaf> {
-    return mls.makeLeaf(this.cs, this.keys, this.#link.sealName(this.identity, this.name), lifetime);
-  }
-
-  /** Starts the group, and is its first host. */
-  async start(): Promise<void> {
-    const { publicPackage, privatePackage } = await this.makeLeaf();
-    const extensions = mls.contextExtensions(this.keys.publicKey);
-    const id = this.cs.rng.randomBytes(32);
-    this.#state = await createGroup(id, publicPackage, privatePackage, extensions, this.cs, mls.CONFIG);
-    const info = toBase64(await mls.groupInfo(this.#state, this.cs));
-    this.room.submit(this.identity, { kind: 'group', after: 0, data: info, info });
-    this.#folded = this.room.head;
-  }
-
-  /** An external commit from the newest base. With a leaf of somebody else it is theirs. */
-  async prepareJoin(extras: Partial<mls.Extras> = {}, leaf?: mls.Leaf): Promise<Prepared> {
-    const { seq, info } = this.room.base();
-    const read = mls.readGroupInfo(fromBase64(info));
-    const all = { psks: [this.psk], ...extras };
-    const { commit, state } = await mls.externalCommit(read, leaf ?? (await this.makeLeaf()), all, this.cs);
-    return this.#prepared('join', seq, commit, state);
-  }
-
-  async #prepared(
-    kind: 'join' | 'commit',
-    after: number,
-    commit: Bytes,
-    state: ClientState,
-  ): Promise<Prepared> {
-    const data = toBase64(commit);
-    const info = toBase64(await mls.groupInfo(state, this.cs));
-    return { state, submission: { kind, after, data, info } };
-  }
-
-  /** A commit of a member: of fresh keys, if it proposes nothing. */
-  async prepareCommit(
-    extraProposals: Proposal[] = [],
-    options: { state?: ClientState; authenticatedData?: Bytes; wireAsPublicMessage?: boolean } = {},
-  ): Promise<Prepared> {
-    const { state = this.state, ...more } = options;
-    const index = mls.pskIndex(state, [this.psk]);
-    const context = { state, cipherSuite: this.cs, pskIndex: index };
-    const { commit, newState } = await createCommit(context, { extraProposals, ...more });
-    return this.#prepared('commit', this.#folded, mls.write(commit), newState);
-  }
-
-  /** Puts it into the log, as somebody. Gives its place. */
-  submit({ state, submission }: Prepared, as = this.identity): number {
-    this.#pending = { data: submission.data, state };
-    const seq = this.room.submit(as, submission);
-    if (seq === null) throw new Error('stale');
-    return seq;
-  }
-
-  async join(): Promise<void> {
-    this.submit(await this.prepareJoin());
-    await this.follow();
-  }
-
-  async commit(...arguments_: Parameters<Other['prepareCommit']>): Promise<void> {
-    this.submit(await this.prepareCommit(...arguments_));
-    await this.follow();
-  }
-
-  /** Proposes all who wait. */
-  waiting(): Proposal[] {
-    return [...this.room.waiting].map(([identity, sealed]) => {
-      const [keyPackage] = decodeKeyPackage(this.#link.openKeyPackage(identity, fromBase64(sealed)), 0) ?? [];
-      if (!keyPackage) throw new Error('no key package');
-      return add(keyPackage);
-    });
-  }
-
-  /** A commit with a path. */
-  async prepareWithPath(proposals: Proposal[], psks: mls.Psk[] = []): Promise<Prepared> {
-    const { commit, welcome, state } = await mls.commitWithPath(this.state, proposals, psks, this.cs);
-    const prepared = await this.#prepared('commit', this.#folded, commit, state);
-    const to = proposals.flatMap((proposal) =>
-      'add' in proposal ? [identityOf(proposal.add.keyPackage.leafNode.signaturePublicKey)] : [],
-    );
-    if (welcome) prepared.submission.welcome = { to, data: toBase64(welcome) };
-    return prepared;
-  }
-
-  /** Adds those who wait. */
-  async addWaiting(): Promise<void> {
-    this.submit(await this.prepareWithPath(this.waiting(), [this.psk]));
-    await this.follow();
-  }
-
-  /** Waits to be added. */
-  async wait(): Promise<void> {
-    this.#waiting = await this.makeLeaf();
-    const keyPackage = encodeKeyPackage(this.#waiting.publicPackage);
-    this.room.waits(this.identity, toBase64(this.#link.sealKeyPackage(this.identity, keyPackage)));
-  }
-
-  async #welcomed(welcome: string): Promise<void> {
-    const message = mls.read(fromBase64(welcome));
-    if (message.wireformat !== 'mls_welcome' || !this.#waiting) throw new Error('no Welcome');
-    const { publicPackage, privatePackage } = this.#waiting;
-    const index = mls.pskIndex(undefined, [this.psk]);
-    this.#state = await joinGroup(
-      message.welcome,
-      publicPackage,
-      privatePackage,
-      index,
-      this.cs,
-      undefined,
-      undefined,
-      mls.CONFIG,
-    );
-    this.#came = this.#state.groupContext.epoch;
-  }
-
-  /** The state that a commit of somebody else leads to; throws where MLS refuses it. */
-  async after(data: string): Promise<ClientState> {
-    const message = mls.read(fromBase64(data));
-    const index = mls.pskIndex(this.state, [this.psk]);
-    if (message.wireformat === 'mls_public_message') {
-      return (await processPublicMessage(this.state, message.publicMessage, index, this.cs)).newState;
-    }
-    if (message.wireformat !== 'mls_private_message') throw new Error('no commit');
-    return (await processPrivateMessage(this.state, message.privateMessage, index, this.cs)).newState;
-  }
-
-  /** Folds what the log has. */
-  async follow(): Promise<void> {
-    for (const { seq, kind, data } of this.room.entries.slice(this.#folded)) {
-      this.#folded = seq;
-      if (data === undefined || !['join', 'commit'].includes(kind) || this.room.refused.has(seq)) continue;
-      const welcome = this.room.welcomes.get(seq);
-      if (this.#pending?.data === data) {
-        if (!this.#state) this.#came = this.#pending.state.groupContext.epoch;
-        this.#state = this.#pending.state;
-      } else if (welcome?.to.includes(this.identity)) {
-        await this.#welcomed(welcome.data);
-      } else if (this.#state) {
-        this.#state = await this.after(data);
-      }
-      if (this.#state) this.room.report(this.identity, seq, []);
-    }
-  }
-
-  async say(content: object): Promise<void> {
-    const { newState, privateMessage } = await createApplicationMessage(
-      this.state,
-      bytes(JSON.stringify(content)),
-      this.cs,
-    );
-    this.#state = newState;
-    this.room.carry(this, toBase64(mls.write({ wireformat: 'mls_private_message', privateMessage })));
-  }
-
-  /** Shows that it is in this state. */
-  beat(): Promise<void> {
-    const { groupContext, keySchedule } = this.state;
-    return this.say({
-      type: 'heartbeat',
-      seq: this.#folded,
-      epoch: Number(groupContext.epoch),
-      authenticator: toBase64(keySchedule.epochAuthenticator),
-      // No host has said anything.
-      rules: toBase64(new Uint8Array(32)),
-    });
-  }
-
-  /** Opens the data packets that came. */
-  async listen(): Promise<void> {
-    for (const data of this.packets.splice(0)) {
-      const message = mls.read(fromBase64(data));
-      if (message.wireformat !== 'mls_private_message') throw new Error('another kind of message');
-      if (message.privateMessage.epoch < this.#came) continue;
-      const none = mls.pskIndex(this.state, []);
-      const result = await processPrivateMessage(this.state, message.privateMessage, none, this.cs);
-      if (result.kind !== 'applicationMessage') throw new Error('a message of the log');
-      this.#state = result.newState;
-      this.heard.push(JSON.parse(new TextDecoder().decode(result.message)));
-    }
-  }
-}
-
-/** An entry that is not in the log yet, and the state that it leads to. */
-export interface Prepared {
-  state: ClientState;
-  submission: Submission;
 }
