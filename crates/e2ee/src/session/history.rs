@@ -109,9 +109,10 @@ impl Session {
     /// Hands the chat so far to a member that asks.
     pub(super) fn give_history(&mut self, now: u64, to: String) {
         self.history.given.retain(|_, at| *at + GIVE_MS > now);
-        if self.history.given.insert(to.clone(), now).is_some() {
+        if self.history.given.contains_key(&to) {
             return;
         }
+        self.history.given.insert(to.clone(), now);
         let name_keys: Vec<Blob> = self.old_name_keys.iter().map(|key| Blob(key.to_vec())).collect();
         let mut parts: Vec<Vec<Line>> = vec![Vec::new()];
         let mut bytes = 0;
