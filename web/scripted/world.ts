@@ -173,6 +173,10 @@ export class FakeConnection implements RtcConnection {
     // Nothing holds sound back here.
   }
 
+  async setMetadata(metadata: string) {
+    this.local = { ...this.local, metadata };
+  }
+
   async leave() {
     this.left = true;
     if (this.failWith) throw this.failWith;

@@ -55,7 +55,7 @@ beforeEach(async () => {
   keys.connect('wss://meet.example', 'test', 'token');
   model = new MeetingModel(
     world.ports,
-    { connection, keys },
+    { room: 'test', connection, keys },
     {
       room: 'test',
       secret: SECRET,

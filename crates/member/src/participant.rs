@@ -17,7 +17,7 @@ use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::timeout;
 
 use crate::clock::Clock;
-use crate::driver::{Command, Driver, Known, Parts};
+use crate::driver::{Command, Driver, HostWord, Known, Parts};
 use crate::error::MemberError;
 use crate::invitation::{Invitation, escape};
 use crate::keyring::{Keyring, SharedKeyring};
@@ -234,6 +234,14 @@ impl Member {
         let (sent, done) = oneshot::channel();
         self.command(Command::Say { content, sent }).await?;
         done.await.map_err(|_| MemberError::Ended)
+    }
+
+    /// Says something as a host. It takes effect once it stands in the log, if this member is one.
+    ///
+    /// # Errors
+    /// [`MemberError::Ended`].
+    pub async fn say_as_host(&self, word: HostWord) -> Result<(), MemberError> {
+        self.command(Command::Host(word)).await
     }
 
     /// From now on its camera lies, or no longer. Waits until the first such frame has been sent.

@@ -1,7 +1,7 @@
 /** Many participants without browsers: `konklave-crowd`, members of the meeting like everybody else. */
 import { execFileSync, spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, renameSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -23,6 +23,13 @@ export interface Media {
  * or frames again from before the last change of keys; `none` is honest again.
  */
 export type Lie = 'none' | 'plain' | 'replay' | 'old';
+
+/** What an RTP packet carries. */
+export interface Packet {
+  /** MIME type. */
+  codec: string;
+  payload: Buffer;
+}
 
 export class Crowd {
   /** Whom the answered lines were for, oldest first. */
@@ -73,6 +80,30 @@ export class Crowd {
   /** What somebody's camera sends from now on. Done once the first such frame is on its way. */
   async lie(identity: string, lie: Lie): Promise<void> {
     await this.order(`lie (${lie})`, 'lie', identity, lie);
+  }
+
+  /** Says that as a host. It takes effect once it stands in the meeting's log. */
+  async host(identity: string, word: 'lock' | 'unlock' | 'kick', whom?: string): Promise<void> {
+    await this.order(`${word} as a host`, 'host', identity, word, ...(whom ? [whom] : []));
+  }
+
+  /**
+   * Packets as the server sees them: those that it hands on to a program that has no keys, so many of sound and of
+   * pictures.
+   */
+  async packets(count: number): Promise<Packet[]> {
+    const folder = mkdtempSync(join(tmpdir(), 'konklave-e2e-packets-'));
+    const file = join(folder, 'packets');
+    try {
+      await this.order('record packets', 'record', `recorder-${this.asked}`, file, String(count));
+      const lines = readFileSync(file, 'utf8').trimEnd().split('\n');
+      return lines.map((line) => {
+        const [codec = '', payload = ''] = line.split('\t');
+        return { codec, payload: Buffer.from(payload, 'hex') };
+      });
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
   }
 
   async leave(identity: string): Promise<void> {

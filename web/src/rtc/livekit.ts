@@ -435,6 +435,10 @@ class LiveKitConnection implements RtcConnection {
     await this.room.startAudio();
   }
 
+  setMetadata(metadata: string): Promise<void> {
+    return this.room.localParticipant.setMetadata(metadata);
+  }
+
   async leave(): Promise<void> {
     try {
       await this.room.disconnect(true);

@@ -169,6 +169,8 @@ export interface RtcConnection {
   switchDevice(kind: DeviceKind, id: string): Promise<void>;
   /** To be called from a click, after `soundBlocked(true)`. */
   unblockSound(): Promise<void>;
+  /** Tells the server what it tells everybody of oneself. */
+  setMetadata(metadata: string): Promise<void>;
   leave(): Promise<void>;
 }
 

@@ -16,6 +16,8 @@ import type { Ports } from './ports';
 const IDENTITY_TRIES = 3;
 
 export interface Admitted {
+  /** As the server spells it: keys and sealed names hang on that. */
+  room: string;
   connection: RtcConnection;
   keys: MeetingKeys;
 }
@@ -96,7 +98,7 @@ async function enter(
     throw new OtherLinkError();
   }
   keys.connect(url, room, token);
-  return { connection, keys };
+  return { room, connection, keys };
 }
 
 async function usesOtherLink(connection: RtcConnection, sealer: NameSealer): Promise<boolean> {

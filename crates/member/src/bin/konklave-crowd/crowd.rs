@@ -1,6 +1,7 @@
 //! The participants, by identity.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use client::media::{AudioLevel, IvfVideo, SyntheticAudio};
 use client::{Client, ClientError, DataOptions, Options, token};
@@ -10,6 +11,7 @@ use member::{Access, Config, Invitation, Member, MemberError};
 use tokio::task::{JoinHandle, spawn_local};
 
 use crate::order::Order;
+use crate::record::record;
 
 /// dBov of a microphone that hears nothing.
 const SILENCE: i8 = -127;
@@ -117,6 +119,19 @@ impl Crowd {
                     return Err(CrowdError::Unknown);
                 };
                 member.lie(lie).await?;
+                identity
+            }
+            Order::Host { identity, word } => {
+                let Who::Member(member) = &self.get(identity)?.who else {
+                    return Err(CrowdError::Unknown);
+                };
+                member.say_as_host(word).await?;
+                identity
+            }
+            Order::Record { identity, file, packets } => {
+                let Invitation { origin, room, .. } = &self.invitation;
+                let token = token::join(&self.access.key, &self.access.secret, room, identity);
+                record(origin, &token, Path::new(file), packets).await?;
                 identity
             }
             Order::Leave { identity } => {

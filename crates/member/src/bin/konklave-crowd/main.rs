@@ -18,6 +18,7 @@ use tokio::task::{JoinError, LocalSet};
 
 mod crowd;
 mod order;
+mod record;
 
 use crowd::{Crowd, CrowdError, Joined};
 use order::Order;
