@@ -36,7 +36,9 @@ function settings(): JoinSettings {
 async function meet(): Promise<MeetingModel> {
   keys = world.openKeys('me', 'Anna Berger');
   keys.connect('wss://meet.example', ROOM, 'token');
-  model = new MeetingModel(world.ports, { room: ROOM, connection, keys }, settings(), (cause) => ended.push(cause));
+  model = new MeetingModel(world.ports, { room: ROOM, connection, keys }, settings(), (cause) =>
+    ended.push(cause),
+  );
   return model;
 }
 
@@ -628,7 +630,9 @@ describe('the keys', () => {
   it('that stopped before the meeting opens end it, and its devices', async () => {
     await meet();
     keys.state = { type: 'stopped', reason: 'locked' };
-    model = new MeetingModel(world.ports, { room: ROOM, connection, keys }, settings(), (cause) => ended.push(cause));
+    model = new MeetingModel(world.ports, { room: ROOM, connection, keys }, settings(), (cause) =>
+      ended.push(cause),
+    );
     const camera = new FakeTrack('c', 'camera');
     await model.enter([camera]);
     expect(ended).toEqual(['locked']);
