@@ -21,7 +21,7 @@ export const ALLOWED = {
   load: ['pii', 'client', 'protocol'],
   sim: ['pii', 'protocol', 'rtp', 'sfu', 'client', 'e2ee'],
   // Measures and is not shipped, so it may use the simulation.
-  bench: ['pii', 'protocol', 'rtp', 'sfu', 'net', 'sim'],
+  bench: ['e2ee', 'pii', 'protocol', 'rtp', 'sfu', 'net', 'sim'],
 };
 
 /** What tests and benchmarks of a crate may use on top. No crate that is shipped depends on `sim`. */
