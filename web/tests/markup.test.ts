@@ -109,11 +109,14 @@ describe('a screen reader', () => {
     expect(html).not.toMatch(/<(p|time)[^>]*aria-label/);
   });
 
-  it('is interrupted only by a lost connection', () => {
+  it('is interrupted only by a lost connection and by a lock that got worse', () => {
     const loud = () =>
       markup(Meeting, { model }).match(/<[^>]*(role="alert"|aria-live="assertive")[^>]*>[^<]*/g);
     connection.emit('soundBlocked', true);
     expect(loud()).toBe(null);
+    model.compared(model.lock().comparable?.epoch ?? 0, false);
+    expect(loud()).toEqual([expect.stringContaining('Die Zahlen stimmen nicht überein')]);
+    model.dismissToast();
     connection.break();
     expect(loud()).toEqual([expect.stringContaining('Die Verbindung ist unterbrochen')]);
   });

@@ -74,7 +74,8 @@ export interface ToCopy {
 
 export interface Toast {
   message: Message;
-  tone: 'info' | 'warn';
+  /** An alarm interrupts whoever listens to a screen reader. */
+  tone: 'info' | 'warn' | 'alarm';
 }
 
 export interface MeetingState {
@@ -633,7 +634,7 @@ export class MeetingModel {
   }
 
   #alarm({ title }: Lock): void {
-    this.#toast({ message: title, tone: 'warn' });
+    this.#toast({ message: title, tone: 'alarm' });
   }
 
   #link(): string {
@@ -701,7 +702,7 @@ export class MeetingModel {
   #toast(toast: Toast): void {
     if (this.#closed) return;
     this.view.patch({ toast });
-    this.announcer.say(toast.message);
+    if (toast.tone !== 'alarm') this.announcer.say(toast.message);
     this.#after('toast', TOAST_MS, () => this.dismissToast());
   }
 
