@@ -26,7 +26,9 @@ export default defineConfig({
   // Workers load WebAssembly beside them.
   worker: {
     // What is drawn thousands of times over takes its time on a busy machine; only what hangs is to fail.
-    testTimeout: 60_000, format: 'es' },
+    testTimeout: 60_000,
+    format: 'es',
+  },
   server: {
     port: 5173,
     strictPort: true,
