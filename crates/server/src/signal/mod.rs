@@ -12,6 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::body::Bytes;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
+use protocol::api::Mode;
 use protocol::ids::{Identity, RoomName, SessionId};
 use protocol::livekit;
 use protocol::prost::Message as _;
@@ -22,6 +23,7 @@ use sfu::event::SessionEvent;
 use tokio::time::{MissedTickBehavior, timeout};
 
 use crate::config::Patience;
+use crate::keys::ADMISSION_KEY;
 use crate::metrics::Metrics;
 use crate::signal::bucket::Bucket;
 use crate::signal::queue::EventReceiver;
@@ -435,6 +437,7 @@ fn join(session: SessionId, admission: Admission) -> (Join, Claims) {
         permission,
         kind: claims.kind(),
         room_settings: claims.room_config.as_ref().map(room_settings).map(Box::new),
+        mode: if claims.iss == ADMISSION_KEY { Mode::Mls } else { Mode::Clear },
         client,
         auto_subscribe: request.connection_settings.is_none_or(|settings| settings.auto_subscribe),
         offer: request.publisher_offer,
