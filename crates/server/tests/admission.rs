@@ -78,8 +78,15 @@ async fn who_opens_a_room_settles_what_it_is() {
     let (_program, _) = server.joined("open", "recorder").await;
     eventually("the room runs", async || told(&server, "open").await.1).await;
     assert_eq!(told(&server, "open").await.0, "clear", "a token of a configured key opened it");
-    let token = server.join("open", "{}").await.json()["token"].as_str().expect("a token").to_owned();
+    let token =
+        server.join("open", r#"{"name":"Ben"}"#).await.json()["token"].as_str().expect("a token").to_owned();
     let _guest = server.connect(&token, "").await.expect("everybody may come in");
+    let mut again = admission_keys().verify(&token, unix_now()).expect("it is good");
+    again.video.room = "open-again".into();
+    let again = admission_keys().sign(&again).expect("claims");
+    let _later = server.connect(&again, "").await.expect("as after the end of the room");
+    eventually("the room runs", async || told(&server, "open-again").await.1).await;
+    assert_eq!(told(&server, "open-again").await.0, "clear", "who was in without keys brings none");
     assert_eq!(name_in_token(&server, "open").await, "Anna", "there it is no secret");
     assert_eq!(name_in_token(&server, "shut").await, "", "and here it would be one");
 
@@ -87,7 +94,7 @@ async fn who_opens_a_room_settles_what_it_is() {
     let _person = server.connect(&token, "").await.expect("it is good");
     eventually("the room runs", async || told(&server, "shut").await.1).await;
     let (_program, _) = server.joined("shut", "recorder").await;
-    eventually("both are in both", async || server.server.directory().census().participants == 4).await;
+    eventually("both are in both", async || server.server.directory().census().participants == 5).await;
     assert_eq!(told(&server, "open").await, ("clear".into(), true));
     assert_eq!(told(&server, "shut").await, ("mls".into(), true), "whoever comes later changes nothing");
 }

@@ -103,14 +103,17 @@ async fn admit(
         return Err(refused(Code::Full));
     }
     let now = unix_seconds();
+    // Where there are keys, names are sealed under them. Whoever tells it has none.
+    let name = if presence.mode == Mode::Clear { name } else { String::new() };
+    let clear = !name.is_empty();
     let claims = Claims {
         iss: ADMISSION_KEY.to_owned(),
         sub: identity.expose().to_owned(),
         exp: now + TOKEN_LIFETIME.as_secs(),
         nbf: now.saturating_sub(BACKDATED_SECONDS),
         metadata,
-        // Where there are keys, names are sealed under them.
-        name: if presence.mode == Mode::Clear { name } else { String::new() },
+        name,
+        clear,
         video: VideoGrants {
             room: room.expose().to_owned(),
             room_join: true,

@@ -205,6 +205,7 @@ impl Session {
             SessionEvent::Moved(moved) => {
                 self.claims.video.room =
                     moved.room.as_ref().map(|room| room.name.clone()).unwrap_or_default();
+                self.claims.clear = true; // it is the server API that opens that room
                 moved.token = self.fresh_token().unwrap_or_default();
                 refresh = true; // for clients that do not know the other message
             }
@@ -437,7 +438,7 @@ fn join(session: SessionId, admission: Admission) -> (Join, Claims) {
         permission,
         kind: claims.kind(),
         room_settings: claims.room_config.as_ref().map(room_settings).map(Box::new),
-        mode: if claims.iss == ADMISSION_KEY { Mode::Mls } else { Mode::Clear },
+        mode: if claims.iss == ADMISSION_KEY && !claims.clear { Mode::Mls } else { Mode::Clear },
         client,
         auto_subscribe: request.connection_settings.is_none_or(|settings| settings.auto_subscribe),
         offer: request.publisher_offer,
