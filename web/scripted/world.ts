@@ -182,6 +182,10 @@ export class FakeConnection implements RtcConnection {
     this.said.push(text);
   }
 
+  async setMetadata(metadata: string) {
+    this.local = { ...this.local, metadata };
+  }
+
   async leave() {
     this.left = true;
     if (this.failWith) throw this.failWith;

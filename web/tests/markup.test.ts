@@ -55,7 +55,7 @@ beforeEach(async () => {
   keys.connect('wss://meet.example', 'test', 'token');
   model = new MeetingModel(
     world.ports,
-    { connection, keys },
+    { room: 'test', connection, keys },
     {
       room: 'test',
       secret: SECRET,
@@ -239,7 +239,7 @@ describe('a room that is not end-to-end encrypted', () => {
   beforeEach(() => {
     model = new MeetingModel(
       world.ports,
-      { connection, keys: null },
+      { connection, keys: null, room: 'test' },
       { ...model.settings, secret: null },
       nothing,
     );

@@ -36,7 +36,9 @@ function settings(): JoinSettings {
 async function meet(): Promise<MeetingModel> {
   keys = world.openKeys('me', 'Anna Berger');
   keys.connect('wss://meet.example', ROOM, 'token');
-  model = new MeetingModel(world.ports, { connection, keys }, settings(), (cause) => ended.push(cause));
+  model = new MeetingModel(world.ports, { room: ROOM, connection, keys }, settings(), (cause) =>
+    ended.push(cause),
+  );
   return model;
 }
 
@@ -628,7 +630,9 @@ describe('the keys', () => {
   it('that stopped before the meeting opens end it, and its devices', async () => {
     await meet();
     keys.state = { type: 'stopped', reason: 'locked' };
-    model = new MeetingModel(world.ports, { connection, keys }, settings(), (cause) => ended.push(cause));
+    model = new MeetingModel(world.ports, { room: ROOM, connection, keys }, settings(), (cause) =>
+      ended.push(cause),
+    );
     const camera = new FakeTrack('c', 'camera');
     await model.enter([camera]);
     expect(ended).toEqual(['locked']);
@@ -664,6 +668,11 @@ describe('the keys', () => {
     await model.copyInvitation();
     expect(world.clipboard).toBe(`https://meet.example/Kollegium-7b${fragment}`);
     expect(model.settings.secret).toBe('00000000000000000000');
+    // Who comes by the new link finds names that open.
+    await until(() => connection.local.metadata !== '');
+    const sealer = await world.ports.sealer('00000000000000000000', ROOM);
+    const opened = await sealer.open(connection.local.metadata, 'me');
+    expect(opened).toEqual({ kind: 'name', name: 'Anna Berger' });
   });
 
   it('are compared by what the person says', async () => {

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use channel::{Blob, ToServer};
 use client::{Client, DataOptions, Event as RoomEvent};
 use e2ee::message::{Content, Stream};
-use e2ee::session::{Event, Input, Output, Roster, Session, State};
+use e2ee::session::{Event, Input, Output, Roster, Session, State, Word as SessionWord};
+use e2ee::statement::Action;
+use pii::Pii;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::sleep_until;
@@ -62,10 +64,21 @@ impl fmt::Debug for Known {
     }
 }
 
+/// What a host may say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostWord {
+    /// Nobody joins but those whom a host admits; or that this ends.
+    Lock(bool),
+    /// Whoever has this identity is removed, and the link changes.
+    Kick(Pii<String>),
+}
+
 /// What the owner wants.
 pub(crate) enum Command {
     /// Says something to everybody; answered once it is sent.
     Say { content: Content, sent: oneshot::Sender<()> },
+    /// Says something as a host.
+    Host(HostWord),
     /// What the own streams are.
     Streams(Vec<Stream>),
     /// Leaves for good; the task ends.
@@ -155,6 +168,10 @@ impl Driver {
                         self.say().await;
                         continue;
                     }
+                    Some(Command::Host(word)) => match self.action(&word) {
+                        Some(action) => Input::Say { word: SessionWord::Action(action) },
+                        None => continue,
+                    },
                     Some(Command::Streams(streams)) => Input::Streams { streams },
                     Some(Command::Leave) => Input::Leave,
                     None => break,
@@ -165,6 +182,14 @@ impl Driver {
         }
         drop(self.way.take());
         line.close().await;
+    }
+
+    /// What is signed for it; `None` if nobody of that identity is there.
+    fn action(&self, word: &HostWord) -> Option<Action> {
+        Some(match word {
+            HostWord::Lock(on) => Action::Lock(*on),
+            HostWord::Kick(identity) => Action::Kick(self.parts.session.key_of(identity.expose())?),
+        })
     }
 
     async fn input(&mut self, input: Input) {

@@ -13,7 +13,7 @@ mod line;
 mod participant;
 mod stream;
 
-pub use driver::{Heard, Known};
+pub use driver::{Heard, HostWord, Known};
 pub use e2ee;
 pub use error::MemberError;
 pub use invitation::Invitation;

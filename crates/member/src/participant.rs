@@ -17,7 +17,7 @@ use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::timeout;
 
 use crate::clock::Clock;
-use crate::driver::{Command, Driver, Known, Parts};
+use crate::driver::{Command, Driver, HostWord, Known, Parts};
 use crate::error::MemberError;
 use crate::invitation::{Invitation, escape};
 use crate::keyring::{Keyring, SharedKeyring};
@@ -25,7 +25,7 @@ use crate::line::Line;
 use crate::stream::{Liar, Lie, SealedStream};
 
 /// How long the way into the group may take.
-const JOIN_TIMEOUT: Duration = Duration::from_secs(30);
+const JOIN_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// How long the media path may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -79,12 +79,21 @@ pub struct Member {
 }
 
 impl Member {
-    /// Joins the room and the group, and waits until it is in both and another member has shown that it took it in, if
-    /// there is one. Needs a [`tokio::task::LocalSet`] around it.
+    /// Joins the room and the group: [`Self::enter`] and [`Self::wait_joined`] in one. Needs a [`tokio::task::LocalSet`] around it.
     ///
     /// # Errors
     /// [`MemberError`].
     pub async fn join(config: Config) -> Result<Self, MemberError> {
+        let member = Self::enter(config).await?;
+        member.wait_joined().await?;
+        Ok(member)
+    }
+
+    /// Joins the room, and sets out for the group; [`Self::wait_joined`] waits until it is there.
+    ///
+    /// # Errors
+    /// As [`Self::join`].
+    pub async fn enter(config: Config) -> Result<Self, MemberError> {
         let Config { invitation: Invitation { origin, room, secret }, access, name, options } = config;
         let clock = Clock::start();
         let key = LeafKey::from_seed(&random());
@@ -113,22 +122,17 @@ impl Member {
             Line::open(move || channel_address(&origin, &room, &access.token(&room, &identity)))
         };
         let task = spawn_local(Driver::new(parts).run(line));
-        let member = Self {
-            identity,
-            client,
-            keyring,
-            known: knowing,
-            commands,
-            task,
-            streams: Vec::new(),
-            liar: None,
-        };
-        member
-            .wait_until("the way into the group", JOIN_TIMEOUT, |known| {
-                known.state == State::Member { confirmed: true }
-            })
-            .await?;
-        Ok(member)
+        let known = knowing;
+        Ok(Self { identity, client, keyring, known, commands, task, streams: Vec::new(), liar: None })
+    }
+
+    /// Waits until it is in the group, and another member has shown that it took it in, if there is one.
+    ///
+    /// # Errors
+    /// As [`Self::wait_for`].
+    pub async fn wait_joined(&self) -> Result<(), MemberError> {
+        let is_in = |known: &Known| known.state == State::Member { confirmed: true };
+        self.wait_until("the way into the group", JOIN_TIMEOUT, is_in).await
     }
 
     /// The identity that follows from its signature key.
@@ -230,6 +234,14 @@ impl Member {
         let (sent, done) = oneshot::channel();
         self.command(Command::Say { content, sent }).await?;
         done.await.map_err(|_| MemberError::Ended)
+    }
+
+    /// Says something as a host. It takes effect once it stands in the log, if this member is one.
+    ///
+    /// # Errors
+    /// [`MemberError::Ended`].
+    pub async fn say_as_host(&self, word: HostWord) -> Result<(), MemberError> {
+        self.command(Command::Host(word)).await
     }
 
     /// From now on its camera lies, or no longer. Waits until the first such frame has been sent.

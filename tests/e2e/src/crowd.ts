@@ -1,7 +1,7 @@
 /** Many participants without browsers: `konklave-crowd`, members of the meeting like everybody else. */
 import { execFileSync, spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, renameSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -24,10 +24,18 @@ export interface Media {
  */
 export type Lie = 'none' | 'plain' | 'replay' | 'old';
 
+/** What an RTP packet carries. */
+export interface Packet {
+  /** MIME type. */
+  codec: string;
+  payload: Buffer;
+}
+
 export class Crowd {
   /** Whom the answered lines were for, oldest first. */
   private readonly done: string[] = [];
   private asked = 0;
+  private answered: Promise<string> = Promise.resolve('');
   private complaints = '';
 
   private constructor(private readonly process: ChildProcessWithoutNullStreams) {
@@ -43,7 +51,10 @@ export class Crowd {
     return crowd;
   }
 
-  /** Returns the identity, once this person holds the keys and what they send is there. */
+  /**
+   * Returns the identity, once this person holds the keys and what they send is there. Who is told to join before others
+   * have is there before them, and shares the way to the keys with them.
+   */
   join(name: string, media: Media = {}): Promise<string> {
     return this.order(`let ${name} join`, 'join', name, ...sources(media));
   }
@@ -71,6 +82,30 @@ export class Crowd {
     await this.order(`lie (${lie})`, 'lie', identity, lie);
   }
 
+  /** Says that as a host. It takes effect once it stands in the meeting's log. */
+  async host(identity: string, word: 'lock' | 'unlock' | 'kick', whom?: string): Promise<void> {
+    await this.order(`${word} as a host`, 'host', identity, word, ...(whom ? [whom] : []));
+  }
+
+  /**
+   * Packets as the server sees them: those that it hands on to a program that has no keys, so many of sound and of
+   * pictures.
+   */
+  async packets(count: number): Promise<Packet[]> {
+    const folder = mkdtempSync(join(tmpdir(), 'konklave-e2e-packets-'));
+    const file = join(folder, 'packets');
+    try {
+      await this.order('record packets', 'record', `recorder-${this.asked}`, file, String(count));
+      const lines = readFileSync(file, 'utf8').trimEnd().split('\n');
+      return lines.map((line) => {
+        const [codec = '', payload = ''] = line.split('\t');
+        return { codec, payload: Buffer.from(payload, 'hex') };
+      });
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  }
+
   async leave(identity: string): Promise<void> {
     await this.order('let somebody leave', 'leave', identity);
   }
@@ -85,10 +120,16 @@ export class Crowd {
     clearTimeout(timer);
   }
 
-  /** Orders are obeyed one after the other. Returns whom it was for. */
-  private async order(what: string, ...parts: string[]): Promise<string> {
-    const turn = this.asked++;
+  /** Orders are obeyed one after the other, but for those to join. Returns whom it was for. */
+  private order(what: string, ...parts: string[]): Promise<string> {
     this.process.stdin.write(`${parts.join('\t')}\n`);
+    const turn = this.asked++;
+    this.answered = this.answered.then(() => this.answer(what, turn));
+    return this.answered;
+  }
+
+  /** From when all before it are answered. */
+  private async answer(what: string, turn: number): Promise<string> {
     await until(
       `the crowd to ${what}`,
       () => {

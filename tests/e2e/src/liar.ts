@@ -13,8 +13,8 @@ import type { Server } from './server.ts';
 type FromServer = components['schemas']['FromServer'];
 
 export interface Lies {
-  /** Changes a message of the signalling in place; `to` is the identity that gets it. */
-  signal?: (message: SignalResponse, to: string) => void;
+  /** Changes a message of the signalling in place, and may say more after it; `to` is the identity that gets it. */
+  signal?: (message: SignalResponse, to: string) => SignalResponse[] | void;
   /** Whether a message of the channel is held back. */
   withholds?: (message: FromServer, to: string) => boolean;
 }
@@ -86,8 +86,7 @@ export class Liar {
       for (const [data, binary] of early.splice(0)) server.send(data, { binary });
     });
     server.on('message', (data, binary) => {
-      const told = this.told(url.pathname, data as Buffer, binary, to);
-      if (told !== null) browser.send(told, { binary });
+      for (const told of this.told(url.pathname, data as Buffer, binary, to)) browser.send(told, { binary });
     });
     // Codes that only stand for "no code" cannot be sent.
     const code = (code: number) =>
@@ -98,15 +97,15 @@ export class Liar {
     browser.on('error', () => server.terminate());
   }
 
-  private told(path: string, data: Buffer, binary: boolean, to: string): Buffer | null {
+  private told(path: string, data: Buffer, binary: boolean, to: string): Buffer[] {
     const { signal, withholds } = this.lies;
     if (path.endsWith('/channel')) {
-      return withholds?.(JSON.parse(data.toString()) as FromServer, to) ? null : data;
+      return withholds?.(JSON.parse(data.toString()) as FromServer, to) ? [] : [data];
     }
-    if (!signal || !binary) return data;
+    if (!signal || !binary) return [data];
     const message = SignalResponse.fromBinary(data);
-    signal(message, to);
-    return Buffer.from(message.toBinary());
+    const more = signal(message, to) ?? [];
+    return [message, ...more].map((one) => Buffer.from(one.toBinary()));
   }
 }
 

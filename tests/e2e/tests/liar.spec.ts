@@ -1,5 +1,12 @@
 /** A server that lies: what it says is not believed where it matters, and where it does harm people are told. */
-import type { ParticipantInfo, SignalResponse } from '@livekit/protocol';
+import {
+  SignalResponse,
+  SubscribedCodec,
+  SubscribedQuality,
+  SubscribedQualityUpdate,
+  TrackSource,
+  type ParticipantInfo,
+} from '@livekit/protocol';
 import { Liar } from '../src/liar.ts';
 import { test as base, expect } from '../src/meeting.ts';
 import { testId, type Person } from '../src/person.ts';
@@ -124,4 +131,51 @@ test('that withholds a commit leaves that person behind in everybody’s sight',
   );
   await ben.sees('encryption-state', { state: 'unconfirmed' });
   await people.goodbye(ben, liar.origin);
+});
+
+test('that asks for other codecs and for redundant sound gets neither', async ({ people, liar }) => {
+  let [codecs, sounds] = [0, 0];
+  liar.lies.signal = ({ message }) => {
+    if (message.case === 'answer') {
+      // Redundant sound (RFC 2198) is sent where the answer names it first.
+      const answer = message.value;
+      answer.sdp = answer.sdp.replace(
+        /^(m=audio \d+ \S+) 111(.*\r\n)/gm,
+        (_line, head: string, rest: string) => {
+          sounds++;
+          const named = answer.sdp.includes('a=rtpmap:63 ');
+          const red = named ? '' : 'a=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\n';
+          return `${head} 63 111${rest.replace(' 63', '')}${red}`;
+        },
+      );
+    }
+    if (message.case !== 'trackPublished' || message.value.track?.source !== TrackSource.CAMERA) return;
+    codecs++;
+    const qualities = [0, 1, 2].map((quality) => new SubscribedQuality({ quality, enabled: true }));
+    const subscribedCodecs = ['vp8', 'vp9', 'h264', 'av1'].map(
+      (codec) => new SubscribedCodec({ codec, qualities }),
+    );
+    const value = new SubscribedQualityUpdate({ trackSid: message.value.track.sid, subscribedCodecs });
+    return [new SignalResponse({ message: { case: 'subscribedQualityUpdate', value } })];
+  };
+  const [ada, ben] = [await people.chromium('Ada'), await people.chromium('Ben')];
+  const link = await people.meet('other-codecs', ben);
+  await ada.join(liar.link(link));
+  await ben.seesPictureOf(ada);
+  expect(codecs, 'asked for codecs').toBeGreaterThan(0);
+  expect(sounds, 'asked for redundant sound').toBeGreaterThan(0);
+  const sent = await ada.window.evaluate(async () => {
+    const found: string[] = [];
+    for (const connection of window.probe.connections) {
+      const stats = await connection.getStats();
+      for (const one of stats.values() as Iterable<{ type: string; codecId?: string; bytesSent?: number }>) {
+        if (one.type !== 'outbound-rtp' || !one.bytesSent || !one.codecId) continue;
+        found.push((stats.get(one.codecId) as { mimeType: string }).mimeType);
+      }
+    }
+    return found;
+  }, undefined);
+  expect([...new Set(sent)].sort()).toEqual(['audio/opus', 'video/VP8']);
+  await ben.hears(ada);
+  await people.goodbye(ada, liar.origin);
 });

@@ -461,6 +461,10 @@ class LiveKitConnection implements RtcConnection {
     await this.#plain.say(text);
   }
 
+  setMetadata(metadata: string): Promise<void> {
+    return this.room.localParticipant.setMetadata(metadata);
+  }
+
   async leave(): Promise<void> {
     try {
       await this.room.disconnect(true);

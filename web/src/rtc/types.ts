@@ -177,6 +177,8 @@ export interface RtcConnection {
   unblockSound(): Promise<void>;
   /** Writes to everybody, in a meeting without keys, as LiveKit's own clients do. */
   say(text: string): Promise<void>;
+  /** Tells the server what it tells everybody of oneself. */
+  setMetadata(metadata: string): Promise<void>;
   leave(): Promise<void>;
 }
 

@@ -1,7 +1,7 @@
 /**
- * From a room, its secret and a name to a connection with keys, or without a secret to one without: makes the identity, asks for admission with the sealed
+ * From a room, its secret and a name to a connection with keys: makes the identity, asks for admission with the sealed
  * name, connects, checks that it is let in as itself and that those present use the same link, and only then opens the
- * way to the keys.
+ * way to the keys. Without a secret, to a connection without keys.
  */
 
 import { ApiError } from '../api/errors';
@@ -16,6 +16,8 @@ import type { Ports } from './ports';
 const IDENTITY_TRIES = 3;
 
 export interface Admitted {
+  /** As the server spells it: keys and sealed names hang on that. */
+  room: string;
   connection: RtcConnection;
   /** `null` in a room that is not end-to-end encrypted. */
   keys: MeetingKeys | null;
@@ -62,10 +64,10 @@ async function admitClear(
   ports: AdmissionPorts,
   { room, name, speaker }: AdmissionRequest,
 ): Promise<Admitted> {
-  const { url, token, identity, mode } = await ports.api.join(room, { name });
+  const { url, token, identity, mode, room: compared } = await ports.api.join(room, { name });
   if (mode !== 'clear') throw new NotClearError();
   const connection = await ports.rtc.connect(url, token, { speaker, keys: null });
-  return { connection: await asOneself(connection, identity), keys: null };
+  return { connection: await asOneself(connection, identity), keys: null, room: compared };
 }
 
 /** A link with a secret: what the server says of the room's mode is not looked at. */
@@ -125,7 +127,7 @@ async function enter(
     throw new OtherLinkError();
   }
   keys.connect(url, room, token);
-  return { connection, keys };
+  return { room, connection, keys };
 }
 
 /** @throws ApiError where the server took us in as somebody else */

@@ -651,6 +651,15 @@ export class MeetingModel {
     this.settings.secret = read.secret;
     this.ports.address.replace(pathOfRoom(this.settings.room), fragmentOf(read.secret));
     this.view.patch({ secret: read.secret, invitation: this.#link() });
+    void this.#sealName(read.secret);
+  }
+
+  /** Who comes by a link finds out by the names of those present whether it is theirs. */
+  async #sealName(secret: string): Promise<void> {
+    const sealer = await this.ports.sealer(secret, this.#admitted.room);
+    const metadata = await sealer.seal(this.settings.name, this.#own);
+    // What the server does not hear of now it will not miss for long: the link is only tried by who comes.
+    await this.#connection.setMetadata(metadata).catch(() => undefined);
   }
 
   /** Without keys there is no meeting. */

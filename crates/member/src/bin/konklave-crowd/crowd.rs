@@ -1,13 +1,17 @@
 //! The participants, by identity.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use client::media::{AudioLevel, IvfVideo, SyntheticAudio};
 use client::{Client, ClientError, DataOptions, Options, token};
 use member::e2ee::message::Content;
 use member::{Access, Config, Invitation, Member, MemberError};
 
+use tokio::task::{JoinHandle, spawn_local};
+
 use crate::order::Order;
+use crate::record::record;
 
 /// dBov of a microphone that hears nothing.
 const SILENCE: i8 = -127;
@@ -49,10 +53,14 @@ enum Who {
     Foreign(Client),
 }
 
-struct Participant {
+/// Somebody in the crowd.
+pub(crate) struct Participant {
     who: Who,
     level: Option<AudioLevel>,
 }
+
+/// Who joined, if they did.
+pub(crate) type Joined = Result<(String, Participant), CrowdError>;
 
 /// Everybody whom the orders let in.
 pub(crate) struct Crowd {
@@ -69,10 +77,31 @@ impl Crowd {
         Ok(Self { invitation: Invitation::parse(link)?, access, all: BTreeMap::new(), said: 0 })
     }
 
-    /// Does what a line says; the identity of whom it was for.
-    pub(crate) async fn obey(&mut self, line: &str) -> Result<String, CrowdError> {
-        let identity = match Order::parse(line).ok_or(CrowdError::Order)? {
-            Order::Join { name, media } => return self.join(name, &media).await,
+    /// Lets somebody into the room, who then goes on to the group by themselves: many go at once, as people do. What
+    /// comes of it is for [`Self::joined`].
+    pub(crate) async fn join(&self, name: &str, media: &[&str]) -> Result<JoinHandle<Joined>, CrowdError> {
+        let config = Config {
+            invitation: self.invitation.clone(),
+            access: self.access.clone(),
+            name: name.to_owned().into(),
+            options: options(),
+        };
+        let member = Member::enter(config).await?;
+        let media = media.iter().map(|&source| source.to_owned()).collect();
+        Ok(spawn_local(come_in(member, media)))
+    }
+
+    /// Somebody is there; returns the identity.
+    pub(crate) fn joined(&mut self, joined: Joined) -> Result<String, CrowdError> {
+        let (identity, participant) = joined?;
+        self.all.insert(identity.clone(), participant);
+        Ok(identity)
+    }
+
+    /// Obeys any other order; returns the identity of whom it was for.
+    pub(crate) async fn obey(&mut self, order: Order<'_>) -> Result<String, CrowdError> {
+        let identity = match order {
+            Order::Join { .. } => return Err(CrowdError::Order),
             Order::JoinAs { identity, metadata, media } => {
                 self.join_as(identity, metadata, &media).await?;
                 identity
@@ -92,6 +121,19 @@ impl Crowd {
                 member.lie(lie).await?;
                 identity
             }
+            Order::Host { identity, word } => {
+                let Who::Member(member) = &self.get(identity)?.who else {
+                    return Err(CrowdError::Unknown);
+                };
+                member.say_as_host(word).await?;
+                identity
+            }
+            Order::Record { identity, file, packets } => {
+                let Invitation { origin, room, .. } = &self.invitation;
+                let token = token::join(&self.access.key, &self.access.secret, room, identity);
+                record(origin, &token, Path::new(file), packets).await?;
+                identity
+            }
             Order::Leave { identity } => {
                 self.all.remove(identity).ok_or(CrowdError::Unknown)?.leave().await;
                 identity
@@ -109,28 +151,6 @@ impl Crowd {
 
     fn get(&mut self, identity: &str) -> Result<&mut Participant, CrowdError> {
         self.all.get_mut(identity).ok_or(CrowdError::Unknown)
-    }
-
-    async fn join(&mut self, name: &str, media: &[&str]) -> Result<String, CrowdError> {
-        let config = Config {
-            invitation: self.invitation.clone(),
-            access: self.access.clone(),
-            name: name.to_owned().into(),
-            options: options(),
-        };
-        let mut member = Member::join(config).await?;
-        let mut level = None;
-        for source in media {
-            if *source == "audio" {
-                member.publish_microphone(sound(&mut level)).await?;
-            } else {
-                member.publish_camera(IvfVideo::open(source)?).await?;
-            }
-        }
-        let identity = member.identity().to_owned();
-        let who = Who::Member(Box::new(member));
-        self.all.insert(identity.clone(), Participant { who, level });
-        Ok(identity)
     }
 
     async fn join_as(&mut self, identity: &str, metadata: &str, media: &[&str]) -> Result<(), CrowdError> {
@@ -180,6 +200,21 @@ impl Participant {
     }
 }
 
+/// The way into the group, and what is sent there.
+async fn come_in(mut member: Member, media: Vec<String>) -> Joined {
+    member.wait_joined().await?;
+    let mut level = None;
+    for source in media {
+        if source == "audio" {
+            member.publish_microphone(sound(&mut level)).await?;
+        } else {
+            member.publish_camera(IvfVideo::open(source)?).await?;
+        }
+    }
+    let identity = member.identity().to_owned();
+    Ok((identity, Participant { who: Who::Member(Box::new(member)), level }))
+}
+
 /// Nobody here looks or listens.
 fn options() -> Options {
     let mut options = Options::default();
@@ -190,7 +225,7 @@ fn options() -> Options {
 
 /// A microphone that hears nothing yet.
 fn sound(level: &mut Option<AudioLevel>) -> SyntheticAudio {
-    let audio = SyntheticAudio::new(SOUND);
+    let audio = SyntheticAudio::new(SOUND).with_pauses();
     level.insert(audio.level()).set(SILENCE);
     audio
 }

@@ -2,21 +2,26 @@
 //! with them.
 //!
 //! The first line is the link of the meeting, which holds its secret and so does not stand among the arguments. Orders
-//! follow, one a line (`order.rs`), and are obeyed one after the other. Each line is answered by one once it is done: `ok`,
-//! a tab, and the identity of the participant whom the order was for.
+//! follow, one a line (`order.rs`). Each line is answered by one once it is done: `ok`, a tab, and the identity of the
+//! participant whom the order was for. Orders are obeyed one after the other, but who joins without another order in between
+//! goes the way into the group together.
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser;
-use member::Access;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesOrdered;
+use member::{Access, MemberError};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::task::LocalSet;
+use tokio::task::{JoinError, LocalSet};
 
 mod crowd;
 mod order;
+mod record;
 
-use crowd::{Crowd, CrowdError};
+use crowd::{Crowd, CrowdError, Joined};
+use order::Order;
 
 /// Many participants of an encrypted meeting, who do what each line of the input says.
 #[derive(Parser)]
@@ -48,11 +53,33 @@ async fn run(access: Access) -> Result<(), CrowdError> {
     let Ok(Some(link)) = lines.next_line().await else { return Ok(()) };
     let mut crowd = Crowd::of(&link, access)?;
     answer("");
-    while let Ok(Some(line)) = lines.next_line().await {
-        answer(&crowd.obey(&line).await?);
+    let mut joining = FuturesOrdered::new();
+    loop {
+        let line = tokio::select! {
+            Some(joined) = joining.next() => {
+                answer(&crowd.joined(settled(joined)?)?);
+                continue;
+            }
+            line = lines.next_line() => line,
+        };
+        let Ok(Some(line)) = line else { break };
+        match Order::parse(&line).ok_or(CrowdError::Order)? {
+            Order::Join { name, media } => joining.push_back(crowd.join(name, &media).await?),
+            order => {
+                while let Some(joined) = joining.next().await {
+                    answer(&crowd.joined(settled(joined)?)?);
+                }
+                answer(&crowd.obey(order).await?);
+            }
+        }
     }
     crowd.leave().await;
     Ok(())
+}
+
+/// What a task came to; a panic in it has been reported by its hook.
+fn settled(joined: Result<Joined, JoinError>) -> Result<Joined, CrowdError> {
+    joined.map_err(|_| MemberError::Ended.into())
 }
 
 /// A closed pipe is no reason to fail.

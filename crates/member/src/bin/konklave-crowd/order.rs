@@ -1,6 +1,6 @@
 //! What a line of the input may say. Its parts are separated by tabs.
 
-use member::Lie;
+use member::{HostWord, Lie};
 
 /// One line.
 #[derive(Debug, PartialEq, Eq)]
@@ -16,6 +16,11 @@ pub(crate) enum Order<'line> {
     Say { identity: &'line str, times: u32, text: &'line str },
     /// `lie IDENTITY none|plain|replay|old`: what the camera sends from now on.
     Lie { identity: &'line str, lie: Lie },
+    /// `host IDENTITY lock|unlock|kick [IDENTITY]`: says that as a host.
+    Host { identity: &'line str, word: HostWord },
+    /// `record IDENTITY FILE PACKETS`: another program comes without keys, writes down so many packets of sound and as many
+    /// of pictures as the server hands them on, and leaves.
+    Record { identity: &'line str, file: &'line str, packets: usize },
     /// `leave IDENTITY`
     Leave { identity: &'line str },
 }
@@ -30,6 +35,10 @@ impl<'line> Order<'line> {
             "level" => Self::Level { identity: first, dbov: parts.next()?.parse().ok()? },
             "say" => Self::Say { identity: first, times: parts.next()?.parse().ok()?, text: parts.next()? },
             "lie" => Self::Lie { identity: first, lie: lie(parts.next()?)? },
+            "host" => Self::Host { identity: first, word: host_word(parts.next()?, parts.next())? },
+            "record" => {
+                Self::Record { identity: first, file: parts.next()?, packets: parts.next()?.parse().ok()? }
+            }
             "leave" => Self::Leave { identity: first },
             _ => return None,
         })
@@ -46,6 +55,15 @@ fn lie(kind: &str) -> Option<Lie> {
     })
 }
 
+fn host_word(verb: &str, whom: Option<&str>) -> Option<HostWord> {
+    Some(match (verb, whom) {
+        ("lock", None) => HostWord::Lock(true),
+        ("unlock", None) => HostWord::Lock(false),
+        ("kick", Some(identity)) => HostWord::Kick(identity.to_owned().into()),
+        _ => return None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,7 +75,19 @@ mod tests {
         let said = Order::Say { identity: "a", times: 3, text: "hello {n}" };
         assert_eq!(Order::parse("say\ta\t3\thello {n}"), Some(said));
         assert_eq!(Order::parse("lie\ta\told"), Some(Order::Lie { identity: "a", lie: Lie::Old }));
-        for bad in ["", "join", "joinAs\ta", "level\ta\tloud", "say\ta\t-1\tx", "lie\ta\twhite", "dance\ta"] {
+        let kick = Order::Host { identity: "a", word: HostWord::Kick("b".to_owned().into()) };
+        assert_eq!(Order::parse("host\ta\tkick\tb"), Some(kick));
+        for bad in [
+            "host\ta\tlock\tb",
+            "record\ta\tfile",
+            "",
+            "join",
+            "joinAs\ta",
+            "level\ta\tloud",
+            "say\ta\t-1\tx",
+            "lie\ta\twhite",
+            "dance\ta",
+        ] {
             assert_eq!(Order::parse(bad), None, "{bad}");
         }
     }
