@@ -96,6 +96,11 @@ function compared(world: World): void {
   world.keys.update({ compared: true });
 }
 
+/** Another program opened the room. */
+function opened(world: World): World {
+  return Object.assign(world, { mode: 'clear', running: true });
+}
+
 /** A picture that the server does not send on. */
 const paused = (video: VideoHandle): RtcTrack => ({ muted: false, video, paused: true });
 
@@ -191,6 +196,9 @@ export const SCENES: Record<SceneName, Scene> = {
   },
   'prejoin-broken-link': {
     make: async (world) => (await readyToJoin(withDevices(world), '#1K7F3Q9XM2B8DW5TZ6C4NA')).app,
+  },
+  'prejoin-clear': {
+    make: async (world) => (await readyToJoin(opened(withDevices(world)), '')).app,
   },
   'prejoin-full': {
     make(world) {
@@ -412,6 +420,20 @@ export const SCENES: Record<SceneName, Scene> = {
         then: async ({ model }) => model.openPanel('encryption'),
       });
     },
+  },
+
+  'encryption-off': {
+    make: (world) =>
+      meet(opened(withDevices(world)), FOUR, { then: async ({ model }) => model.openPanel('encryption') }),
+  },
+  clear: {
+    make: (world) =>
+      meet(opened(withDevices(world)), [
+        known('deniz', 'speaking'),
+        known('miriam'),
+        // LiveKit's own encryption, by a passphrase that only that program knows.
+        known('thomas', 'muted', { change: { camera: { muted: false, video: null, foreign: true } } }),
+      ]),
   },
 
   more: { make: (world) => meet(withDevices(world), FOUR), act: () => press('toggle-more') },

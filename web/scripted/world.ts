@@ -9,6 +9,7 @@ import { nameSealer } from '../src/crypto/name';
 import type { RosterMember, State } from '../src/e2ee/types';
 import type {
   CapturedTrack,
+  ConnectOptions,
   Device,
   DeviceError,
   DisconnectCause,
@@ -64,6 +65,7 @@ export function participant(identity: string, change: Partial<RtcParticipant> = 
   return {
     identity,
     isLocal: false,
+    name: '',
     metadata: '',
     joinedAt: 0,
     speaking: false,
@@ -80,6 +82,8 @@ export class FakeConnection implements RtcConnection {
   published: CapturedTrack[] = [];
   left = false;
   failWith: Error | null = null;
+  /** What was written without keys. */
+  said: string[] = [];
   state: RtcState = { phase: 'connected' };
   local: RtcParticipant;
   #listeners: { event: string; listener: (...args: never[]) => void }[] = [];
@@ -173,6 +177,11 @@ export class FakeConnection implements RtcConnection {
     // Nothing holds sound back here.
   }
 
+  async say(text: string) {
+    if (this.failWith) throw this.failWith;
+    this.said.push(text);
+  }
+
   async setMetadata(metadata: string) {
     this.local = { ...this.local, metadata };
   }
@@ -220,6 +229,7 @@ export class World {
   clock = new FakeClock();
   /** What the server knows. */
   running = false;
+  mode: JoinResponse['mode'] = 'mls';
   /** Who is in the room when one connects. */
   present: RtcParticipant[] = [];
   joins: { room: string; request: JoinRequest }[] = [];
@@ -230,6 +240,8 @@ export class World {
   /** Holds the answer to a request without identity back. */
   probe: Promise<void> = Promise.resolve();
   connections: FakeConnection[] = [];
+  /** With what each of them was made. */
+  connectedWith: ConnectOptions[] = [];
   connectError: Error | null = null;
   /** How a connection stands by the time somebody looks at it. */
   connectionState: RtcState = { phase: 'connected' };
@@ -334,15 +346,16 @@ export class World {
           identity: request.identity ?? 'made-by-the-server',
           room,
           running: this.running,
-          mode: 'clear',
+          mode: this.mode,
         });
       },
     },
     rtc: {
       preload: async () => undefined,
-      connect: async () => {
+      connect: async (_url, _token, options) => {
         if (this.connectError) throw this.connectError;
-        const asked = this.joins.at(-1)?.request.identity ?? '';
+        const asked = this.joins.at(-1)?.request.identity ?? 'made-by-the-server';
+        this.connectedWith.push(options);
         const connection = new FakeConnection(this.connectedAs(asked), this.pictures);
         connection.others = this.present;
         connection.state = this.connectionState;

@@ -237,3 +237,47 @@ describe('pre-join', () => {
     expect(html).toContain('Noch einmal versuchen');
   });
 });
+
+describe('a room that is not end-to-end encrypted', () => {
+  beforeEach(() => {
+    model = new MeetingModel(
+      world.ports,
+      { connection, keys: null, room: 'test' },
+      { ...model.settings, secret: null },
+      nothing,
+    );
+  });
+
+  it('is said to be so before one joins, and nothing else is said', async () => {
+    world.mode = 'clear';
+    const prejoin = new PreJoinModel(world.ports, new TabIdentity(world.ports), nothing, {
+      room: 'test',
+      fragment: null,
+      fresh: false,
+    });
+    await until(() => prejoin.view.get().link.kind === 'clear');
+    const html = markup(PreJoin, { model: prejoin, canChooseSpeaker: true, onhome: nothing });
+    expect(html.match(/data-testid="encryption-state"/g)).toHaveLength(1);
+    expect(tag(html, 'encryption-state')).toContain('data-state="off"');
+    expect(html).toContain('weil dieser Raum für andere Programme geöffnet wurde.');
+    expect(html).not.toContain('Der Server kann es nicht.');
+    expect(html).not.toContain('prejoin-join');
+    expect(tag(html, 'prejoin-anyway')).toContain('type="button"');
+  });
+
+  it('is spelled out on phones as well', () => {
+    for (const narrow of [false, true]) {
+      const html = markup(Top, { model, phone: narrow });
+      expect(tag(html, 'encryption-state')).toMatch(/class="lock careful[^"]*" .*data-state="off"/);
+      expect(html.replaceAll(/<\/?span[^>]*>/g, '')).toContain('NICHT Ende-zu-Ende verschlüsselt');
+      expect(html).not.toMatch(/<\/svg>\s*<span class="[^"]*sr-only/);
+    }
+  });
+
+  it('has no code to read out and no marks of keys', () => {
+    const alone = markup(Alone, { model });
+    expect(alone).not.toContain('class="digits');
+    expect(decodeURIComponent(alone)).toContain('Dieser Raum ist NICHT Ende-zu-Ende verschlüsselt.');
+    expect(markup(People, { model })).not.toContain('data-trust');
+  });
+});

@@ -289,7 +289,7 @@ describe('joining', () => {
     model.setName('Anna');
     await model.join();
     expect(world.keys.channel).toEqual({ server: 'ws://server', room: 'kollegium-7b', token: 'token' });
-    expect(joined[0]?.admitted.keys.identity).toBe(world.joins[0]?.request.identity);
+    expect(joined[0]?.admitted.keys?.identity).toBe(world.joins[0]?.request.identity);
   });
 
   it('leaves the keys of every try that failed', async () => {

@@ -26,6 +26,7 @@ import {
 import { AUDIO_CONSTRAINTS, BrowserTrack, problemOf, VIDEO_CONSTRAINTS } from './devices';
 import type { ConnectionKeys, Stream } from '../e2ee/types';
 import { kindOf, RoomEncryption } from './encryption';
+import { PlainChat } from './plain';
 import { publishOrStop } from './publishing';
 import { retryDelay } from './retries';
 import {
@@ -146,12 +147,15 @@ class LiveKitConnection implements RtcConnection {
    */
   #returning = false;
   #queued = false;
-  #unsend: Unsubscribe;
+  #unsend: Unsubscribe = () => undefined;
+  /** Where nothing is sealed. */
+  readonly #plain: PlainChat | null = null;
 
   constructor(
     readonly room: Room,
     policy: QuickReconnectPolicy,
-    readonly keys: ConnectionKeys,
+    /** `null` where nothing is sealed. */
+    readonly keys: ConnectionKeys | null,
   ) {
     this.#sound.hidden = true;
     document.body.append(this.#sound);
@@ -164,6 +168,7 @@ class LiveKitConnection implements RtcConnection {
       .on(RoomEvent.ParticipantConnected, changed)
       .on(RoomEvent.ParticipantDisconnected, changed)
       .on(RoomEvent.ParticipantMetadataChanged, changed)
+      .on(RoomEvent.ParticipantNameChanged, changed)
       .on(RoomEvent.TrackPublished, changed)
       .on(RoomEvent.TrackUnpublished, changed)
       .on(RoomEvent.TrackMuted, changed)
@@ -185,28 +190,32 @@ class LiveKitConnection implements RtcConnection {
       .on(RoomEvent.Disconnected, (reason) => {
         this.#sound.remove();
         this.#unsend();
-        keys.path(false);
-        keys.media.unwatch();
+        keys?.path(false);
+        keys?.media.unwatch();
         this.#ended = (reason !== undefined && CAUSES[reason]) || 'lost';
         this.#emit('disconnected', this.#ended);
       })
       .on(RoomEvent.DataReceived, (payload, _participant, _kind, topic) => {
         // Whom it is from says the keys, not the server.
-        if (topic === TOPIC) keys.packet(payload);
+        if (topic === TOPIC) keys?.packet(payload);
       })
       .on(RoomEvent.AudioPlaybackStatusChanged, () => this.#emit('soundBlocked', !room.canPlaybackAudio))
       .on(RoomEvent.ActiveDeviceChanged, (kind, id) => {
         const known = DEVICE_KINDS[kind];
         if (known) this.#emit('deviceChanged', known, id);
       });
-    this.#unsend = keys.onPacket((payload, to) => void this.#send(payload, to));
+    if (keys) {
+      this.#unsend = keys.onPacket((payload, to) => void this.#send(payload, to));
+    } else {
+      this.#plain = new PlainChat(room, (...said) => this.#emit('said', ...said));
+    }
   }
 
   /** To be called once the room is connected: only then it has an engine, which it keeps from then on. */
   follow(): void {
     const away = () => {
       this.#returning = true;
-      this.keys.path(false);
+      this.keys?.path(false);
     };
     // One turn later: then the attempt is over, and what is sent is sent.
     const back = () =>
@@ -219,8 +228,8 @@ class LiveKitConnection implements RtcConnection {
       .on('restarting', away)
       .on('resumed', back)
       .on('restarted', back)
-      .on('tokenRefreshed', (token) => this.keys.renew(token));
-    this.keys.path(this.#connected);
+      .on('tokenRefreshed', (token) => this.keys?.renew(token));
+    this.keys?.path(this.#connected);
   }
 
   get #connected(): boolean {
@@ -255,7 +264,7 @@ class LiveKitConnection implements RtcConnection {
   }
 
   #stateChanged(state: ConnectionState): void {
-    this.keys.path(this.#connected);
+    this.keys?.path(this.#connected);
     if (state === ConnectionState.Reconnecting || state === ConnectionState.SignalReconnecting) {
       this.#emit('reconnecting', this.#attempt);
     } else if (this.#connected) {
@@ -272,7 +281,7 @@ class LiveKitConnection implements RtcConnection {
       const kind = kindOf(source);
       if (kind) streams.push({ track: trackSid, kind });
     }
-    this.keys.streams(streams);
+    this.keys?.streams(streams);
     this.#participantsChanged();
   }
 
@@ -286,8 +295,9 @@ class LiveKitConnection implements RtcConnection {
   /** What is subscribed is heard. Events may be lost while the library reconnects, so they do not say what is new. */
   #takeTracks(): void {
     for (const { identity, trackPublications } of this.room.remoteParticipants.values()) {
-      for (const { track, source } of trackPublications.values()) {
-        if (!track || this.#taken.has(track)) continue;
+      for (const publication of trackPublications.values()) {
+        const { track, source } = publication;
+        if (!track || this.#taken.has(track) || this.#isForeign(publication)) continue;
         this.#taken.add(track);
         if (track.kind === Track.Kind.Audio) this.#hear(track, source, identity);
         else setTimeout(() => this.#restIfUnseen(track));
@@ -327,11 +337,20 @@ class LiveKitConnection implements RtcConnection {
     return handle;
   }
 
+  /** Of LiveKit's own encryption, or of somebody with keys, where we have none: it would be noise. */
+  #isForeign(publication: TrackPublication): boolean {
+    return this.keys === null && publication.isEncrypted;
+  }
+
   #track(publication: TrackPublication | undefined): RtcTrack | null {
     if (!publication) return null;
+    const foreign = this.#isForeign(publication);
     const shown =
-      publication.kind === Track.Kind.Video && !publication.isMuted ? publication.track : undefined;
+      publication.kind === Track.Kind.Video && !publication.isMuted && !foreign
+        ? publication.track
+        : undefined;
     return {
+      foreign,
       muted: publication.isMuted,
       video: shown ? this.#handle(shown) : null,
       paused: shown?.streamState === Track.StreamState.Paused,
@@ -342,6 +361,7 @@ class LiveKitConnection implements RtcConnection {
     return {
       identity: participant.identity,
       isLocal: participant.isLocal,
+      name: participant.name ?? '',
       metadata: participant.metadata ?? '',
       joinedAt: participant.joinedAt?.getTime() ?? 0,
       speaking: participant.isSpeaking,
@@ -376,7 +396,8 @@ class LiveKitConnection implements RtcConnection {
   #publish(track: LocalTrack, source: Track.Source): Promise<void> {
     return publishOrStop(
       track,
-      () => this.room.localParticipant.publishTrack(track, { source, ...SPEECH, ...SEALED }),
+      () =>
+        this.room.localParticipant.publishTrack(track, { source, ...SPEECH, ...(this.keys ? SEALED : {}) }),
       () => this.#ended !== null,
     );
   }
@@ -435,6 +456,11 @@ class LiveKitConnection implements RtcConnection {
     await this.room.startAudio();
   }
 
+  async say(text: string): Promise<void> {
+    if (!this.#plain) throw new TypeError('what is said in this meeting is sealed');
+    await this.#plain.say(text);
+  }
+
   setMetadata(metadata: string): Promise<void> {
     return this.room.localParticipant.setMetadata(metadata);
   }
@@ -444,7 +470,7 @@ class LiveKitConnection implements RtcConnection {
       await this.room.disconnect(true);
     } finally {
       this.#unsend();
-      this.keys.media.unwatch();
+      this.keys?.media.unwatch();
       this.#sound.remove();
       for (const { track } of this.room.localParticipant.trackPublications.values()) track?.stop();
     }
@@ -468,14 +494,16 @@ export async function connect(
     reconnectPolicy: policy,
     audioCaptureDefaults: AUDIO_CONSTRAINTS,
     audioOutput: speaker ? { deviceId: speaker } : undefined,
-    publishDefaults: { videoCodec: 'vp8', simulcast: true, ...SEALED },
-    encryption: { e2eeManager: new RoomEncryption(keys.media) },
+    publishDefaults: { videoCodec: 'vp8', simulcast: true, ...(keys ? SEALED : {}) },
+    encryption: keys ? { e2eeManager: new RoomEncryption(keys.media) } : undefined,
   });
   const connection = new LiveKitConnection(room, policy, keys);
   try {
     // Before connecting: from then on the library makes senders and receivers.
-    keys.media.watch();
-    await room.setE2EEEnabled(true);
+    if (keys) {
+      keys.media.watch();
+      await room.setE2EEEnabled(true);
+    }
     await room.connect(url, token);
   } catch (error) {
     await connection.leave();

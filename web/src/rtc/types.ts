@@ -20,11 +20,15 @@ export interface RtcTrack {
   video: VideoHandle | null;
   /** The server sends nothing of it at the moment, because there is no room for it on the way here. */
   paused?: boolean;
+  /** Encrypted under keys that are not this meeting's: nothing of it can be seen or heard. */
+  foreign?: boolean;
 }
 
 export interface RtcParticipant {
   identity: string;
   isLocal: boolean;
+  /** What they are called by the server's word: nobody's, where names are sealed. */
+  name: string;
   metadata: string;
   /** Milliseconds since the epoch by the server's clock; 0 if unknown. */
   joinedAt: number;
@@ -148,6 +152,8 @@ export interface RtcEvents {
   soundBlocked(blocked: boolean): void;
   /** A device in use was switched to another one, by the person or by the system. */
   deviceChanged(kind: DeviceKind, id: string): void;
+  /** Somebody wrote, in a meeting without keys. `id` is theirs to choose. */
+  said(from: string, id: string, text: string): void;
 }
 
 /** A connection to one meeting, from `connect` to `disconnected`. */
@@ -169,6 +175,8 @@ export interface RtcConnection {
   switchDevice(kind: DeviceKind, id: string): Promise<void>;
   /** To be called from a click, after `soundBlocked(true)`. */
   unblockSound(): Promise<void>;
+  /** Writes to everybody, in a meeting without keys, as LiveKit's own clients do. */
+  say(text: string): Promise<void>;
   /** Tells the server what it tells everybody of oneself. */
   setMetadata(metadata: string): Promise<void>;
   leave(): Promise<void>;
@@ -176,8 +184,11 @@ export interface RtcConnection {
 
 export interface ConnectOptions {
   speaker: string | null;
-  /** Seal what is sent and open what is received. Nothing is connected without them. */
-  keys: ConnectionKeys;
+  /**
+   * Seal what is sent and open what is received. `null` in a room that is not end-to-end encrypted, where everything goes
+   * as it is.
+   */
+  keys: ConnectionKeys | null;
 }
 
 export interface Rtc {

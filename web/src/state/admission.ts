@@ -1,7 +1,7 @@
 /**
  * From a room, its secret and a name to a connection with keys: makes the identity, asks for admission with the sealed
  * name, connects, checks that it is let in as itself and that those present use the same link, and only then opens the
- * way to the keys.
+ * way to the keys. Without a secret, to a connection without keys.
  */
 
 import { ApiError } from '../api/errors';
@@ -19,13 +19,15 @@ export interface Admitted {
   /** As the server spells it: keys and sealed names hang on that. */
   room: string;
   connection: RtcConnection;
-  keys: MeetingKeys;
+  /** `null` in a room that is not end-to-end encrypted. */
+  keys: MeetingKeys | null;
 }
 
 export interface AdmissionRequest {
   /** Normalised. */
   room: string;
-  secret: string;
+  /** `null` for a room that is not end-to-end encrypted: only after somebody was asked and wants that. */
+  secret: string | null;
   name: string;
   speaker: string | null;
 }
@@ -35,13 +37,44 @@ export class OtherLinkError extends Error {
   override readonly name = 'OtherLinkError';
 }
 
+/** The room is none that goes without end-to-end encryption, or no longer. */
+export class NotClearError extends Error {
+  override readonly name = 'NotClearError';
+}
+
 type AdmissionPorts = Pick<Ports, 'api' | 'rtc' | 'sealer' | 'keys' | 'address'>;
 
-/** @throws ApiError, ConnectError, KeysError, OtherLinkError */
+/** @throws ApiError, ConnectError, KeysError, OtherLinkError, NotClearError */
 export async function admit(
   ports: AdmissionPorts,
   identities: TabIdentity,
   request: AdmissionRequest,
+): Promise<Admitted> {
+  const { secret } = request;
+  return secret === null
+    ? admitClear(ports, request)
+    : admitSealed(ports, identities, { ...request, secret });
+}
+
+/**
+ * Into a room that another program opened. Asked once more whether it still is one: otherwise one would open a room in
+ * which the next with a bare link is asked for a code that does not exist.
+ */
+async function admitClear(
+  ports: AdmissionPorts,
+  { room, name, speaker }: AdmissionRequest,
+): Promise<Admitted> {
+  const { url, token, identity, mode, room: compared } = await ports.api.join(room, { name });
+  if (mode !== 'clear') throw new NotClearError();
+  const connection = await ports.rtc.connect(url, token, { speaker, keys: null });
+  return { connection: await asOneself(connection, identity), keys: null, room: compared };
+}
+
+/** A link with a secret: what the server says of the room's mode is not looked at. */
+async function admitSealed(
+  ports: AdmissionPorts,
+  identities: TabIdentity,
+  request: AdmissionRequest & { secret: string },
 ): Promise<Admitted> {
   let room = request.room;
   let seed = await identities.seed();
@@ -88,17 +121,21 @@ async function enter(
   { url, token, room, sealer, speaker }: Way,
 ): Promise<Admitted> {
   const connection = await ports.rtc.connect(url, token, { speaker, keys });
-  const own = connection.participants().find(({ isLocal }) => isLocal);
-  if (own?.identity !== keys.identity) {
-    await connection.leave();
-    throw new ApiError('identity-changed', 200);
-  }
+  await asOneself(connection, keys.identity);
   if (await usesOtherLink(connection, sealer)) {
     await connection.leave();
     throw new OtherLinkError();
   }
   keys.connect(url, room, token);
   return { room, connection, keys };
+}
+
+/** @throws ApiError where the server took us in as somebody else */
+async function asOneself(connection: RtcConnection, identity: string): Promise<RtcConnection> {
+  const own = connection.participants().find(({ isLocal }) => isLocal);
+  if (own?.identity === identity) return connection;
+  await connection.leave();
+  throw new ApiError('identity-changed', 200);
 }
 
 async function usesOtherLink(connection: RtcConnection, sealer: NameSealer): Promise<boolean> {
@@ -114,6 +151,6 @@ async function usesOtherLink(connection: RtcConnection, sealer: NameSealer): Pro
 
 /** Leaves the meeting, and its keys with it. */
 export async function leave({ connection, keys }: Admitted): Promise<void> {
-  keys.leave();
+  keys?.leave();
   await connection.leave();
 }

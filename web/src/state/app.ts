@@ -67,7 +67,7 @@ export class AppModel {
     if (screen.kind === 'meeting') {
       const { room, secret } = screen.model.settings;
       if (this.#leadsTo(room, secret)) {
-        this.ports.address.replace(pathOfRoom(room), fragmentOf(secret));
+        this.ports.address.replace(pathOfRoom(room), secret === null ? '' : fragmentOf(secret));
         return;
       }
       void screen.model.leave();
@@ -76,7 +76,7 @@ export class AppModel {
   }
 
   /** Whether the address, however it is spelt, means that room with that secret. */
-  #leadsTo(room: string, secret: string): boolean {
+  #leadsTo(room: string, secret: string | null): boolean {
     const [written, inLink] = [
       roomOfPath(this.ports.address.path()),
       parseFragment(this.ports.address.fragment()),
@@ -84,9 +84,7 @@ export class AppModel {
     return (
       written !== null &&
       normaliseRoom(written) === normaliseRoom(room) &&
-      inLink !== null &&
-      inLink.ok &&
-      inLink.secret === secret
+      (secret === null ? inLink === null : inLink !== null && inLink.ok && inLink.secret === secret)
     );
   }
 

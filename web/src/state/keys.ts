@@ -1,6 +1,7 @@
 /** The keys of a meeting as people see them: who has them, who can be relied on, and what was found when comparing. */
 
 import type { Content, Line, MeetingKeys, Roster, RosterMember, State, Stop } from '../e2ee/types';
+import { nameIn, type PersonName } from './people';
 import type { Clock } from './ports';
 import { Store } from './store';
 
@@ -9,6 +10,8 @@ const UNREADABLE_AFTER_MS = 3000;
 
 /** How far somebody's keys can be relied on. */
 export type Trust =
+  /** There are no keys in this meeting. */
+  | 'none'
   /** Not among those who have the keys yet. */
   | 'joining'
   /** Not among them, and for longer than it takes: nothing of them is shown, and nothing said reaches them. */
@@ -22,7 +25,8 @@ export type Trust =
   | 'unconfirmed';
 
 export interface KeysView {
-  state: State;
+  /** `clear` from the beginning to the end where the meeting is not end-to-end encrypted; else never. */
+  state: State | { type: 'clear' };
   /** When that began, in milliseconds since the epoch. */
   since: number;
   roster: Roster | null;
@@ -41,6 +45,25 @@ export interface KeysListener {
   history(lines: Line[]): void;
   linkChanged(fragment: string): void;
   stopped(reason: Stop | 'failed'): void;
+}
+
+/** What a meeting asks of its keys, or of the lack of them. */
+export interface Protection {
+  readonly view: Store<KeysView>;
+  /** One's own. */
+  readonly identity: string;
+  /** What has stopped before anybody listened; `null` if it goes on. */
+  readonly stopped: Stop | 'failed' | null;
+  /** Something can be said, and nobody doubts it. */
+  readonly isMember: boolean;
+  /** What somebody is called; `told` is the server's word. */
+  nameOf(identity: string, told: string): PersonName;
+  trustIn(identity: string): Trust;
+  send(content: Content): void;
+  /** The person compared the digits of this epoch with others. */
+  compared(epoch: number, matches: boolean): void;
+  /** Leaves the keys to themselves and forgets them. */
+  leave(): void;
 }
 
 interface Index {
@@ -76,7 +99,7 @@ export function trustIn(roster: Roster | null, identity: string): Trust {
   return member.compared ? 'verified' : 'new';
 }
 
-export class KeysModel {
+export class KeysModel implements Protection {
   readonly view: Store<KeysView>;
   #end: () => void;
   /** Cancel the marks that are about to be set, by stream. */
@@ -125,23 +148,33 @@ export class KeysModel {
     });
   }
 
-  /** What has stopped before anybody listened; `null` if it goes on. */
+  get identity(): string {
+    return this.keys.identity;
+  }
+
   get stopped(): Stop | 'failed' | null {
     const { state, failed } = this.view.get();
     if (failed) return 'failed';
     return state.type === 'stopped' ? state.reason : null;
   }
 
-  /** Something can be sealed, and nobody doubts it. */
   get isMember(): boolean {
     return this.view.get().state.type === 'member';
+  }
+
+  /** Names are the group's: the server has no say in who is who. */
+  nameOf(identity: string): PersonName {
+    return nameIn(memberOf(this.view.get().roster, identity));
+  }
+
+  trustIn(identity: string): Trust {
+    return trustIn(this.view.get().roster, identity);
   }
 
   send(content: Content): void {
     this.keys.send(content);
   }
 
-  /** The person compared the digits of this epoch with others. */
   compared(epoch: number, matches: boolean): void {
     this.view.patch({ differs: !matches });
     this.keys.compared(epoch, matches);
@@ -165,7 +198,6 @@ export class KeysModel {
     this.view.patch({ unreadable: new Set(this.#unreadable.values()) });
   }
 
-  /** Leaves the keys to themselves and forgets them. */
   leave(): void {
     this.#end();
     for (const cancel of this.#doubts.values()) cancel();

@@ -5,7 +5,16 @@ import { hasCompared, memberOf, trustIn, type KeysView, type Trust } from './key
 import type { Message } from './messages';
 import { endRefusal } from './refusals';
 
-export type LockKind = 'keys' | 'restoring' | 'e2e' | 'verified' | 'unconfirmed' | 'differs' | 'stopped';
+export type LockKind =
+  | 'keys'
+  | 'restoring'
+  | 'e2e'
+  | 'verified'
+  | 'unconfirmed'
+  | 'differs'
+  | 'stopped'
+  /** Not end-to-end encrypted. */
+  | 'off';
 
 /** Somebody in the list of those who have the keys. */
 export interface KeyHolder {
@@ -40,7 +49,9 @@ export function lockOf(keys: KeysView, around: Around): Lock {
   const told = tell(keys, around);
   const inGroup =
     roster?.members.map(({ identity }) => ({ identity, trust: trustIn(roster, identity) })) ?? [];
-  const others = around.people.filter(({ identity }) => !memberOf(roster, identity));
+  const others = around.people.filter(
+    ({ identity, trust }) => trust !== 'none' && !memberOf(roster, identity),
+  );
   const holders = [...inGroup, ...others]
     .map(({ identity, trust }) => ({ identity, trust }))
     .toSorted((a, b) => ORDER.indexOf(a.trust) - ORDER.indexOf(b.trust));
@@ -65,6 +76,7 @@ function tell({ state, since, roster, failed, differs }: KeysView, { nameOf, now
     const text = endRefusal(reason) ?? { key: 'left.title' };
     return { kind: 'stopped', title: { key: 'lock.stopped' }, text };
   }
+  if (state.type === 'clear') return simple('off');
   if (state.type === 'restoring') return simple('restoring');
   if (state.type === 'connecting' || !roster) return simple(now - since < LATE_MS ? 'keys' : 'late');
   if (differs) return simple('differs');
@@ -103,6 +115,7 @@ const SIMPLE = {
   late: ['keys', 'lock.keys', 'lock.late-text'],
   restoring: ['restoring', 'lock.restoring', 'lock.restoring-text'],
   differs: ['differs', 'lock.differs', 'lock.differs-text'],
+  off: ['off', 'lock.off', 'lock.off-text'],
 } as const;
 
 function simple(which: keyof typeof SIMPLE): Told {

@@ -32,7 +32,8 @@ import {
 } from './chat';
 import { Chimes } from './chimes';
 import { DeviceNews } from './device-news';
-import { KeysModel, memberOf, trustIn, type KeysView } from './keys';
+import { NoKeys } from './clear';
+import { KeysModel, memberOf, type KeysListener, type KeysView, type Protection } from './keys';
 import { Lines } from './line';
 import { lockOf, type Lock, type LockKind } from './lock';
 import { Marks } from './marks';
@@ -42,7 +43,6 @@ import { Outbox } from './outbox';
 import {
   initialsOf,
   keepUnchangedPeople,
-  nameIn,
   ordinals,
   spokenName,
   tintOf,
@@ -86,8 +86,8 @@ export interface MeetingState {
   people: Person[];
   /** What the lock is made of. */
   keys: KeysView;
-  /** Of the link; another one once somebody was removed. */
-  secret: string;
+  /** Of the link; another one once somebody was removed. `null` where the meeting is not end-to-end encrypted. */
+  secret: string | null;
   /** The complete invitation: address with the secret behind `#`. */
   invitation: string;
   microphone: ControlState;
@@ -129,7 +129,7 @@ export class MeetingModel {
 
   #admitted: Admitted;
   #connection: RtcConnection;
-  #keys: KeysModel;
+  #keys: Protection;
   #outbox: Outbox;
   #speakers = new SpeakerMarks();
   #lines = new Lines();
@@ -163,13 +163,16 @@ export class MeetingModel {
     this.settings = settings;
     this.#admitted = admitted;
     this.#connection = admitted.connection;
-    this.#keys = new KeysModel(ports.clock, admitted.keys, {
+    const listener: KeysListener = {
       received: (from, content) => this.#received(from, content),
       notSent: (content) => this.#outbox.returned(content),
       history: (lines) => this.#history(lines),
       linkChanged: (fragment) => this.#linkChanged(fragment),
       stopped: (reason) => this.#keysStopped(reason),
-    });
+    };
+    this.#keys = admitted.keys
+      ? new KeysModel(ports.clock, admitted.keys, listener)
+      : new NoKeys(ports.clock, admitted.connection, listener);
     this.#outbox = new Outbox(
       ports.clock,
       (content) => this.#keys.send(content),
@@ -304,9 +307,9 @@ export class MeetingModel {
         identity,
         isLocal: participant.isLocal,
         name,
-        trust: this.#keyless.marked(identity) ? 'keyless' : trustIn(roster, identity),
+        trust: this.#keyless.marked(identity) ? 'keyless' : this.#keys.trustIn(identity),
         silentSince: memberOf(roster, identity)?.silent_since ?? 0,
-        unreadable: unreadable.has(identity),
+        unreadable: unreadable.has(identity) || isForeign(participant),
         ordinal: numbers[i] ?? 1,
         initials: name.kind === 'name' ? initialsOf(name.name) : '?',
         tint: tintOf(participant.identity),
@@ -360,12 +363,12 @@ export class MeetingModel {
 
   #nameOf(participant: RtcParticipant): PersonName {
     if (participant.isLocal) return { kind: 'name', name: this.settings.name };
-    return this.#nameOfMember(participant.identity);
+    return this.#keys.nameOf(participant.identity, participant.name);
   }
 
-  /** Names are the group's: the server has no say in who is who. */
   #nameOfMember(identity: string): PersonName {
-    return nameIn(memberOf(this.#keys.view.get().roster, identity));
+    const seen = this.#seen.find((one) => one.identity === identity);
+    return this.#keys.nameOf(identity, seen?.name ?? '');
   }
 
   #spoken(name: PersonName, ordinal = 1): string {
@@ -564,7 +567,7 @@ export class MeetingModel {
   }
 
   get #own(): string {
-    return this.#admitted.keys.identity;
+    return this.#keys.identity;
   }
 
   setDraft(draft: string): void {
@@ -639,7 +642,7 @@ export class MeetingModel {
 
   #link(): string {
     const { room, secret } = this.settings;
-    return this.ports.address.origin + pathOfRoom(room) + fragmentOf(secret);
+    return this.ports.address.origin + pathOfRoom(room) + (secret === null ? '' : fragmentOf(secret));
   }
 
   /** Somebody was removed: the old link leads nowhere. The address is how people invite, so it changes with the link. */
@@ -786,6 +789,11 @@ function silent(participant: RtcParticipant): RtcParticipant {
     camera: camera && { ...camera, video: null },
     screen: null,
   };
+}
+
+/** Something of them is encrypted under other keys than this meeting's. */
+function isForeign({ microphone, camera, screen }: RtcParticipant): boolean {
+  return [microphone, camera, screen].some((track) => track?.foreign);
 }
 
 function isOn(track: { muted: boolean } | null | undefined): boolean {

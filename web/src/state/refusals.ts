@@ -4,7 +4,7 @@ import { ApiError } from '../api/errors';
 import type { CodeProblem } from '../crypto/link';
 import { KeysError, type Stop } from '../e2ee/types';
 import { ConnectError, type DeviceError, type DisconnectCause } from '../rtc/types';
-import { OtherLinkError } from './admission';
+import { NotClearError, OtherLinkError } from './admission';
 import type { MessageKey, Refusal } from './messages';
 import type { RoomNameProblem } from './room-name';
 
@@ -49,6 +49,7 @@ export function joinRefusal(error: unknown): Refusal {
   }
   if (error instanceof KeysError) return keysRefusal(error.problem);
   if (error instanceof OtherLinkError) return { code: 'other-link', key: 'error.other-link' };
+  if (error instanceof NotClearError) return { code: 'not-clear', key: 'error.not-clear' };
   if (error instanceof ConnectError) return { code: error.problem, key: CONNECT[error.problem] };
   return { code: 'failed', key: 'error.connect-failed' };
 }

@@ -16,10 +16,11 @@ export const LOCK_ICON: Record<LockKind, IconName> = {
   unconfirmed: 'lock',
   differs: 'alert',
   stopped: 'alert',
+  off: 'lock-open',
 };
 
-/** What a lock should feel like: fine, not yet, or trouble. */
-export const LOCK_TONE: Record<LockKind, 'good' | 'waiting' | 'bad'> = {
+/** What a lock should feel like: fine, not yet, careful, or trouble. */
+export const LOCK_TONE: Record<LockKind, 'good' | 'waiting' | 'careful' | 'bad'> = {
   keys: 'waiting',
   restoring: 'waiting',
   e2e: 'good',
@@ -27,9 +28,11 @@ export const LOCK_TONE: Record<LockKind, 'good' | 'waiting' | 'bad'> = {
   unconfirmed: 'good',
   differs: 'bad',
   stopped: 'bad',
+  off: 'careful',
 };
 
 export const TRUST_ICON: Record<Trust, IconName> = {
+  none: 'lock-open',
   joining: 'lock-waiting',
   keyless: 'alert',
   keys: 'lock',
@@ -39,6 +42,7 @@ export const TRUST_ICON: Record<Trust, IconName> = {
 };
 
 export const TRUST_WORD: Record<Trust, MessageKey> = {
+  none: 'trust.none',
   joining: 'trust.joining',
   keyless: 'trust.keyless',
   keys: 'trust.keys',
