@@ -184,6 +184,7 @@ class LiveKitConnection implements RtcConnection {
         // The library has detached the element by now, so the track no longer knows it.
         this.#soundOf.get(track)?.remove();
         this.#soundOf.delete(track);
+        if (track.receiver) this.keys?.media.receives(track.receiver, null);
         changed();
       })
       .on(RoomEvent.ConnectionStateChanged, (state) => this.#stateChanged(state))
@@ -292,13 +293,19 @@ class LiveKitConnection implements RtcConnection {
     await me.publishData(payload, options).catch(() => undefined);
   }
 
-  /** What is subscribed is heard. Events may be lost while the library reconnects, so they do not say what is new. */
+  /**
+   * What is subscribed is opened and heard. Events may be lost while the library reconnects, so they do not say what is
+   * new.
+   */
   #takeTracks(): void {
     for (const { identity, trackPublications } of this.room.remoteParticipants.values()) {
       for (const publication of trackPublications.values()) {
         const { track, source } = publication;
         if (!track || this.#taken.has(track) || this.#isForeign(publication)) continue;
         this.#taken.add(track);
+        const kind = kindOf(source);
+        // By the server's word, which is not believed: what that person did not seal as that stream does not open.
+        if (track.receiver) this.keys?.media.receives(track.receiver, kind && { identity, kind });
         if (track.kind === Track.Kind.Audio) this.#hear(track, source, identity);
         else setTimeout(() => this.#restIfUnseen(track));
       }
