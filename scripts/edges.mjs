@@ -15,12 +15,13 @@ export const ALLOWED = {
   'e2ee-wasm': ['e2ee'],
   delivery: ['pii', 'protocol'],
   sfu: ['pii', 'protocol', 'rtp'],
-  client: ['pii', 'protocol', 'rtp', 'e2ee'],
+  client: ['pii', 'protocol', 'rtp'],
+  member: ['pii', 'channel', 'protocol', 'client', 'e2ee'],
   server: ['pii', 'protocol', 'rtp', 'sfu', 'net', 'delivery'],
   load: ['pii', 'client', 'protocol'],
   sim: ['pii', 'protocol', 'rtp', 'sfu', 'client', 'e2ee'],
   // Measures and is not shipped, so it may use the simulation.
-  bench: ['pii', 'protocol', 'rtp', 'sfu', 'net', 'sim'],
+  bench: ['e2ee', 'pii', 'protocol', 'rtp', 'sfu', 'net', 'sim'],
 };
 
 /** What tests and benchmarks of a crate may use on top. No crate that is shipped depends on `sim`. */
@@ -29,6 +30,7 @@ export const ALLOWED_IN_TESTS = {
   sfu: ['sim'],
   client: ['sim'],
   server: ['client', 'sim'],
+  member: ['server'],
 };
 
 /** Crates that are sans-IO, and outside crates that would give them a socket, a clock or a random source. */

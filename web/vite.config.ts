@@ -24,12 +24,16 @@ export default defineConfig({
     },
   },
   // Workers load WebAssembly beside them.
-  worker: { format: 'es' },
+  worker: {
+    // What is drawn thousands of times over takes its time on a busy machine; only what hangs is to fail.
+    testTimeout: 60_000,
+    format: 'es',
+  },
   server: {
     port: 5173,
     strictPort: true,
     proxy: {
-      '/api': server,
+      '/api': { target: server, ws: true },
       '/rtc': { target: server, ws: true },
     },
   },

@@ -7,6 +7,7 @@
 
 mod cpu;
 mod floor;
+mod keys;
 mod meeting;
 mod sink;
 
@@ -83,6 +84,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         results.push(costs);
     }
     write(&results)?;
+    if only.is_none() {
+        keys::run()?;
+    }
     Ok(())
 }
 

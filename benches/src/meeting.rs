@@ -171,6 +171,7 @@ impl Meeting {
             add_tracks,
             now_unix_ms: 0,
             room_settings: None,
+            mode: protocol::api::Mode::Mls,
             two_connections: false,
             keyed: Some(Box::new(Keyed { remote, profile: PROFILE, keys: keys.clone(), publisher: None })),
         };

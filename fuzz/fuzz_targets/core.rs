@@ -107,6 +107,7 @@ fn join(core: &mut Sfu, now: Instant, number: u16, rng: &mut Rng) -> Member {
         add_tracks,
         now_unix_ms: 0,
         room_settings: None,
+        mode: protocol::api::Mode::Mls,
         two_connections: false,
         keyed: Some(Box::new(Keyed {
             remote: address,

@@ -249,7 +249,7 @@ async def _program(url: str, room: str, identity: str, colour: str, tone: str) -
                         {"event": "frames", "from": other} if seen.frames >= 10 else None,
                         {"event": "colour", "from": other, "colour": seen.colour} if seen.colour else None,
                         {"event": "tone", "from": other, "hz": round(seen.tone / 10) * 10} if seen.tone else None,
-                        *({"event": "data", "from": other, "topic": t, "text": d.decode()} for t, d in seen.data),
+                        *({"event": "data", "from": other, "topic": t, "text": d.decode(errors="replace")} for t, d in seen.data),
                     ]
                     for notice in notices:
                         if notice and (line := json.dumps(notice)) not in said:

@@ -4,10 +4,9 @@ import { face } from './pictures';
 import { fragmentOf } from '../src/crypto/link';
 import type { RtcParticipant } from '../src/rtc/types';
 import { AppModel } from '../src/state/app';
-import { encodeChat, TOPIC } from '../src/state/chat';
 import type { MeetingModel } from '../src/state/meeting';
 import type { PreJoinModel } from '../src/state/prejoin';
-import { until, type FakeConnection, type World } from '../scripted/world';
+import { participant, until, type FakeConnection, type World } from '../scripted/world';
 
 export const ROOM = 'Kollegium-7b';
 export const SECRET = 'K7F3Q9XM2B8DW5TZ6C4N';
@@ -44,12 +43,14 @@ export function known(key: string, voice: Voice = 'muted', change: Partial<Guest
 }
 
 async function seat(world: World, { name, voice = 'muted', picture, width, change }: Guest, at: number) {
-  return world.person(SECRET, ROOM.toLowerCase(), `guest-${at}`, name, {
+  const seen = {
     speaking: voice === 'speaking',
     microphone: { muted: voice === 'muted', video: null },
     camera: picture ? { muted: false, video: face(picture, width) } : null,
     ...change,
-  });
+  };
+  if (world.mode === 'clear') return participant(`guest-${at}`, { name, ...seen });
+  return world.person(SECRET, ROOM.toLowerCase(), `guest-${at}`, name, seen);
 }
 
 export interface Meeting {
@@ -91,15 +92,15 @@ export async function meet(
   }: { voice?: Voice; lasting?: number; then?: (meeting: Meeting) => Promise<void> } = {},
 ): Promise<AppModel> {
   world.present = await Promise.all(guests.map((guest, i) => seat(world, guest, i)));
-  const { app, model: before } = await readyToJoin(world);
-  await before.join();
+  const { app, model: before } = await readyToJoin(world, world.mode === 'clear' ? '' : undefined);
+  await (world.mode === 'clear' ? before.joinAnyway() : before.join());
   await until(() => app.screen.get().kind === 'meeting');
   const screen = app.screen.get();
   if (screen.kind !== 'meeting') throw new Error('nobody joined');
   const { model } = screen;
   const { connection } = world;
   const view = () => model.view.get();
-  await until(() => view().camera.on && !view().people.some((person) => person.name.kind === 'opening'));
+  await until(() => view().camera.on);
   if (voice === 'muted') await model.toggleMicrophone();
   if (voice === 'speaking') connection.local = { ...connection.local, speaking: true };
   connection.emit('participants');
@@ -111,8 +112,9 @@ export async function meet(
     world,
     async write(guest, text) {
       const before = view().chat.messages.length;
-      const id = `message-${before}`;
-      connection.emit('data', encodeChat(id, text, world.clock.now()), `guest-${guest}`, TOPIC);
+      const [from, id] = [`guest-${guest}`, `message-${before}`];
+      if (world.mode === 'clear') connection.emit('said', from, id, text);
+      else world.keys.chat(from, id, text);
       await until(() => view().chat.messages.length > before);
     },
     until: (ms) => world.clock.pass(Math.max(0, start + ms - world.clock.now())),

@@ -1,10 +1,9 @@
 /** Every screen and state of the product, each made by a script over scripted ports. */
 
 import { ApiError } from '../src/api/errors';
-import { newSecret } from '../src/crypto/link';
 import { ConnectError, DeviceError, type Device, type RtcTrack, type VideoHandle } from '../src/rtc/types';
 import { AppModel } from '../src/state/app';
-import { until, type World } from '../scripted/world';
+import type { World } from '../scripted/world';
 import { key, press, type } from './acts';
 import { HOSTILE_NAMES, HOSTILE_TEXTS } from './hostile';
 import { DURATION, known, meet, preJoin, readyToJoin, type Guest, type Meeting, type Voice } from './meet';
@@ -68,7 +67,7 @@ async function chatOfReference({ model, write, until }: Meeting): Promise<void> 
   at(10, 5);
   model.openPanel('chat');
   model.setDraft('Danke, passt. Ist Physik am Donnerstag schon fest?');
-  await model.sendDraft();
+  model.sendDraft();
   model.openPanel(null);
   at(10, 17);
   await write(2, 'Ja, Raum 214 ist frei.');
@@ -88,6 +87,18 @@ async function share(
   if (!first) throw new Error('nobody to share');
   const sharing = { ...first, change: { screen: { muted: false, video: sharedScreen() } } };
   return meet(world, [sharing, ...rest], { then, voice });
+}
+
+/** Two compared the numbers; the third came after that. */
+function compared(world: World): void {
+  world.see('guest-0', { compared: true, verified: true });
+  world.see('guest-2', { compared: true });
+  world.keys.update({ compared: true });
+}
+
+/** Another program opened the room. */
+function opened(world: World): World {
+  return Object.assign(world, { mode: 'clear', running: true });
 }
 
 /** A picture that the server does not send on. */
@@ -152,6 +163,12 @@ export const SCENES: Record<SceneName, Scene> = {
       return (await readyToJoin(withDevices(world))).app;
     },
   },
+  'prejoin-no-encryption': {
+    async make(world) {
+      world.keysObstacle = 'unsupported';
+      return (await readyToJoin(withDevices(world))).app;
+    },
+  },
   'prejoin-insecure': {
     async make(world) {
       world.obstacle = 'insecure';
@@ -179,6 +196,9 @@ export const SCENES: Record<SceneName, Scene> = {
   },
   'prejoin-broken-link': {
     make: async (world) => (await readyToJoin(withDevices(world), '#1K7F3Q9XM2B8DW5TZ6C4NA')).app,
+  },
+  'prejoin-clear': {
+    make: async (world) => (await readyToJoin(opened(withDevices(world)), '')).app,
   },
   'prejoin-full': {
     make(world) {
@@ -257,25 +277,16 @@ export const SCENES: Record<SceneName, Scene> = {
         { then: async ({ model }) => model.openPanel('people') },
       ),
   },
-  'other-link': {
-    async make(world) {
-      const app = await meet(withDevices(world), FOUR);
-      const { connection } = world;
-      const secret = newSecret((count) => new Uint8Array(count).fill(7));
-      connection.now(
-        ...(await Promise.all(
-          connection.others.map((other) =>
-            world.person(secret, 'kollegium-7b', other.identity, 'x', {
-              camera: other.camera,
-              microphone: other.microphone,
-            }),
-          ),
-        )),
-      );
-      const screen = app.screen.get();
-      if (screen.kind === 'meeting') await until(() => screen.model.view.get().otherLink === 'all');
-      return app;
-    },
+  keyless: {
+    make: (world) =>
+      meet(withDevices(world), FOUR, {
+        async then({ model, connection }) {
+          const [first, ...rest] = connection.others;
+          const stranger = { identity: 'from-elsewhere', isLocal: false, metadata: '', joinedAt: 0 };
+          if (first) connection.now(first, ...rest, { ...first, ...stranger, camera: null, speaking: false });
+          model.openPanel('people');
+        },
+      }),
   },
 
   pinned: {
@@ -312,7 +323,15 @@ export const SCENES: Record<SceneName, Scene> = {
   },
 
   people: {
-    make: (world) => meet(withDevices(world), SIX, { then: async ({ model }) => model.openPanel('people') }),
+    make: (world) =>
+      meet(withDevices(world), SIX, {
+        async then({ model, until }) {
+          compared(world);
+          until(DURATION - 6000);
+          world.see('guest-4', { silent_since: world.clock.now() - 34_000 });
+          model.openPanel('people');
+        },
+      }),
   },
   'people-search': {
     make: (world) => meet(withDevices(world), NINE, { then: async ({ model }) => model.openPanel('people') }),
@@ -358,6 +377,63 @@ export const SCENES: Record<SceneName, Scene> = {
   encryption: {
     make: (world) =>
       meet(withDevices(world), FOUR, { then: async ({ model }) => model.openPanel('encryption') }),
+  },
+
+  'encryption-compare': {
+    make: (world) =>
+      meet(withDevices(world), FOUR, { then: async ({ model }) => model.openPanel('encryption') }),
+    act: () => press('compare'),
+  },
+  'encryption-verified': {
+    make: (world) =>
+      meet(withDevices(world), FOUR, {
+        async then({ model }) {
+          compared(world);
+          model.openPanel('encryption');
+        },
+      }),
+  },
+  'encryption-unconfirmed': {
+    make: (world) =>
+      meet(withDevices(world), FOUR, {
+        async then({ model, until }) {
+          until(DURATION - 6000);
+          world.see('guest-1', { silent_since: world.clock.now() - 34_000 });
+          model.openPanel('encryption');
+        },
+      }),
+  },
+  'encryption-differs': {
+    make: (world) =>
+      meet(withDevices(world), FOUR, {
+        async then({ model }) {
+          model.compared(model.lock().comparable?.epoch ?? 0, false);
+          model.openPanel('encryption');
+        },
+      }),
+  },
+  'encryption-keys': {
+    make(world) {
+      world.keysState = { type: 'connecting' };
+      return meet(withDevices(world), FOUR, {
+        lasting: 1000,
+        then: async ({ model }) => model.openPanel('encryption'),
+      });
+    },
+  },
+
+  'encryption-off': {
+    make: (world) =>
+      meet(opened(withDevices(world)), FOUR, { then: async ({ model }) => model.openPanel('encryption') }),
+  },
+  clear: {
+    make: (world) =>
+      meet(opened(withDevices(world)), [
+        known('deniz', 'speaking'),
+        known('miriam'),
+        // LiveKit's own encryption, by a passphrase that only that program knows.
+        known('thomas', 'muted', { change: { camera: { muted: false, video: null, foreign: true } } }),
+      ]),
   },
 
   more: { make: (world) => meet(withDevices(world), FOUR), act: () => press('toggle-more') },

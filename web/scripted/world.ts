@@ -6,8 +6,10 @@
 import type { ApiError } from '../src/api/errors';
 import type { JoinRequest, JoinResponse } from '../src/api/client';
 import { nameSealer } from '../src/crypto/name';
+import type { RosterMember, State } from '../src/e2ee/types';
 import type {
   CapturedTrack,
+  ConnectOptions,
   Device,
   DeviceError,
   DisconnectCause,
@@ -18,6 +20,7 @@ import type {
   VideoHandle,
 } from '../src/rtc/types';
 import type { Ports } from '../src/state/ports';
+import { FakeKeys, identityOf, member } from './keys';
 
 export class FakeClock {
   time = 1_000_000;
@@ -62,6 +65,7 @@ export function participant(identity: string, change: Partial<RtcParticipant> = 
   return {
     identity,
     isLocal: false,
+    name: '',
     metadata: '',
     joinedAt: 0,
     speaking: false,
@@ -76,9 +80,10 @@ export function participant(identity: string, change: Partial<RtcParticipant> = 
 export class FakeConnection implements RtcConnection {
   others: RtcParticipant[] = [];
   published: CapturedTrack[] = [];
-  sent: { payload: Uint8Array; topic: string }[] = [];
   left = false;
   failWith: Error | null = null;
+  /** What was written without keys. */
+  said: string[] = [];
   state: RtcState = { phase: 'connected' };
   local: RtcParticipant;
   #listeners: { event: string; listener: (...args: never[]) => void }[] = [];
@@ -168,13 +173,17 @@ export class FakeConnection implements RtcConnection {
     if (this.failWith) throw this.failWith;
   }
 
-  async send(payload: Uint8Array, topic: string) {
-    if (this.failWith) throw this.failWith;
-    this.sent.push({ payload, topic });
-  }
-
   async unblockSound() {
     // Nothing holds sound back here.
+  }
+
+  async say(text: string) {
+    if (this.failWith) throw this.failWith;
+    this.said.push(text);
+  }
+
+  async setMetadata(metadata: string) {
+    this.local = { ...this.local, metadata };
   }
 
   async leave() {
@@ -220,17 +229,31 @@ export class World {
   clock = new FakeClock();
   /** What the server knows. */
   running = false;
+  mode: JoinResponse['mode'] = 'mls';
   /** Who is in the room when one connects. */
   present: RtcParticipant[] = [];
   joins: { room: string; request: JoinRequest }[] = [];
+  /** Whom the connection takes one for who asked for this identity. */
+  connectedAs: (identity: string) => string = (identity) => identity;
   refuse: ((request: JoinRequest) => ApiError | null) | null = null;
   answer: (answer: JoinResponse) => JoinResponse = (answer) => answer;
   /** Holds the answer to a request without identity back. */
   probe: Promise<void> = Promise.resolve();
   connections: FakeConnection[] = [];
+  /** With what each of them was made. */
+  connectedWith: ConnectOptions[] = [];
   connectError: Error | null = null;
   /** How a connection stands by the time somebody looks at it. */
   connectionState: RtcState = { phase: 'connected' };
+
+  /** The secret of the meeting: those of its people who have it have the keys. */
+  secret = 'K7F3Q9XM2B8DW5TZ6C4N';
+  members: RosterMember[] = [];
+  keysOpened: FakeKeys[] = [];
+  keysObstacle: 'unsupported' | null = null;
+  keysError: Error | null = null;
+  /** How keys stand once the channel is open. */
+  keysState: State = { type: 'member', confirmed: true };
 
   obstacle: 'insecure' | 'unsupported' | null = null;
   devices: Device[] = [];
@@ -262,6 +285,24 @@ export class World {
     return last;
   }
 
+  get keys(): FakeKeys {
+    const last = this.keysOpened.at(-1);
+    if (!last) throw new Error('nobody has keys');
+    return last;
+  }
+
+  openKeys(identity: string, name: string): FakeKeys {
+    const keys = new FakeKeys(identity, name, () => this.members, this.keysState);
+    this.keysOpened.push(keys);
+    return keys;
+  }
+
+  /** Somebody's keys are seen otherwise from now on. */
+  see(identity: string, change: Partial<RosterMember>): void {
+    this.members = this.members.map((one) => (one.identity === identity ? { ...one, ...change } : one));
+    for (const keys of this.keysOpened) keys.update();
+  }
+
   /** Devices are plugged in or out: these are there now. */
   plug(...devices: Device[]): void {
     this.devices = devices;
@@ -275,7 +316,7 @@ export class World {
     for (const listener of this.#addressListeners) listener();
   }
 
-  /** Somebody else in the room whose name is sealed under the secret. */
+  /** Somebody else in the room whose name is sealed under the secret; if it is the meeting's, they have the keys. */
   async person(
     secret: string,
     room: string,
@@ -283,6 +324,11 @@ export class World {
     name: string,
     change: Partial<RtcParticipant> = {},
   ) {
+    if (secret === this.secret) {
+      const known = this.members.find((one) => one.identity === identity);
+      if (!known) this.members = [...this.members, member(identity, this.members.length, { name })];
+      this.see(identity, { name });
+    }
     const sealer = await nameSealer(secret, room, random);
     return participant(identity, { metadata: await sealer.seal(name, identity), ...change });
   }
@@ -300,19 +346,29 @@ export class World {
           identity: request.identity ?? 'made-by-the-server',
           room,
           running: this.running,
-          mode: 'clear',
+          mode: this.mode,
         });
       },
     },
     rtc: {
       preload: async () => undefined,
-      connect: async () => {
+      connect: async (_url, _token, options) => {
         if (this.connectError) throw this.connectError;
-        const connection = new FakeConnection(this.joins.at(-1)?.request.identity ?? '', this.pictures);
+        const asked = this.joins.at(-1)?.request.identity ?? 'made-by-the-server';
+        this.connectedWith.push(options);
+        const connection = new FakeConnection(this.connectedAs(asked), this.pictures);
         connection.others = this.present;
         connection.state = this.connectionState;
         this.connections.push(connection);
         return connection;
+      },
+    },
+    keys: {
+      obstacle: () => this.keysObstacle,
+      preload: () => undefined,
+      open: async ({ seed, name }) => {
+        if (this.keysError) throw this.keysError;
+        return this.openKeys(identityOf(seed), name);
       },
     },
     devices: {
@@ -369,9 +425,9 @@ export class World {
       },
     },
     sealer: (secret, room) => nameSealer(secret, room, random),
-    claimIdentity: async (identity) => {
-      if (this.claimed.has(identity)) return false;
-      this.claimed.add(identity);
+    claimIdentity: async (claim) => {
+      if (this.claimed.has(claim)) return false;
+      this.claimed.add(claim);
       return true;
     },
     copy: async (text) => {

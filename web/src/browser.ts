@@ -41,11 +41,11 @@ const address: Address = {
 };
 
 /** Holds a lock on the identity as long as this page lives; another tab with the same one does not get it. */
-async function claimIdentity(identity: string): Promise<boolean> {
+async function claimIdentity(claim: string): Promise<boolean> {
   if (!navigator.locks) return true;
   return new Promise((resolve) => {
     void navigator.locks
-      .request(`konklave-identity-${identity}`, { ifAvailable: true }, (lock) => {
+      .request(`konklave-identity-${claim}`, { ifAvailable: true }, (lock) => {
         resolve(lock !== null);
         return lock === null ? undefined : new Promise<never>(() => undefined);
       })
@@ -63,7 +63,7 @@ async function copy(text: string): Promise<boolean> {
 }
 
 export function browserPorts(
-  parts: Pick<Ports, 'api' | 'rtc' | 'devices' | 'sounds' | 'loadMeeting'>,
+  parts: Pick<Ports, 'api' | 'rtc' | 'keys' | 'devices' | 'sounds' | 'loadMeeting'>,
 ): Ports {
   return {
     ...parts,

@@ -3,6 +3,7 @@
 import { mount } from 'svelte';
 import { apiClient } from './api/client';
 import { browserPorts } from './browser';
+import { browserKeys } from './e2ee';
 import { preferredLanguage, setLanguage } from './i18n';
 import { browserDevices, browserSounds, liveKitRtc } from './rtc';
 import { AppModel } from './state/app';
@@ -17,7 +18,14 @@ await setLanguage(preferredLanguage());
 
 const devices = browserDevices();
 const app = new AppModel(
-  browserPorts({ api: apiClient(), rtc: liveKitRtc(), devices, sounds: browserSounds(), loadMeeting }),
+  browserPorts({
+    api: apiClient(),
+    rtc: liveKitRtc(),
+    keys: browserKeys(),
+    devices,
+    sounds: browserSounds(),
+    loadMeeting,
+  }),
 );
 app.options.view.subscribe(({ theme }) => showTheme(theme));
 const target = document.getElementById('app');

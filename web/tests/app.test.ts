@@ -54,7 +54,7 @@ describe('the way through the screens', () => {
     expect(world.fragment).toMatch(/^#1/);
     await join();
     await until(() => world.connection.published.length === 2);
-    expect(meeting().invitation).toBe(`https://meet.example/Kollegium-7b${world.fragment}`);
+    expect(meeting().view.get().invitation).toBe(`https://meet.example/Kollegium-7b${world.fragment}`);
 
     await meeting().leave();
     expect(app.screen.get()).toMatchObject({ kind: 'left', refusal: null });
@@ -108,6 +108,19 @@ describe('the way through the screens', () => {
     world.refuse = () => new ApiError('full', 403);
     await app.rejoin();
     expect(app.screen.get()).toMatchObject({ kind: 'left', rejoining: false, refusal: { code: 'full' } });
+  });
+
+  it('joins again by itself when only the server took one for gone', async () => {
+    open('/test', fragmentOf(SECRET));
+    await join();
+    world.clock.pass(20_000);
+    world.keys.stop('ended');
+    world.clock.pass(3000);
+    await until(() => kind() === 'meeting');
+    expect(world.connections).toHaveLength(2);
+    world.keys.stop('ended');
+    world.clock.pass(3000);
+    expect(app.screen.get()).toMatchObject({ kind: 'left', rejoining: false, refusal: { code: 'ended' } });
   });
 
   it('refuses addresses that name no room', () => {

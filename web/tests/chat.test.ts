@@ -1,25 +1,22 @@
 import { describe, expect, it } from 'vitest';
 import {
+  addHistory,
   addMessage,
   charactersLeft,
   closeChat,
-  decodeChat,
   EMPTY_CHAT,
-  encodeChat,
   firstDrawn,
   isLong,
   KEPT,
   markRead,
-  PACKET_MAX,
   PAGE,
+  setPending,
   TEXT_MAX,
   textParts,
+  tidyText,
   transcript,
   type ChatMessage,
 } from '../src/state/chat';
-
-const bytes = (value: unknown) =>
-  new TextEncoder().encode(typeof value === 'string' ? value : JSON.stringify(value));
 
 type Written = Omit<ChatMessage, 'continues'>;
 
@@ -35,46 +32,50 @@ function message(n: number, change: Partial<Written> = {}): Written {
   };
 }
 
-describe('a chat packet', () => {
-  it('goes there and back', () => {
-    expect(decodeChat(encodeChat('x1', 'Grüße\nzwei', 5))).toEqual({ id: 'x1', text: 'Grüße\nzwei' });
-    expect(JSON.parse(new TextDecoder().decode(encodeChat('x1', 'a', 5)))).toEqual({
-      v: 1,
-      type: 'chat',
-      id: 'x1',
-      text: 'a',
-      at: 5,
-    });
+describe('what was written before', () => {
+  const line = (id: string, at: number, from = 'b') => ({ id, from, name: 'Ben', text: `said ${id}`, at });
+
+  it('stands in its place, once, with its author as told, and is no news', () => {
+    const now = addMessage(EMPTY_CHAT, message(50), false);
+    const log = addHistory(now, [line('2', 20), line('1', 10), line('2', 20), line('3', 60)], 'me');
+    expect(log.messages.map(({ at, handedOn }) => [at, handedOn])).toEqual([
+      [10, true],
+      [20, true],
+      [50, undefined],
+      [60, true],
+    ]);
+    expect(log.messages.map(({ continues }) => continues)).toEqual([false, true, false, false]);
+    expect([log.unread, log.firstNew]).toEqual([1, 'a 50']);
+    expect(addHistory(log, [line('1', 10)], 'me')).toBe(log);
   });
 
-  it('of the longest text still passes', () => {
-    expect(decodeChat(encodeChat('x', '😀'.repeat(TEXT_MAX / 2), 1))?.text).toHaveLength(TEXT_MAX);
+  it('is one’s own where one came back, and bounded as everything is', () => {
+    const own = addHistory(EMPTY_CHAT, [line('1', 1, 'me')], 'me');
+    expect(own.messages[0]?.own).toBe(true);
+    const flood = Array.from({ length: KEPT + 5 }, (_, i) => line(`${i}`, i));
+    expect(addHistory(EMPTY_CHAT, flood, 'me').messages).toHaveLength(KEPT);
+    expect(addHistory(EMPTY_CHAT, [{ ...line('1', 1), text: ' \n' }], 'me')).toBe(EMPTY_CHAT);
   });
+});
 
-  it.each([
-    ['no JSON', 'hello'],
-    ['no object', 'null'],
-    ['another version', { v: 2, type: 'chat', id: 'a', text: 'b' }],
-    ['an unknown type', { v: 1, type: 'poll', id: 'a', text: 'b' }],
-    ['no text', { v: 1, type: 'chat', id: 'a' }],
-    ['a text that is none', { v: 1, type: 'chat', id: 'a', text: { toString: 'x' } }],
-    ['an empty text', { v: 1, type: 'chat', id: 'a', text: ' \n ' }],
-    ['no id', { v: 1, type: 'chat', text: 'b' }],
-    ['an endless id', { v: 1, type: 'chat', id: 'a'.repeat(65), text: 'b' }],
-    ['too many bytes', { v: 1, type: 'chat', id: 'a', text: 'b'.repeat(PACKET_MAX) }],
-  ])('with %s is ignored', (_what, packet) => {
-    expect(decodeChat(bytes(packet))).toBeNull();
+describe('a message of one’s own', () => {
+  it('waits until it waits no longer', () => {
+    const log = addMessage(EMPTY_CHAT, message(1, { own: true, pending: true }), true);
+    const sent = setPending(log, 'a 1', false);
+    expect(sent.messages[0]?.pending).toBe(false);
+    expect(setPending(sent, 'a 1', false)).toBe(sent);
+    expect(setPending(sent, 'a 2', true)).toBe(sent);
   });
+});
 
-  it('of broken UTF-8 is ignored', () => {
-    expect(decodeChat(Uint8Array.of(0xff, 0xfe))).toBeNull();
-  });
-
+describe('a text', () => {
   it('loses control characters and is cut', () => {
     const text = `a\u0000b\u0007${'c'.repeat(TEXT_MAX)}`;
-    expect(decodeChat(bytes({ v: 1, type: 'chat', id: 'a', text }))?.text).toBe(
-      `ab${'c'.repeat(TEXT_MAX - 2)}`,
-    );
+    expect(tidyText(text)).toBe(`ab${'c'.repeat(TEXT_MAX - 2)}`);
+  });
+
+  it('of the longest kind still passes', () => {
+    expect(tidyText('😀'.repeat(TEXT_MAX / 2))).toHaveLength(TEXT_MAX);
   });
 });
 

@@ -29,9 +29,13 @@ describe('messages', () => {
     expect(t('person.own', { name: '<b>{x}</b>' })).toBe('<b>{x}</b> (me)');
   });
 
-  it('promise no encryption that does not exist', () => {
+  it('say of every lock that is not closed what does not leave', () => {
     for (const messages of [de, en]) {
-      expect(messages['encryption.off-yet']).toMatch(/^(NICHT|NOT) /);
+      for (const key of ['lock.keys-text', 'lock.restoring-text', 'left.keys-failed'] as const) {
+        expect(messages[key]).toMatch(
+          /nichts unverschlüsselt|unverschlüsselt geht hier nichts|nothing leaves unencrypted/,
+        );
+      }
     }
   });
 });

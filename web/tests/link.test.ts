@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { DIGITS, digitValue } from '../src/crypto/base32';
-import { isIdentity, newIdentity } from '../src/crypto/identity';
+import { claimOf, newSeed, readSeed, writeSeed } from '../src/crypto/identity';
 import {
   checkCharacter,
   codeGroups,
@@ -87,12 +87,20 @@ describe('the secret of a link', () => {
   });
 });
 
-describe('an identity', () => {
-  it('is 26 lower-case base32 characters', () => {
-    const identity = newIdentity(random);
-    expect(isIdentity(identity)).toBe(true);
-    expect(isIdentity(identity.toUpperCase())).toBe(false);
-    expect(isIdentity(`${identity}0`)).toBe(false);
-    expect(isIdentity('u'.repeat(26))).toBe(false);
+describe('the seed of an identity', () => {
+  it('is kept as text, and nothing else passes for one', () => {
+    const seed = newSeed(random);
+    expect(seed).toHaveLength(32);
+    expect(readSeed(writeSeed(seed))).toEqual(seed);
+    for (const text of ['', 'a', writeSeed(seed.subarray(1)), `${writeSeed(seed)}=`])
+      expect(readSeed(text)).toBeNull();
+  });
+
+  it('has a name that says nothing about it', async () => {
+    const seed = newSeed(random);
+    const claim = await claimOf(seed);
+    expect(await claimOf(seed)).toBe(claim);
+    expect(claim).not.toContain(writeSeed(seed).slice(0, 8));
+    expect(await claimOf(newSeed(random))).not.toBe(claim);
   });
 });

@@ -2,10 +2,9 @@ import { render } from 'svelte/server';
 import type { Component } from 'svelte';
 import { beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { fragmentOf, parseFragment } from '../src/crypto/link';
-import { nameSealer } from '../src/crypto/name';
 import { setLanguage } from '../src/i18n';
 import { DeviceError } from '../src/rtc/types';
-import { encodeChat, PAGE, TEXT_MAX } from '../src/state/chat';
+import { PAGE, TEXT_MAX } from '../src/state/chat';
 import { TabIdentity } from '../src/state/identity';
 import { MeetingModel } from '../src/state/meeting';
 import { PreJoinModel } from '../src/state/prejoin';
@@ -18,7 +17,8 @@ import Top from '../src/ui/meeting/Top.svelte';
 import NoRoom from '../src/ui/NoRoom.svelte';
 import { phone } from '../src/ui/phone';
 import PreJoin from '../src/ui/PreJoin.svelte';
-import { FakeConnection, participant, random, until, World } from '../scripted/world';
+import type { FakeKeys } from '../scripted/keys';
+import { FakeConnection, participant, until, World } from '../scripted/world';
 
 vi.mock('../src/ui/phone', () => ({ phone: { current: false }, narrow: { current: false } }));
 
@@ -27,6 +27,7 @@ const nothing = () => undefined;
 
 let world: World;
 let connection: FakeConnection;
+let keys: FakeKeys;
 let model: MeetingModel;
 
 /** The markup of a component, without the marks of hydration. */
@@ -50,10 +51,11 @@ beforeEach(async () => {
   Object.assign(phone, { current: false });
   world = new World();
   connection = new FakeConnection('me');
-  const sealer = await nameSealer(SECRET, 'test', random);
+  keys = world.openKeys('me', 'Anna');
+  keys.connect('wss://meet.example', 'test', 'token');
   model = new MeetingModel(
     world.ports,
-    { connection, sealer, otherLink: false },
+    { room: 'test', connection, keys },
     {
       room: 'test',
       secret: SECRET,
@@ -107,11 +109,14 @@ describe('a screen reader', () => {
     expect(html).not.toMatch(/<(p|time)[^>]*aria-label/);
   });
 
-  it('is interrupted only by a lost connection', () => {
+  it('is interrupted only by a lost connection and by a lock that got worse', () => {
     const loud = () =>
       markup(Meeting, { model }).match(/<[^>]*(role="alert"|aria-live="assertive")[^>]*>[^<]*/g);
     connection.emit('soundBlocked', true);
     expect(loud()).toBe(null);
+    model.compared(model.lock().comparable?.epoch ?? 0, false);
+    expect(loud()).toEqual([expect.stringContaining('Die Zahlen stimmen nicht überein')]);
+    model.dismissToast();
     connection.break();
     expect(loud()).toEqual([expect.stringContaining('Die Verbindung ist unterbrochen')]);
   });
@@ -154,7 +159,7 @@ describe('the chat', () => {
 
   async function receive(...texts: string[]) {
     const before = model.view.get().chat.messages.length;
-    for (const [i, text] of texts.entries()) connection.emit('data', encodeChat(`${i}`, text, 1), 'b', 'k');
+    for (const [i, text] of texts.entries()) keys.chat('b', `${i}`, text);
     await until(() => model.view.get().chat.messages.length === before + texts.length);
   }
 
@@ -230,5 +235,49 @@ describe('pre-join', () => {
     const html = markup(PreJoin, { model: prejoin, canChooseSpeaker: true, onhome: nothing });
     expect(html).toContain('Ein anderes Programm benutzt die Kamera.');
     expect(html).toContain('Noch einmal versuchen');
+  });
+});
+
+describe('a room that is not end-to-end encrypted', () => {
+  beforeEach(() => {
+    model = new MeetingModel(
+      world.ports,
+      { connection, keys: null, room: 'test' },
+      { ...model.settings, secret: null },
+      nothing,
+    );
+  });
+
+  it('is said to be so before one joins, and nothing else is said', async () => {
+    world.mode = 'clear';
+    const prejoin = new PreJoinModel(world.ports, new TabIdentity(world.ports), nothing, {
+      room: 'test',
+      fragment: null,
+      fresh: false,
+    });
+    await until(() => prejoin.view.get().link.kind === 'clear');
+    const html = markup(PreJoin, { model: prejoin, canChooseSpeaker: true, onhome: nothing });
+    expect(html.match(/data-testid="encryption-state"/g)).toHaveLength(1);
+    expect(tag(html, 'encryption-state')).toContain('data-state="off"');
+    expect(html).toContain('weil dieser Raum für andere Programme geöffnet wurde.');
+    expect(html).not.toContain('Der Server kann es nicht.');
+    expect(html).not.toContain('prejoin-join');
+    expect(tag(html, 'prejoin-anyway')).toContain('type="button"');
+  });
+
+  it('is spelled out on phones as well', () => {
+    for (const narrow of [false, true]) {
+      const html = markup(Top, { model, phone: narrow });
+      expect(tag(html, 'encryption-state')).toMatch(/class="lock careful[^"]*" .*data-state="off"/);
+      expect(html.replaceAll(/<\/?span[^>]*>/g, '')).toContain('NICHT Ende-zu-Ende verschlüsselt');
+      expect(html).not.toMatch(/<\/svg>\s*<span class="[^"]*sr-only/);
+    }
+  });
+
+  it('has no code to read out and no marks of keys', () => {
+    const alone = markup(Alone, { model });
+    expect(alone).not.toContain('class="digits');
+    expect(decodeURIComponent(alone)).toContain('Dieser Raum ist NICHT Ende-zu-Ende verschlüsselt.');
+    expect(markup(People, { model })).not.toContain('data-trust');
   });
 });

@@ -1,22 +1,25 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import de from '../locales/de.json';
-import { nameSealer } from '../src/crypto/name';
 import { translator } from '../src/i18n';
-import { DeviceError, type DisconnectCause, type VideoHandle } from '../src/rtc/types';
-import { encodeChat, TEXT_MAX } from '../src/state/chat';
+import { fragmentOf } from '../src/crypto/link';
+import { DeviceError, type VideoHandle } from '../src/rtc/types';
+import { TEXT_MAX } from '../src/state/chat';
 import { MeetingModel } from '../src/state/meeting';
 import { Options } from '../src/state/options';
 import { initialsOf } from '../src/state/people';
 import type { JoinSettings } from '../src/state/prejoin';
+import type { EndCause } from '../src/state/refusals';
 import { labelOf, nameOf } from '../src/ui/words';
-import { FakeConnection, FakeTrack, participant, random, until, World } from '../scripted/world';
+import type { FakeKeys } from '../scripted/keys';
+import { FakeConnection, FakeTrack, participant, until, World } from '../scripted/world';
 
 const SECRET = 'K7F3Q9XM2B8DW5TZ6C4N';
 const ROOM = 'kollegium-7b';
 
 let world: World;
 let connection: FakeConnection;
-let ended: DisconnectCause[];
+let keys: FakeKeys;
+let ended: EndCause[];
 let model: MeetingModel;
 
 function settings(): JoinSettings {
@@ -31,9 +34,11 @@ function settings(): JoinSettings {
 }
 
 async function meet(): Promise<MeetingModel> {
-  const sealer = await nameSealer(SECRET, ROOM, random);
-  const admitted = { connection, sealer, otherLink: false };
-  model = new MeetingModel(world.ports, admitted, settings(), (cause) => ended.push(cause));
+  keys = world.openKeys('me', 'Anna Berger');
+  keys.connect('wss://meet.example', ROOM, 'token');
+  model = new MeetingModel(world.ports, { room: ROOM, connection, keys }, settings(), (cause) =>
+    ended.push(cause),
+  );
   return model;
 }
 
@@ -50,38 +55,62 @@ beforeEach(() => {
 });
 
 describe('people', () => {
-  it('are shown by their opened names, oneself last', async () => {
+  it('are shown by their names in the group, oneself last', async () => {
     connection.others = [await person('b', 'Deniz Yılmaz'), await person('c', 'Miriam Vogt')];
     await meet();
-    await until(() => !names().includes('opening'));
     expect(names()).toEqual(['Deniz Yılmaz', 'Miriam Vogt', 'Anna Berger']);
     expect(model.view.get().people[0]).toMatchObject({ initials: 'DY', muted: true, isLocal: false });
   });
 
-  it('of another link are marked', async () => {
+  it('who have no keys have no name', async () => {
     connection.others = [
       await person('b', 'Deniz'),
       await world.person('00000000000000000000', ROOM, 'c', 'Fremd'),
       participant('d'),
     ];
     await meet();
-    await until(() => !names().includes('opening'));
-    expect(names()).toEqual(['Deniz', 'other-link', 'unnamed', 'Anna Berger']);
-    expect(model.view.get().otherLink).toBe('some');
+    expect(names()).toEqual(['Deniz', 'keyless', 'keyless', 'Anna Berger']);
+    const trust = () => model.view.get().people.map((one) => one.trust);
+    expect(trust()).toEqual(['keys', 'joining', 'joining', 'keys']);
+    world.clock.pass(10_000);
+    expect(trust()).toEqual(['keys', 'keyless', 'keyless', 'keys']);
   });
 
-  it('all of another link are a sentence', async () => {
+  it('are joining while one has no keys oneself', async () => {
+    world.keysState = { type: 'connecting' };
+    connection.others = [await person('b', 'Deniz')];
     await meet();
-    connection.now(await world.person('00000000000000000000', ROOM, 'c', 'Fremd'));
-    await until(() => model.view.get().otherLink === 'all');
-    connection.now();
-    expect(model.view.get().otherLink).toBe('none');
+    world.clock.pass(60_000);
+    expect(model.view.get().people.map((one) => one.trust)).toEqual(['joining', 'joining']);
+  });
+
+  it('whose name does not open under the link are unnamed', async () => {
+    connection.others = [await person('b', 'Deniz')];
+    world.see('b', { name: undefined });
+    await meet();
+    expect(names()).toEqual(['unnamed', 'Anna Berger']);
+  });
+
+  it('whose streams do not open are marked until they do', async () => {
+    connection.others = [await person('b', 'Deniz')];
+    await meet();
+    const unreadable = () => model.view.get().people[0]?.unreadable;
+    keys.emit({ type: 'stream', identity: 'b', kind: 'camera', opens: false });
+    expect(unreadable()).toBe(false);
+    world.clock.pass(3000);
+    expect(unreadable()).toBe(true);
+    // Another stream of theirs says nothing of this one.
+    keys.emit({ type: 'stream', identity: 'b', kind: 'microphone', opens: false });
+    keys.emit({ type: 'stream', identity: 'b', kind: 'microphone', opens: true });
+    world.clock.pass(3000);
+    expect(unreadable()).toBe(true);
+    keys.emit({ type: 'stream', identity: 'b', kind: 'camera', opens: true });
+    expect(unreadable()).toBe(false);
   });
 
   it('with equal names are told apart', async () => {
     connection.others = [await person('b', 'Anna Berger'), await person('c', 'anna berger')];
     await meet();
-    await until(() => !names().includes('opening'));
     expect(model.view.get().people.map((one) => one.ordinal)).toEqual([1, 2, 3]);
   });
 
@@ -92,24 +121,20 @@ describe('people', () => {
       await person('d', 'Anna Berger'),
     ];
     await meet();
-    await until(() => !names().includes('opening'));
     expect(model.view.get().people.map((one) => one.ordinal)).toEqual([1, 2, 3, 4]);
   });
 
-  it('who take another’s sealed name are not believed', async () => {
+  it('who only show another’s sealed name are not believed', async () => {
     const deniz = await person('b', 'Deniz');
     connection.others = [deniz, participant('c', { metadata: deniz.metadata })];
     await meet();
-    await until(() => !names().includes('opening'));
-    expect(names()).toEqual(['Deniz', 'other-link', 'Anna Berger']);
+    expect(names()).toEqual(['Deniz', 'keyless', 'Anna Berger']);
   });
 
   it('who rename themselves are shown by the new name', async () => {
     connection.others = [await person('b', 'Deniz')];
     await meet();
-    await until(() => !names().includes('opening'));
     connection.now(await person('b', 'Deniz Y.'));
-    await until(() => !names().includes('opening'));
     expect(names()).toEqual(['Deniz Y.', 'Anna Berger']);
   });
 
@@ -118,7 +143,6 @@ describe('people', () => {
     const miriam = await person('c', 'Miriam');
     connection.others = [deniz, miriam];
     await meet();
-    await until(() => !names().includes('opening'));
     const before = model.view.get().people;
     connection.now(deniz, { ...miriam });
     expect(model.view.get().people).toBe(before);
@@ -189,16 +213,14 @@ describe('people', () => {
       await person('c', 'Anna Berger'),
       await world.person('00000000000000000000', ROOM, 'd', 'Fremd'),
     );
-    await until(() => !names().includes('opening'));
     world.clock.pass(3000);
-    expect(said).toEqual(['Anna Berger, Anna Berger (2), Jemand mit anderem Link']);
+    expect(said).toEqual(['Anna Berger, Anna Berger (2)']);
     const t = translator('de', de);
     const [, , stranger] = model.view.get().people;
-    expect(stranger && labelOf(t, stranger)).toBe('Jemand mit anderem Link');
+    expect(stranger && labelOf(t, stranger)).toBe('Jemand');
     expect(t('share.by', { name: stranger ? nameOf(t, stranger.name) : '' })).toBe(
-      'Jemand mit anderem Link teilt den Bildschirm',
+      'Jemand teilt den Bildschirm',
     );
-    expect(nameOf(t, { kind: 'opening' })).toBe('Jemand');
   });
 
   it('who come and go are announced, those present before are not', async () => {
@@ -210,9 +232,7 @@ describe('people', () => {
     model.announcer.polite.subscribe((messages) =>
       said.push(...messages.map(({ key, args }) => `${key} ${args?.names}`)),
     );
-    await until(() => !names().includes('opening'));
     connection.now(deniz, miriam);
-    await until(() => !names().includes('opening'));
     world.clock.pass(3000);
     expect(said).toEqual(['announce.joined Miriam']);
     connection.now(miriam);
@@ -224,9 +244,7 @@ describe('people', () => {
     const [deniz, miriam] = [await person('b', 'Deniz'), await person('c', 'Miriam')];
     connection.others = [deniz];
     await meet();
-    await until(() => !names().includes('opening'));
     connection.now(miriam);
-    await until(() => !names().includes('opening'));
     world.clock.pass(3000);
     expect(model.announcer.polite.get().map(({ key, args }) => `${key} ${args?.names}`)).toEqual([
       'announce.joined Miriam',
@@ -240,10 +258,8 @@ describe('sounds', () => {
     const [deniz, miriam] = [await person('b', 'Deniz'), await person('c', 'Miriam')];
     connection.others = [deniz];
     await meet();
-    await until(() => !names().includes('opening'));
     expect(world.heard).toEqual([]);
     connection.now(deniz, miriam);
-    await until(() => !names().includes('opening'));
     connection.now(miriam);
     expect(world.heard).toEqual(['joined', 'left']);
   });
@@ -252,7 +268,6 @@ describe('sounds', () => {
     await meet();
     const ten = Array.from({ length: 10 }, (_, i) => person(`p${i}`, `Person ${i}`));
     connection.now(...(await Promise.all(ten)));
-    await until(() => !names().includes('opening'));
     expect(world.heard).toEqual(['joined']);
   });
 
@@ -260,14 +275,14 @@ describe('sounds', () => {
     connection.others = [await person('b', 'Deniz')];
     await meet();
     await model.choose('speaker', 'headset');
-    connection.emit('data', encodeChat('1', 'Hallo', 1), 'b', 'k');
+    keys.chat('b', '1', 'Hallo');
     await until(() => model.view.get().chat.messages.length === 1);
     model.togglePanel('chat');
     world.clock.pass(60_000);
-    connection.emit('data', encodeChat('2', 'Noch da?', 1), 'b', 'k');
+    keys.chat('b', '2', 'Noch da?');
     await until(() => model.view.get().chat.messages.length === 2);
     model.setDraft('Ja');
-    await model.sendDraft();
+    model.sendDraft();
     expect(world.heard).toEqual(['message headset']);
   });
 
@@ -275,7 +290,6 @@ describe('sounds', () => {
     await meet();
     model.options.setSounds(false);
     connection.now(await person('b', 'Deniz'));
-    await until(() => !names().includes('opening'));
     expect(world.heard).toEqual([]);
     expect(new Options(world.ports.local).view.get().sounds).toBe(false);
   });
@@ -480,7 +494,7 @@ describe('the chat', () => {
     model.announcer.polite.subscribe((messages) =>
       said.push(...messages.map(({ key, args }) => `${key} ${args?.name}`)),
     );
-    connection.emit('data', encodeChat('1', 'Hallo', 1), 'b', 'k');
+    keys.chat('b', '1', 'Hallo');
     await until(() => model.view.get().chat.messages.length === 1);
     expect(model.view.get().chat).toMatchObject({
       unread: 1,
@@ -491,40 +505,55 @@ describe('the chat', () => {
     expect(model.view.get().chat.unread).toBe(0);
   });
 
-  it('ignores other topics and what it does not understand', async () => {
+  it('ignores what it does not understand', async () => {
     await meet();
-    connection.emit('data', encodeChat('1', 'Hallo', 1), 'b', 'other');
-    connection.emit('data', new TextEncoder().encode('{"v":1,"type":"poll"}'), 'b', 'k');
-    connection.emit('data', encodeChat('2', 'Zweite', 1), 'b', 'k');
-    await until(() => model.view.get().chat.messages.length > 0);
+    keys.emit({ type: 'received', from: 'b', content: { type: 'hand', raised: true } });
+    keys.chat('b', '1', ' \n ');
+    keys.chat('b', '2', 'Zwei\u0000te');
     expect(model.view.get().chat.messages.map((message) => message.text)).toEqual(['Zweite']);
   });
 
   it('sends to everybody and shows the own message', async () => {
     await meet();
     model.setDraft('  Grüße \n');
-    await model.sendDraft();
-    expect(connection.sent[0]?.topic).toBe('k');
-    expect(JSON.parse(new TextDecoder().decode(connection.sent[0]?.payload))).toMatchObject({
-      v: 1,
-      type: 'chat',
-      text: 'Grüße',
-    });
+    model.sendDraft();
+    expect(keys.sent).toMatchObject([{ type: 'chat', text: 'Grüße' }]);
     expect(model.view.get()).toMatchObject({
-      chat: { unread: 0, messages: [{ own: true, text: 'Grüße' }] },
+      chat: { unread: 0, messages: [{ from: 'me', own: true, text: 'Grüße', pending: false }] },
       draft: '',
     });
     model.setDraft('   ');
-    await model.sendDraft();
-    expect(connection.sent).toHaveLength(1);
+    model.sendDraft();
+    expect(keys.sent).toHaveLength(1);
+  });
+
+  it('shows what was said before, in its place, and as no news', async () => {
+    await meet();
+    keys.chat('b', '2', 'Jetzt');
+    const at = world.clock.time - 60_000;
+    const line = (id: string, text: string, later = 0) => ({
+      id,
+      from: 'gone',
+      name: 'Cem',
+      text,
+      at: at + later,
+    });
+    keys.emit({
+      type: 'history',
+      lines: [line('1', 'Zweitens', 5), line('0', 'Erstens'), line('1', 'Zweitens', 5)],
+    });
+    const { messages, unread } = model.view.get().chat;
+    expect(messages.map(({ text }) => text)).toEqual(['Erstens', 'Zweitens', 'Jetzt']);
+    expect(messages[0]).toMatchObject({ author: { kind: 'name', name: 'Cem' }, handedOn: true });
+    expect(unread).toBe(1);
   });
 
   it('does not send or cut what is too long', async () => {
     await meet();
     const long = 'a'.repeat(TEXT_MAX + 1);
     model.setDraft(long);
-    await model.sendDraft();
-    expect(connection.sent).toEqual([]);
+    model.sendDraft();
+    expect(keys.sent).toEqual([]);
     expect(model.view.get().draft).toBe(long);
   });
 
@@ -547,25 +576,115 @@ describe('the chat', () => {
     expect(model.view.get().draft).toBe('Halb ferti');
   });
 
-  it('keeps what was written on while the message went out', async () => {
+  it('holds what cannot be sealed until it can', async () => {
+    world.keysState = { type: 'connecting' };
     await meet();
-    model.setDraft('eins');
-    const sending = model.sendDraft();
-    model.setDraft('eins zwei');
-    await sending;
-    expect(model.view.get().draft).toBe('eins zwei');
+    const pending = () => model.view.get().chat.messages.map((message) => message.pending);
+    model.setDraft('Hallo');
+    model.sendDraft();
+    expect([model.view.get().draft, pending(), keys.sent]).toEqual(['', [true], []]);
+    keys.sealing = false;
+    keys.become({ type: 'member', confirmed: true });
+    expect([pending(), keys.sent]).toEqual([[true], []]);
+    keys.sealing = true;
+    world.clock.pass(500);
+    expect([pending(), keys.sent.length]).toEqual([[false], 1]);
   });
 
-  it('keeps the text when it could not be sent', async () => {
+  it('holds what is said while the connection is away', async () => {
     await meet();
-    connection.failWith = new Error('no channel');
+    connection.break();
     model.setDraft('Hallo');
-    await model.sendDraft();
-    expect(model.view.get()).toMatchObject({
-      chat: { messages: [] },
-      draft: 'Hallo',
-      toast: { message: { key: 'chat.not-sent' } },
-    });
+    model.sendDraft();
+    expect(keys.sent).toEqual([]);
+    connection.mend();
+    expect(keys.sent).toMatchObject([{ text: 'Hallo' }]);
+  });
+
+  it('keeps the text when too much waits already', async () => {
+    world.keysState = { type: 'connecting' };
+    await meet();
+    for (let i = 0; i <= 100; i++) {
+      model.setDraft('Hallo');
+      model.sendDraft();
+    }
+    expect(model.view.get()).toMatchObject({ draft: 'Hallo', toast: { message: { key: 'chat.not-sent' } } });
+    expect(model.view.get().chat.messages).toHaveLength(100);
+  });
+});
+
+describe('the keys', () => {
+  it('that stop end the meeting with their reason, in words', async () => {
+    await meet();
+    keys.stop('other-link');
+    expect(ended).toEqual(['other-link']);
+    expect([connection.left, keys.left]).toEqual([true, true]);
+  });
+
+  it('that fail end the meeting', async () => {
+    await meet();
+    keys.emit({ type: 'failed' });
+    expect(ended).toEqual(['failed']);
+  });
+
+  it('that stopped before the meeting opens end it, and its devices', async () => {
+    await meet();
+    keys.state = { type: 'stopped', reason: 'locked' };
+    model = new MeetingModel(world.ports, { room: ROOM, connection, keys }, settings(), (cause) =>
+      ended.push(cause),
+    );
+    const camera = new FakeTrack('c', 'camera');
+    await model.enter([camera]);
+    expect(ended).toEqual(['locked']);
+    expect(camera.stopped).toBe(true);
+  });
+
+  it('whose end the connection explains leave it to that', async () => {
+    await meet();
+    keys.stop('ended');
+    connection.end('room-closed');
+    world.clock.pass(3000);
+    expect(ended).toEqual(['room-closed']);
+  });
+
+  it('that ended while the connection goes on end the meeting', async () => {
+    await meet();
+    keys.stop('ended');
+    world.clock.pass(3000);
+    expect(ended).toEqual(['ended']);
+  });
+
+  it('are left with the meeting', async () => {
+    await meet();
+    connection.end('lost');
+    expect(keys.left).toBe(true);
+  });
+
+  it('change the link after somebody was removed, also in the address bar', async () => {
+    await meet();
+    const fragment = fragmentOf('00000000000000000000');
+    keys.emit({ type: 'link-changed', fragment });
+    expect(world.fragment).toBe(fragment);
+    await model.copyInvitation();
+    expect(world.clipboard).toBe(`https://meet.example/Kollegium-7b${fragment}`);
+    expect(model.settings.secret).toBe('00000000000000000000');
+    // Who comes by the new link finds names that open.
+    await until(() => connection.local.metadata !== '');
+    const sealer = await world.ports.sealer('00000000000000000000', ROOM);
+    const opened = await sealer.open(connection.local.metadata, 'me');
+    expect(opened).toEqual({ kind: 'name', name: 'Anna Berger' });
+  });
+
+  it('are compared by what the person says', async () => {
+    connection.others = [await person('b', 'Deniz')];
+    await meet();
+    const epoch = model.lock().comparable?.epoch ?? 0;
+    model.compared(epoch, false);
+    expect(keys.comparisons).toEqual([{ epoch, matches: false }]);
+    expect(model.lock().kind).toBe('differs');
+    expect(model.view.get().toast?.message.key).toBe('lock.differs');
+    model.compared(epoch, true);
+    expect(model.lock().kind).toBe('e2e');
   });
 });
 
@@ -604,7 +723,7 @@ describe('the invitation', () => {
     await model.copyInvitation();
     expect(model.view.get()).toMatchObject({
       toast: null,
-      toCopy: { title: 'invite.copy', text: model.invitation },
+      toCopy: { title: 'invite.copy', text: model.view.get().invitation },
     });
     await model.copyCode('K7F3Q');
     expect(model.view.get().toCopy).toEqual({ title: 'invite.copy-code', text: 'K7F3Q' });
@@ -632,7 +751,6 @@ describe('the connection', () => {
     connection.others = [deniz, miriam];
     await meet();
     await model.enter([new FakeTrack('m', 'microphone')]);
-    await until(() => !names().includes('opening'));
     const said: string[] = [];
     model.announcer.polite.subscribe((messages) => said.push(...messages.map(({ key }) => key)));
 
@@ -670,6 +788,14 @@ describe('the connection', () => {
     connection.break();
     await model.toggleMicrophone();
     expect(model.view.get().microphone).toEqual({ on: false, pending: false });
+  });
+
+  it('that comes back under another identity ends the meeting', async () => {
+    await meet();
+    connection.local = participant('somebody-else', { isLocal: true });
+    connection.mend();
+    expect(ended).toEqual(['identity-changed']);
+    expect([connection.left, keys.left]).toEqual([true, true]);
   });
 
   it('is said to stand once the meeting is on the screen', async () => {
@@ -712,7 +838,7 @@ describe('the connection', () => {
     connection.failWith = new Error('no signal');
     model.setDraft('spät');
     await model.leave();
-    await model.sendDraft();
+    model.sendDraft();
     expect(model.view.get().toast?.message.key).toBe('invite.copied');
     expect(ended).toEqual(['left']);
     expect(world.clock.timers).toBe(0);
@@ -725,7 +851,7 @@ describe('the connection', () => {
     expect(ended).toEqual(['left']);
     const before = model.view.get();
     connection.now(deniz);
-    connection.emit('data', encodeChat('1', 'spät', 1), 'b', 'k');
+    keys.chat('b', '1', 'spät');
     await Promise.resolve();
     expect(model.view.get()).toBe(before);
   });

@@ -3,7 +3,10 @@ import type { Person } from '../src/state/people';
 import { arrange, find, type Listed } from '../src/state/people-list';
 
 function listed(...labels: string[]): Listed[] {
-  return labels.map((label) => ({ label, person: { isLocal: label.includes('(ich)') } as Person }));
+  return labels.map((label) => ({
+    label,
+    person: { isLocal: label.includes('(ich)'), trust: 'keys', unreadable: false } as Person,
+  }));
 }
 const labels = (found: Listed[]) => found.map(({ label }) => label);
 
@@ -12,6 +15,17 @@ describe('the list of people', () => {
     const people = listed('Zoe', 'Ömer', 'Person 10', 'Person 9', 'Nora (ich)', 'Olaf');
     const sorted = ['Nora (ich)', 'Olaf', 'Ömer', 'Person 9', 'Person 10', 'Zoe'];
     expect(labels(arrange(people, 'de'))).toEqual(sorted);
+  });
+
+  it('shows those first who need a look', () => {
+    const people = listed('Anna (ich)', 'Ben', 'Cem', 'Dana');
+    for (const [i, change] of [
+      [1, { trust: 'unconfirmed' }],
+      [3, { unreadable: true }],
+    ] as const) {
+      Object.assign(people[i]?.person ?? {}, change);
+    }
+    expect(labels(arrange(people, 'de'))).toEqual(['Ben', 'Dana', 'Anna (ich)', 'Cem']);
   });
 
   it.each([

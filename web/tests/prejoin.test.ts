@@ -3,6 +3,7 @@ import de from '../locales/de.json';
 import { ApiError } from '../src/api/errors';
 import { codeOf, fragmentOf, parseFragment } from '../src/crypto/link';
 import { nameSealer } from '../src/crypto/name';
+import { KeysError } from '../src/e2ee/types';
 import { translator } from '../src/i18n';
 import { ConnectError, DeviceError } from '../src/rtc/types';
 import { TabIdentity } from '../src/state/identity';
@@ -253,9 +254,62 @@ describe('the identity', () => {
     expect(world.connections).toEqual([]);
     expect(model.view.get().refusal?.code).toBe('identity-changed');
   });
+
+  it('is the one of the connection', async () => {
+    world.connectedAs = () => 'somebody-else';
+    const model = open(fragmentOf(SECRET));
+    model.setName('Anna');
+    await model.join();
+    expect(joined).toEqual([]);
+    expect(world.connections.map(({ left }) => left)).toEqual([true]);
+    expect(model.view.get().refusal).toMatchObject({
+      code: 'identity-changed',
+      key: 'error.identity-changed',
+    });
+  });
+});
+
+describe('a browser that cannot encrypt meetings', () => {
+  it('is told so, and nothing is sent', async () => {
+    world.keysObstacle = 'unsupported';
+    const model = open(fragmentOf(SECRET));
+    await ready(model);
+    expect(model.view.get().refusal?.key).toBe('error.encryption-unsupported');
+    model.setName('Anna');
+    await model.join();
+    expect(world.joins).toEqual([]);
+    expect(model.view.get().refusal?.key).toBe('error.encryption-unsupported');
+  });
 });
 
 describe('joining', () => {
+  it('opens the way to the keys once the link has proved right', async () => {
+    world.present = [await world.person(SECRET, 'kollegium-7b', 'b', 'Deniz')];
+    const model = open(fragmentOf(SECRET));
+    model.setName('Anna');
+    await model.join();
+    expect(world.keys.channel).toEqual({ server: 'ws://server', room: 'kollegium-7b', token: 'token' });
+    expect(joined[0]?.admitted.keys?.identity).toBe(world.joins[0]?.request.identity);
+  });
+
+  it('leaves the keys of every try that failed', async () => {
+    world.connectError = new ConnectError('no-media-path');
+    const model = open(fragmentOf(SECRET));
+    model.setName('Anna');
+    await model.join();
+    expect(world.keys.left).toBe(true);
+    expect(world.keys.channel).toBeNull();
+  });
+
+  it('says when there are no keys', async () => {
+    world.keysError = new KeysError('failed');
+    const model = open(fragmentOf(SECRET));
+    model.setName('Anna');
+    await model.join();
+    expect(model.view.get().refusal?.key).toBe('error.encryption-failed');
+    expect(world.joins).toEqual([]);
+  });
+
   it('seals again when the server spells the room otherwise', async () => {
     world.answer = (answer) => ({ ...answer, room: 'kollegium-vii' });
     world.present = [await world.person(SECRET, 'kollegium-vii', 'b', 'Deniz')];

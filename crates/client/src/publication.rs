@@ -131,6 +131,11 @@ impl Publication {
             layers: described,
             disable_red: true,
             stream: options.stream.clone(),
+            encryption: if self.source.is_sealed() {
+                livekit::encryption::Type::Gcm.into()
+            } else {
+                livekit::encryption::Type::None.into()
+            },
             ..livekit::AddTrackRequest::default()
         }
     }
@@ -239,7 +244,7 @@ impl Publication {
             if behind > MAX_BEHIND {
                 self.paused += behind;
             }
-            let Some(frame) = self.source.produce(wall_nanos()) else { break };
+            let Some(frame) = self.source.produce(wall_nanos()) else { continue };
             let Some(layer) = self.layers.get_mut(frame.layer) else { continue };
             let rate = u128::from(self.source.codec().clock_rate());
             let paused = (self.paused.as_nanos() * rate / 1_000_000_000) as u32;

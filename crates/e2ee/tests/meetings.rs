@@ -107,6 +107,22 @@ fn what_is_said_arrives_and_newcomers_hear_of_it() {
 }
 
 #[test]
+fn who_loads_the_page_again_and_again_gets_what_was_said_each_time() {
+    let mut world = meeting(14, 1);
+    for _ in 0..2 {
+        let person = world.join(LINK, 9);
+        world.settle(&[0, person], 5000);
+        world.say(person, "hello");
+        world.run(500);
+        world.vanish(person);
+    }
+    assert_eq!(world.peers[0].said.len(), 2);
+    let person = world.join(LINK, 9);
+    world.run(15_000);
+    assert_eq!(world.peers[person].history, ["hello"; 2]);
+}
+
+#[test]
 fn the_meeting_outlives_the_server() {
     let mut world = meeting(8, 4);
     world.input(0, Input::Say { word: Word::Action(Action::Lock(true)) });

@@ -16,6 +16,9 @@ pub const IDENTITY_CHARACTERS: usize = 26;
 /// Characters of metadata that `/join` takes: a sealed display name, with room.
 pub const METADATA_CHARACTERS: usize = 512;
 
+/// Characters of a name that `/join` takes.
+pub const NAME_CHARACTERS: usize = 128;
+
 /// Crockford's base32 digits, in lower case.
 const CROCKFORD: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
@@ -30,6 +33,21 @@ pub struct JoinRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false, max_length = 512)]
     pub metadata: Option<String>,
+    /// The display name, for a room that is not end-to-end encrypted (`mode` of an answer before); for others it is not
+    /// looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false, max_length = 128)]
+    pub name: Option<String>,
+}
+
+/// A request that was checked.
+pub struct Wish {
+    /// Who wants in; `None` where the server has to make the identity.
+    pub identity: Option<Identity>,
+    /// Opaque; may be empty.
+    pub metadata: String,
+    /// Of rooms without end-to-end encryption; may be empty.
+    pub name: String,
 }
 
 impl fmt::Debug for JoinRequest {
@@ -39,20 +57,21 @@ impl fmt::Debug for JoinRequest {
 }
 
 impl JoinRequest {
-    /// Checks what was sent; `None` where the server has to make the identity.
+    /// Checks what was sent.
     ///
     /// # Errors
     /// [`Code::InvalidIdentity`], [`Code::MetadataTooLarge`] or [`Code::MetadataMalformed`].
-    pub fn check(self) -> Result<(Option<Identity>, String), Code> {
+    pub fn check(self) -> Result<Wish, Code> {
         let identity = self.identity.map(identity).transpose()?;
         let metadata = self.metadata.unwrap_or_default();
-        if metadata.chars().count() > METADATA_CHARACTERS {
+        let name = self.name.unwrap_or_default();
+        if metadata.chars().count() > METADATA_CHARACTERS || name.chars().count() > NAME_CHARACTERS {
             return Err(Code::MetadataTooLarge);
         }
-        if !is_text(&metadata) {
+        if !is_text(&metadata) || !is_text(&name) {
             return Err(Code::MetadataMalformed);
         }
-        Ok((identity, metadata))
+        Ok(Wish { identity, metadata, name })
     }
 }
 
@@ -69,7 +88,7 @@ pub struct JoinResponse {
     pub room: String,
     /// Whether somebody is in the room already.
     pub running: bool,
-    /// How the room protects what is said in it.
+    /// How the room protects what is said in it. Of a room that is not open, what it will be for whoever asks.
     pub mode: Mode,
 }
 
@@ -79,12 +98,17 @@ impl fmt::Debug for JoinResponse {
     }
 }
 
-/// How a room protects what is said in it.
+/// How a room protects what is said in it; settled when it is opened. Somebody who has a link with a secret does not
+/// ask: that is always end-to-end encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// Encrypted between participant and server, not end to end.
+    /// Encrypted between participant and server, not end to end: opened by another program, with a key of the server
+    /// API.
     Clear,
+    /// End-to-end encrypted, by keys that members of an MLS group agree on: opened by somebody who came through
+    /// `/join`.
+    Mls,
 }
 
 /// Checks an identity of our own clients.
@@ -107,7 +131,7 @@ mod tests {
     use super::*;
 
     fn request(identity: Option<&str>, metadata: Option<&str>) -> JoinRequest {
-        JoinRequest { identity: identity.map(Into::into), metadata: metadata.map(Into::into) }
+        JoinRequest { identity: identity.map(Into::into), metadata: metadata.map(Into::into), name: None }
     }
 
     #[test]
@@ -140,6 +164,14 @@ mod tests {
     #[test]
     fn metadata_with_control_characters_is_refused() {
         assert_eq!(request(None, Some("a\u{1}")).check().err(), Some(Code::MetadataMalformed));
+    }
+
+    #[test]
+    fn names_are_counted_and_read_like_metadata() {
+        let named = |name: &str| JoinRequest { name: Some(name.into()), ..Default::default() }.check();
+        assert!(named(&"ü".repeat(128)).is_ok_and(|wish| wish.name.chars().count() == 128));
+        assert_eq!(named(&"ü".repeat(129)).err(), Some(Code::MetadataTooLarge));
+        assert_eq!(named("a\u{1}").err(), Some(Code::MetadataMalformed));
     }
 
     #[test]

@@ -52,6 +52,10 @@ pub struct Claims {
     /// How the room is to be if it starts with this token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub room_config: Option<RoomConfig>,
+    /// Who was admitted through `/join` came without keys, into a room that is not end-to-end encrypted: one that starts
+    /// with this token, after that one has ended, is none either.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub clear: bool,
     /// SHA-256 of a body that was sent with the token, in Base64 (webhooks).
     #[serde(skip_serializing_if = "String::is_empty")]
     pub sha256: String,

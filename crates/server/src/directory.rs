@@ -1,9 +1,10 @@
-//! Which rooms run and who is in them, for the admission API. Fed by the cores' events; forgets a room
-//! with its last participant.
+//! Which rooms run, what they are and who is in them, for the admission API. Fed by the cores' events; forgets a room
+//! when it ends.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use protocol::api::Mode;
 use protocol::ids::{Identity, RoomName};
 use sfu::event::Event;
 use tokio::sync::mpsc;
@@ -36,6 +37,7 @@ pub(crate) enum Departure {
 #[derive(Debug)]
 struct Entry {
     worker: u8,
+    mode: Mode,
     /// How often each identity is present: a newer connection comes in before the older one leaves.
     present: HashMap<Identity, usize>,
 }
@@ -45,6 +47,8 @@ struct Entry {
 pub struct Presence {
     /// Somebody is in the room.
     pub running: bool,
+    /// What the room is; of one that is not open, what it will be for whoever comes through `/join`.
+    pub mode: Mode,
     /// The identity is in the room.
     pub present: bool,
     /// How many are in the room.
@@ -69,10 +73,12 @@ impl Directory {
     /// Takes note of an event of a worker's core.
     pub fn apply(&self, worker: u8, event: &Event) {
         match event {
+            Event::RoomStarted { room, mode, .. } => {
+                self.lock().insert(room.clone(), Entry { worker, mode: *mode, present: HashMap::new() });
+            }
             Event::ParticipantJoined { room, identity } => {
                 let mut rooms = self.lock();
-                let entry =
-                    rooms.entry(room.clone()).or_insert_with(|| Entry { worker, present: HashMap::new() });
+                let Some(entry) = rooms.get_mut(room) else { return };
                 *entry.present.entry(identity.clone()).or_insert(0) += 1;
             }
             Event::ParticipantLeft { room, identity } => {
@@ -87,9 +93,6 @@ impl Directory {
                             identity: identity.clone(),
                         });
                     }
-                }
-                if entry.present.is_empty() {
-                    rooms.remove(room);
                 }
             }
             Event::RoomEnded { room, .. } => {
@@ -110,7 +113,8 @@ impl Directory {
         let rooms = self.lock();
         let entry = rooms.get(room);
         Presence {
-            running: entry.is_some(),
+            running: entry.is_some_and(|entry| !entry.present.is_empty()),
+            mode: entry.map_or(Mode::Mls, |entry| entry.mode),
             present: entry
                 .zip(identity)
                 .is_some_and(|(entry, identity)| entry.present.contains_key(identity)),
@@ -121,7 +125,8 @@ impl Directory {
     /// Counts rooms and participants.
     pub fn census(&self) -> Census {
         let rooms = self.lock();
-        Census { rooms: rooms.len(), participants: rooms.values().map(|entry| entry.present.len()).sum() }
+        let counts = rooms.values().map(|entry| entry.present.len()).filter(|count| *count > 0);
+        Census { rooms: counts.clone().count(), participants: counts.sum() }
     }
 
     fn tell(&self, departure: impl FnOnce() -> Departure) {
@@ -142,6 +147,14 @@ mod tests {
 
     use super::*;
 
+    fn started(room: &str, mode: Mode) -> Event {
+        Event::RoomStarted { room: RoomName::new(room), sid: RoomSid::from_random([0; 12]), mode }
+    }
+
+    fn ended(room: &str) -> Event {
+        Event::RoomEnded { room: RoomName::new(room), sid: RoomSid::from_random([0; 12]) }
+    }
+
     fn joined(room: &str, identity: &str) -> Event {
         Event::ParticipantJoined { room: RoomName::new(room), identity: Identity::new(identity) }
     }
@@ -158,6 +171,7 @@ mod tests {
     #[test]
     fn a_room_runs_while_somebody_is_in_it() {
         let directory = Directory::default();
+        directory.apply(0, &started("a", Mode::Mls));
         directory.apply(0, &joined("a", "anna"));
         directory.apply(0, &joined("a", "ben"));
         assert_eq!(look(&directory, "a", "anna"), (true, true));
@@ -170,8 +184,27 @@ mod tests {
     }
 
     #[test]
+    fn what_a_room_is_stays_so_until_it_ends() {
+        let mode = |directory: &Directory| directory.presence(&RoomName::new("a"), None).mode;
+        let directory = Directory::default();
+        assert_eq!(mode(&directory), Mode::Mls, "a room that is not open is encrypted");
+        directory.apply(0, &started("a", Mode::Clear));
+        assert_eq!(mode(&directory), Mode::Clear, "it waits for its first participant");
+        assert_eq!(look(&directory, "a", "anna"), (false, false));
+        assert_eq!(directory.census(), Census::default(), "rooms with nobody in them do not count");
+        directory.apply(0, &joined("a", "anna"));
+        directory.apply(0, &left("a", "anna"));
+        assert_eq!(mode(&directory), Mode::Clear, "and for its next");
+        directory.apply(0, &ended("a"));
+        assert_eq!(mode(&directory), Mode::Mls);
+        directory.apply(0, &started("a", Mode::Mls));
+        assert_eq!(mode(&directory), Mode::Mls);
+    }
+
+    #[test]
     fn a_newer_connection_of_the_same_identity_stays_present_when_the_older_goes() {
         let directory = Directory::default();
+        directory.apply(0, &started("a", Mode::Mls));
         directory.apply(0, &joined("a", "anna"));
         directory.apply(0, &joined("a", "anna"));
         directory.apply(0, &left("a", "anna"));
@@ -182,6 +215,7 @@ mod tests {
     fn departures_are_told_when_they_are_final() {
         let (sender, mut departures) = mpsc::unbounded_channel();
         let directory = Directory::telling(sender);
+        directory.apply(0, &started("a", Mode::Mls));
         directory.apply(0, &joined("a", "anna"));
         directory.apply(0, &joined("a", "anna"));
         directory.apply(0, &left("a", "anna"));
@@ -189,19 +223,20 @@ mod tests {
         directory.apply(0, &left("a", "anna"));
         let anna = Departure::Participant { room: RoomName::new("a"), identity: Identity::new("anna") };
         assert_eq!(departures.try_recv(), Ok(anna));
-        directory
-            .apply(0, &Event::RoomEnded { room: RoomName::new("a"), sid: RoomSid::from_random([0; 12]) });
+        directory.apply(0, &ended("a"));
         assert_eq!(departures.try_recv(), Ok(Departure::Room { room: RoomName::new("a") }));
     }
 
     #[test]
     fn ended_rooms_and_lost_workers_are_forgotten() {
         let directory = Directory::default();
+        directory.apply(0, &started("a", Mode::Mls));
         directory.apply(0, &joined("a", "anna"));
+        directory.apply(1, &started("b", Mode::Mls));
         directory.apply(1, &joined("b", "ben"));
+        directory.apply(1, &started("c", Mode::Mls));
         directory.apply(1, &joined("c", "cleo"));
-        directory
-            .apply(1, &Event::RoomEnded { room: RoomName::new("c"), sid: RoomSid::from_random([0; 12]) });
+        directory.apply(1, &ended("c"));
         assert_eq!(look(&directory, "c", "cleo"), (false, false));
         directory.forget_worker(1);
         assert_eq!(directory.census(), Census { rooms: 1, participants: 1 });

@@ -28,7 +28,7 @@ async fn a_token_from_join_opens_the_door() {
     let json = answer.json();
     assert_eq!(json["room"], "café", "names are folded");
     assert_eq!(json["identity"], IDENTITY);
-    assert_eq!((&json["mode"], &json["running"]), (&"clear".into(), &false.into()));
+    assert_eq!((&json["mode"], &json["running"]), (&"mls".into(), &false.into()));
     assert_eq!(json["url"], server.ws());
 
     let token = json["token"].as_str().expect("a token");
@@ -57,6 +57,46 @@ async fn a_token_from_join_opens_the_door() {
     eventually("the participant is in", async || server.server.directory().census().participants == 1).await;
     let answer = server.join("CAF%C3%89", "{}").await;
     assert_eq!(answer.json()["running"], true, "the same room, spelled differently");
+}
+
+/// What `/join` tells of a room: what it is, and whether somebody is in it.
+async fn told(server: &TestServer, room: &str) -> (String, bool) {
+    let json = server.join(room, "{}").await.json();
+    (json["mode"].as_str().expect("a mode").to_owned(), json["running"].as_bool().expect("running or not"))
+}
+
+/// The name in the token of somebody who tells the server theirs.
+async fn name_in_token(server: &TestServer, room: &str) -> String {
+    let json = server.join(room, r#"{"name":"Anna"}"#).await.json();
+    let token = json["token"].as_str().expect("a token");
+    admission_keys().verify(token, unix_now()).expect("it is good").name
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_opens_a_room_settles_what_it_is() {
+    let server = TestServer::start().await;
+    let (_program, _) = server.joined("open", "recorder").await;
+    eventually("the room runs", async || told(&server, "open").await.1).await;
+    assert_eq!(told(&server, "open").await.0, "clear", "a token of a configured key opened it");
+    let token =
+        server.join("open", r#"{"name":"Ben"}"#).await.json()["token"].as_str().expect("a token").to_owned();
+    let _guest = server.connect(&token, "").await.expect("everybody may come in");
+    let mut again = admission_keys().verify(&token, unix_now()).expect("it is good");
+    again.video.room = "open-again".into();
+    let again = admission_keys().sign(&again).expect("claims");
+    let _later = server.connect(&again, "").await.expect("as after the end of the room");
+    eventually("the room runs", async || told(&server, "open-again").await.1).await;
+    assert_eq!(told(&server, "open-again").await.0, "clear", "who was in without keys brings none");
+    assert_eq!(name_in_token(&server, "open").await, "Anna", "there it is no secret");
+    assert_eq!(name_in_token(&server, "shut").await, "", "and here it would be one");
+
+    let token = server.join("shut", "{}").await.json()["token"].as_str().expect("a token").to_owned();
+    let _person = server.connect(&token, "").await.expect("it is good");
+    eventually("the room runs", async || told(&server, "shut").await.1).await;
+    let (_program, _) = server.joined("shut", "recorder").await;
+    eventually("both are in both", async || server.server.directory().census().participants == 5).await;
+    assert_eq!(told(&server, "open").await, ("clear".into(), true));
+    assert_eq!(told(&server, "shut").await, ("mls".into(), true), "whoever comes later changes nothing");
 }
 
 #[tokio::test(flavor = "multi_thread")]

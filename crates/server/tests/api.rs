@@ -8,7 +8,7 @@ use protocol::livekit::{self, signal_response::Message};
 use protocol::prost::Message as _;
 use protocol::token::{RoomConfig, VideoGrants};
 use serde_json::{Value, json};
-use support::{Answer, PATIENCE, Signal, TestServer, claims, raw, sign, token};
+use support::{Answer, PATIENCE, Signal, TestServer, claims, eventually, raw, sign, token};
 
 fn admin(grants: VideoGrants) -> String {
     sign(&protocol::token::Claims { video: grants, ..claims("", "") })
@@ -87,6 +87,12 @@ async fn a_room_exists_from_its_creation_to_its_deletion() {
     );
     let again = call(&server, "CreateRoom", json!({"name": "r"})).await;
     assert_eq!((&again["sid"], &again["metadata"]), (&room["sid"], &json!("m")), "it is the same room");
+    let told = server.join("r", "{}").await.json();
+    assert_eq!(
+        (&told["mode"], &told["running"]),
+        (&json!("clear"), &json!(false)),
+        "it was opened without keys"
+    );
     call(&server, "CreateRoom", json!({"name": "s"})).await;
     let rooms = call(&server, "ListRooms", json!({})).await;
     assert_eq!(rooms["rooms"].as_array().map(Vec::len), Some(2), "on whatever worker they are");
@@ -102,6 +108,7 @@ async fn a_room_exists_from_its_creation_to_its_deletion() {
         })
         .await;
     assert_eq!(leave.reason(), livekit::DisconnectReason::RoomDeleted);
+    eventually("the room is forgotten", async || server.join("r", "{}").await.json()["mode"] == "mls").await;
     is(refused(&server, "DeleteRoom", json!({"room": "r"})).await, 404, "not_found", "unknown-room");
 }
 

@@ -4,6 +4,7 @@ pub mod administration;
 
 use std::net::SocketAddr;
 
+use protocol::api::Mode;
 use protocol::ids::{Identity, RoomName, SessionId, TrackSid};
 use protocol::livekit;
 
@@ -44,6 +45,8 @@ pub struct Join {
     pub kind: livekit::participant_info::Kind,
     /// Settings of the token for a room that starts with this join.
     pub room_settings: Option<Box<RoomSettings>>,
+    /// What a room is that starts with this join.
+    pub mode: Mode,
     /// What the client said about itself.
     pub client: livekit::ClientInfo,
     /// Whether every track is subscribed without asking.

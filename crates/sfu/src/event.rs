@@ -1,6 +1,7 @@
 //! What the core tells signalling, the room directory and the counters. No event shows its
 //! content by `Debug`: addresses and what people are called must not get into a log with it.
 
+use protocol::api::Mode;
 use protocol::ids::{Identity, RoomName, RoomSid, SessionId};
 use protocol::livekit;
 
@@ -17,6 +18,8 @@ pub enum Event {
         room: RoomName,
         /// Its id.
         sid: RoomSid,
+        /// What it is as long as it lives: who opened it settles that.
+        mode: Mode,
     },
     /// A room ended.
     RoomEnded {

@@ -48,6 +48,7 @@ fn test_join(session: u64, room: &str, identity: &str) -> command::Join {
         },
         kind: protocol::livekit::participant_info::Kind::Standard,
         room_settings: None,
+        mode: protocol::api::Mode::Mls,
         client: Default::default(),
         auto_subscribe: true,
         offer: None,

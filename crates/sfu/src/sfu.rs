@@ -151,7 +151,7 @@ impl Sfu {
 
     fn join(&mut self, now: Instant, join: Join) {
         let session = join.session;
-        let room = self.room(now, &join.room, join.room_settings.as_deref(), join.now_unix_ms);
+        let room = self.room(now, &join.room, join.room_settings.as_deref(), join.mode, join.now_unix_ms);
         let participant = self.with_room(now, room, |room, context| room.join(context, join)).flatten();
         if let Some(participant) = participant.filter(|key| self.is_present(room, *key)) {
             self.by_session.insert(session, (room, participant));

@@ -137,6 +137,7 @@ impl Meeting {
             permission,
             kind: livekit::participant_info::Kind::Standard,
             room_settings: None,
+            mode: protocol::api::Mode::Mls,
             client: Default::default(),
             auto_subscribe: true,
             offer: Some(livekit::SessionDescription { sdp: offer, ..Default::default() }),

@@ -325,6 +325,7 @@ impl World {
             add_tracks: Vec::new(),
             now_unix_ms: EPOCH_MS + self.now.as_millis() as i64,
             room_settings: None,
+            mode: protocol::api::Mode::Mls,
             two_connections: options.two_connections,
             keyed: Some(Box::new(client.keyed(options.profile))),
         };

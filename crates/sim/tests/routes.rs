@@ -59,6 +59,7 @@ fn restarts_that_nobody_completed_leave_no_fragment_behind() {
         add_tracks: Vec::new(),
         now_unix_ms: 0,
         room_settings: None,
+        mode: protocol::api::Mode::Mls,
         two_connections: false,
         keyed: None,
     };

@@ -1,17 +1,14 @@
-/** Many participants without browsers: `konklave-client crowd`, with names sealed as the page seals them. */
+/** Many participants without browsers: `konklave-crowd`, members of the meeting like everybody else. */
 import { execFileSync, spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, renameSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
-import { parseFragment } from '../../../web/src/crypto/link.ts';
-import { nameSealer, type NameSealer } from '../../../web/src/crypto/name.ts';
 import { until } from './until.ts';
 
 const root = resolve(import.meta.dirname, '../../..');
-const binary = process.env.KONKLAVE_CLIENT ?? join(root, 'target/debug/konklave-client');
+const binary = process.env.KONKLAVE_CROWD ?? join(root, 'target/debug/konklave-crowd');
 
 /** What a member sends. */
 export interface Media {
@@ -21,59 +18,96 @@ export interface Media {
   video?: boolean;
 }
 
+/**
+ * What a camera sends in place of sealed frames: frames as they are, frames again that were sealed under the key in force,
+ * or frames again from before the last change of keys; `none` is honest again.
+ */
+export type Lie = 'none' | 'plain' | 'replay' | 'old';
+
+/** What an RTP packet carries. */
+export interface Packet {
+  /** MIME type. */
+  codec: string;
+  payload: Buffer;
+}
+
 export class Crowd {
-  /** Answered lines, oldest first. */
+  /** Whom the answered lines were for, oldest first. */
   private readonly done: string[] = [];
   private asked = 0;
+  private answered: Promise<string> = Promise.resolve('');
   private complaints = '';
 
-  private constructor(
-    private readonly process: ChildProcessWithoutNullStreams,
-    private readonly sealer: NameSealer,
-  ) {
-    createInterface(process.stdout).on('line', (line) => this.done.push(line));
+  private constructor(private readonly process: ChildProcessWithoutNullStreams) {
+    createInterface(process.stdout).on('line', (line) => this.done.push(line.split('\t')[1] ?? ''));
     process.stderr.on('data', (chunk: Buffer) => (this.complaints += chunk.toString()));
   }
 
-  /** People who have this invitation. */
+  /** People who have this invitation. It holds the secret, so it is no argument of the process. */
   static async of(link: string): Promise<Crowd> {
-    if (!existsSync(binary)) throw new Error(`${binary} is not built: scripts/build`);
-    const { origin, pathname, hash } = new URL(link);
-    const room = decodeURIComponent(pathname.slice(1));
-    const code = parseFragment(hash);
-    if (!code?.ok) throw new Error('not an invitation');
-    const url = origin.replace(/^http/, 'ws');
-    return new Crowd(
-      spawn(binary, ['crowd', '--url', url, '--room', room]),
-      await nameSealer(code.secret, room, (count) => randomBytes(count)),
-    );
+    if (!existsSync(binary)) throw new Error(`${binary} is not built: cargo build --bin konklave-crowd`);
+    const crowd = new Crowd(spawn(binary));
+    await crowd.order('take the invitation', link);
+    return crowd;
   }
 
-  /** Returns the identity. */
-  async join(name: string, media: Media = {}): Promise<string> {
-    const identity = randomBytes(12).toString('base64url');
-    await this.joinAs(identity, await this.sealer.seal(name, identity), media);
-    return identity;
+  /**
+   * Returns the identity, once this person holds the keys and what they send is there. Who is told to join before others
+   * have is there before them, and shares the way to the keys with them.
+   */
+  join(name: string, media: Media = {}): Promise<string> {
+    return this.order(`let ${name} join`, 'join', name, ...sources(media));
   }
 
-  /** With metadata of any kind, as another program may have it; it must not hold tabs or line breaks. */
-  joinAs(identity: string, metadata: string, { audio, video }: Media = {}): Promise<void> {
-    return this.order('join', identity, metadata, ...(audio ? ['audio'] : []), ...(video ? [film()] : []));
+  /**
+   * Another program that has no keys, with metadata of any kind; neither may hold tabs or line breaks. What it says is sent
+   * as it is, where sealed messages are expected.
+   */
+  async joinAs(identity: string, metadata: string, media: Media = {}): Promise<void> {
+    await this.order('let a program join', 'joinAs', identity, metadata, ...sources(media));
   }
 
   /** How loud somebody's microphone is, in dBov: −127 is silence. */
-  level(identity: string, dbov: number): Promise<void> {
-    return this.order('level', identity, String(dbov));
+  async level(identity: string, dbov: number): Promise<void> {
+    await this.order('set a level', 'level', identity, String(dbov));
   }
 
   /** Writes to the chat, as often as told; `{n}` in the text becomes the number of the message. */
-  say(identity: string, text: string, times = 1): Promise<void> {
-    const packet = { v: 1, type: 'chat', id: `${this.asked}-{n}`, text, at: 0 };
-    return this.order('say', identity, String(times), JSON.stringify(packet));
+  async say(identity: string, text: string, times = 1): Promise<void> {
+    await this.order('say something', 'say', identity, String(times), text);
   }
 
-  leave(identity: string): Promise<void> {
-    return this.order('leave', identity);
+  /** What somebody's camera sends from now on. Done once the first such frame is on its way. */
+  async lie(identity: string, lie: Lie): Promise<void> {
+    await this.order(`lie (${lie})`, 'lie', identity, lie);
+  }
+
+  /** Says that as a host. It takes effect once it stands in the meeting's log. */
+  async host(identity: string, word: 'lock' | 'unlock' | 'kick', whom?: string): Promise<void> {
+    await this.order(`${word} as a host`, 'host', identity, word, ...(whom ? [whom] : []));
+  }
+
+  /**
+   * Packets as the server sees them: those that it hands on to a program that has no keys, so many of sound and of
+   * pictures.
+   */
+  async packets(count: number): Promise<Packet[]> {
+    const folder = mkdtempSync(join(tmpdir(), 'konklave-e2e-packets-'));
+    const file = join(folder, 'packets');
+    try {
+      await this.order('record packets', 'record', `recorder-${this.asked}`, file, String(count));
+      const lines = readFileSync(file, 'utf8').trimEnd().split('\n');
+      return lines.map((line) => {
+        const [codec = '', payload = ''] = line.split('\t');
+        return { codec, payload: Buffer.from(payload, 'hex') };
+      });
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  }
+
+  async leave(identity: string): Promise<void> {
+    await this.order('let somebody leave', 'leave', identity);
   }
 
   /** Everybody leaves. */
@@ -86,19 +120,30 @@ export class Crowd {
     clearTimeout(timer);
   }
 
-  /** Orders are obeyed one after the other. */
-  private async order(...parts: string[]): Promise<void> {
-    const turn = this.asked++;
+  /** Orders are obeyed one after the other, but for those to join. Returns whom it was for. */
+  private order(what: string, ...parts: string[]): Promise<string> {
     this.process.stdin.write(`${parts.join('\t')}\n`);
+    const turn = this.asked++;
+    this.answered = this.answered.then(() => this.answer(what, turn));
+    return this.answered;
+  }
+
+  /** From when all before it are answered. */
+  private async answer(what: string, turn: number): Promise<string> {
     await until(
-      `the crowd to ${parts.slice(0, 2).join(' ')}`,
+      `the crowd to ${what}`,
       () => {
         if (this.process.exitCode !== null) throw new Error(`the crowd ended: ${this.complaints}`);
         return this.done.length > turn;
       },
       { timeout: 60_000, every: 20 },
     );
+    return this.done[turn]!;
   }
+}
+
+function sources({ audio, video }: Media): string[] {
+  return [...(audio ? ['audio'] : []), ...(video ? [film()] : [])];
 }
 
 /** A key frame each second: members do not encode, so nobody can ask them for one. */

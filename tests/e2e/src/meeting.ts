@@ -1,5 +1,7 @@
 /** The test object of every scenario: one server for a file's tests, and people who come with their own browsers. */
+import { randomBytes } from 'node:crypto';
 import { test as base } from '@playwright/test';
+import { fragmentOf, newSecret } from '../../../web/src/crypto/link.ts';
 import { Crowd } from './crowd.ts';
 import { lookFiles, type Look, type MediaFiles } from './media.ts';
 import { Person } from './person.ts';
@@ -26,6 +28,8 @@ export interface People {
   firefox(name: string): Promise<Person>;
   /** People without browsers, who have this invitation. */
   crowd(link: string): Promise<Crowd>;
+  /** A link to a room in which nobody is yet. */
+  invitation(room: string): string;
   /** The first person starts a meeting of this name from the start page; all others come by the link. */
   meet(room: string, ...people: Person[]): Promise<string>;
   /** Closes somebody's browser before the test ends, with the same check; `origin` if their way to the server is another. */
@@ -61,6 +65,7 @@ export const test = base.extend<{ people: People }, { server: Server }>({
         crowds.push(crowd);
         return crowd;
       },
+      invitation: (room) => `${server.origin}/${room}${fragmentOf(newSecret((count) => randomBytes(count)))}`,
       meet: async (room, first, ...others) => {
         if (!first) throw new Error('a meeting needs somebody');
         await first.window.open(`${server.origin}/`);

@@ -26,12 +26,12 @@ export class Person<W extends Window = Window> {
     await this.joinFromPrejoin();
   }
 
-  /** From the page before the meeting into the meeting. */
-  async joinFromPrejoin(): Promise<void> {
+  /** From the page before the meeting into the meeting, by this button. */
+  async joinFromPrejoin(button: 'prejoin-join' | 'prejoin-anyway' = 'prejoin-join'): Promise<void> {
     await this.window.fill(testId('prejoin-name'), this.name);
     // Perhaps there is no microphone; that keeps nobody out.
     const before = await this.attribute('error-message', 'data-code');
-    await this.window.click(testId('prejoin-join'));
+    await this.window.click(testId(button));
     // As long as the page itself would try: its request, its WebSocket and its peer connection have 15 s each.
     await until(
       `${this.name} to be in the meeting`,

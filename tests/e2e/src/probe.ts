@@ -42,6 +42,8 @@ export interface Probe {
   received(kind: 'audio' | 'video'): Promise<Received>;
   /** Video packets that have arrived, by the id of their track. */
   videoPackets(): Promise<Record<string, number>>;
+  /** Messages that have come over data channels. */
+  dataMessages(): Promise<number>;
   /** Difference of the estimated playout times of sound and picture in ms, as the browser's own lip sync sees it. */
   playoutSkew(): Promise<number | null>;
   /** Begins to note flashes and beeps under a name; sound null is one's own microphone. */
@@ -161,17 +163,21 @@ export function installProbe(): void {
   };
 
   type Stat = Record<string, unknown> & { type: string; kind?: string };
-  const inbound = async () => {
+  const stats = async (type: string) => {
     const found: Stat[] = [];
     for (const connection of connections) {
       if (connection.connectionState === 'closed') continue;
       const report = await connection.getStats();
       report.forEach((stat: Stat) => {
-        if (stat.type === 'inbound-rtp') found.push(stat);
+        if (stat.type === type) found.push(stat);
       });
     }
     return found;
   };
+  const inbound = () => stats('inbound-rtp');
+
+  const dataMessages = async () =>
+    (await stats('data-channel')).reduce((sum, stat) => sum + Number(stat.messagesReceived ?? 0), 0);
 
   const received = async (kind: 'audio' | 'video'): Promise<Received> => {
     const total: Received = {
@@ -294,6 +300,7 @@ export function installProbe(): void {
     tone,
     received,
     videoPackets,
+    dataMessages,
     playoutSkew,
     watch,
     longestFreeze,

@@ -1,4 +1,7 @@
-/** Somebody who publishes with livekit-client itself instead of the web client, to use what that does not. */
+/**
+ * Somebody who takes part with livekit-client itself instead of the web client, to use what that does not: other codecs, and
+ * no encryption.
+ */
 import { createHmac } from 'node:crypto';
 import { resolve } from 'node:path';
 import type * as LiveKit from '../../../web/node_modules/livekit-client/dist/src/index.ts';
@@ -13,6 +16,10 @@ const library = resolve(
 declare global {
   interface Window {
     LivekitClient: typeof LiveKit;
+    /** Of somebody who looks on. */
+    looking?: LiveKit.Room;
+    /** Of somebody who takes part. */
+    taking?: { meeting: LiveKit.Room; read: [string, string][] };
   }
 }
 
@@ -31,8 +38,9 @@ function token(room: string, identity: string): string {
   const claims = {
     iss: 'devkey',
     sub: identity,
+    name: identity,
     exp: Math.floor(Date.now() / 1000) + 3600,
-    video: { room, roomJoin: true, canPublish: true, canSubscribe: false },
+    video: { room, roomJoin: true, canPublish: true, canSubscribe: true },
   };
   const signed = `${encode({ alg: 'HS256', typ: 'JWT' })}.${encode(claims)}`;
   return `${signed}.${encode(createHmac('sha256', 'secret').update(signed).digest())}`;
@@ -51,7 +59,7 @@ export async function publishCamera(
     async ({ url, token, codecs }) => {
       const { Room, Track, BackupCodecPolicy } = window.LivekitClient;
       const meeting = new Room({ singlePeerConnection: true, dynacast: true });
-      await meeting.connect(url, token);
+      await meeting.connect(url, token, { autoSubscribe: false });
       const stream = await navigator.mediaDevices.getUserMedia({ video: true });
       await meeting.localParticipant.publishTrack(stream.getVideoTracks()[0]!, {
         source: Track.Source.Camera,
@@ -62,6 +70,37 @@ export async function publishCamera(
     },
     { url: origin.replace(/^http/, 'ws'), token: token(room, person.name), codecs },
   );
+}
+
+/** Looks on: cameras become tiles that the instruments know. */
+export async function lookOn(person: Person<ChromiumWindow>, origin: string, room: string): Promise<void> {
+  await person.window.page.addInitScript({ path: library });
+  await person.window.open(`${origin}/`);
+  await person.window.evaluate(
+    async ({ url, token }) => {
+      const { Room, RoomEvent } = window.LivekitClient;
+      const meeting = new Room({ singlePeerConnection: true, adaptiveStream: true, dynacast: true });
+      meeting.on(RoomEvent.TrackSubscribed, (track, publication, { identity }) => {
+        const tile = document.createElement('div');
+        Object.assign(tile.dataset, { testid: 'tile', identity, source: publication.source });
+        const video = track.attach();
+        Object.assign(video, { width: 640, height: 360 });
+        tile.append(video);
+        document.body.prepend(tile);
+        meeting.on(RoomEvent.ParticipantDisconnected, (gone) => {
+          if (gone.identity === identity) tile.remove();
+        });
+      });
+      await meeting.connect(url, token);
+      window.looking = meeting;
+    },
+    { url: origin.replace(/^http/, 'ws'), token: token(room, person.name) },
+  );
+}
+
+/** Ceases to look on. */
+export function lookAway(person: Person): Promise<void> {
+  return person.window.evaluate(() => window.looking?.disconnect(), undefined);
 }
 
 /** Which codecs a publisher encodes at the moment. */
@@ -81,4 +120,59 @@ export function encodes(person: Person<ChromiumWindow>): Promise<string[]> {
     }
     return [...new Set(found)].sort();
   }, undefined);
+}
+
+/** Takes part as a program of somebody's own would, with camera, microphone and chat; opens the room if it is not open. */
+export async function takePart(person: Person<ChromiumWindow>, origin: string, room: string): Promise<void> {
+  await person.window.page.addInitScript({ path: library });
+  await person.window.open(`${origin}/`);
+  await person.window.evaluate(
+    async ({ url, token }) => {
+      const { Room, RoomEvent } = window.LivekitClient;
+      const meeting = new Room({ singlePeerConnection: true });
+      const read: [string, string][] = [];
+      meeting.registerTextStreamHandler('lk.chat', (reader, { identity }) => {
+        const from = meeting.remoteParticipants.get(identity)?.name ?? identity;
+        void reader.readAll().then((text) => read.push([from, text]));
+      });
+      meeting.on(RoomEvent.TrackSubscribed, (track, { source }, { identity, name }) => {
+        const element = track.attach();
+        if (track.kind === 'audio') {
+          Object.assign(element.dataset, { testid: 'remote-audio', identity, source });
+          document.body.append(element);
+          return;
+        }
+        const tile = document.createElement('div');
+        Object.assign(tile.dataset, { testid: 'tile', identity, name, source, local: 'false' });
+        Object.assign(element, { width: 640, height: 360 });
+        tile.append(element);
+        document.body.prepend(tile);
+      });
+      await meeting.connect(url, token);
+      await meeting.localParticipant.enableCameraAndMicrophone();
+      window.taking = { meeting, read };
+    },
+    { url: origin.replace(/^http/, 'ws'), token: token(room, person.name) },
+  );
+}
+
+/** Writes to everybody, by a text stream or by the message that was there before. */
+export function write(person: Person, text: string, how: 'stream' | 'message'): Promise<void> {
+  return person.window.evaluate(
+    async ([text, how]) => {
+      const me = window.taking!.meeting.localParticipant;
+      await (how === 'stream' ? me.sendText(text, { topic: 'lk.chat' }) : me.sendChatMessage(text));
+    },
+    [text, how] as const,
+  );
+}
+
+/** What somebody who takes part has read, and of whom. */
+export function readBy(person: Person): Promise<[string, string][]> {
+  return person.window.evaluate(() => window.taking!.read, undefined);
+}
+
+/** How many others are there. */
+export function othersOf(person: Person): Promise<number> {
+  return person.window.evaluate(() => window.taking!.meeting.remoteParticipants.size, undefined);
 }

@@ -1,7 +1,7 @@
 /** Starts the real binary on a free port and ends it. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createSocket } from 'node:dgram';
-import { createWriteStream, existsSync, mkdirSync } from 'node:fs';
+import { createWriteStream, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { once } from 'node:events';
 import { join, resolve } from 'node:path';
@@ -35,6 +35,11 @@ export class Server {
     this.process = await launch(this.port);
   }
 
+  /** Of the process that runs now. */
+  get pid(): number {
+    return this.process.pid!;
+  }
+
   /** Whether the process is still there. */
   get alive(): boolean {
     return this.process.exitCode === null && this.process.signalCode === null;
@@ -50,11 +55,16 @@ export class Server {
   }
 }
 
+const logs = join(root, 'target/ci/logs');
+const logFile = (port: number) => join(logs, `server-${port}.log`);
+
+/** What the server on this port has written so far. */
+export const logOf = (port: number): string => readFileSync(logFile(port), 'utf8');
+
 /** Starts the process and returns once it answers. */
 async function launch(port: number): Promise<ChildProcess> {
-  const logs = join(root, 'target/ci/logs');
   mkdirSync(logs, { recursive: true });
-  const log = createWriteStream(join(logs, `server-${port}.log`), { flags: 'a' });
+  const log = createWriteStream(logFile(port), { flags: 'a' });
   const child = spawn(binary, ['serve', '--dev', '--port', String(port)], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });

@@ -1,7 +1,7 @@
 /** One track in two codecs: whoever cannot take the better one gets the other, and nobody encodes for nobody. */
 import { expect, LOOKS, test } from '../src/meeting.ts';
 import { nearest, testId, type Person } from '../src/person.ts';
-import { encodes, publishCamera } from '../src/publisher.ts';
+import { encodes, lookAway, lookOn, publishCamera } from '../src/publisher.ts';
 import { until } from '../src/until.ts';
 import type { ChromiumWindow } from '../src/window.ts';
 
@@ -62,13 +62,13 @@ for (const policy of ['SIMULCAST', 'PREFER_REGRESSION'] as const) {
     const ben = await people.chromium('Ben');
     const cem = await people.chromium('Cem');
     await cem.window.page.addInitScript(takeVp8Only);
-    const link = await people.meet(room, ben);
+    await lookOn(ben, server.origin, room);
     await publishCamera(ada, server.origin, room, { first: 'vp9', backup: 'vp8', policy });
     await seesAda(ben);
     expect(await codecOfAda(ben)).toBe('video/VP9');
     expect(await encodes(ada), 'nobody needs the backup').toEqual(['video/VP9']);
 
-    await cem.join(link);
+    await lookOn(cem, server.origin, room);
     await seesAda(cem);
     expect(await codecOfAda(cem)).toBe('video/VP8');
     if (policy === 'SIMULCAST') {
@@ -80,7 +80,7 @@ for (const policy of ['SIMULCAST', 'PREFER_REGRESSION'] as const) {
     }
     await seesAda(ben);
 
-    await cem.press('leave');
+    await lookAway(cem);
     await people.goodbye(cem);
     await expect.poll(() => encodes(ada), { timeout: 40_000 }).toEqual(['video/VP9']);
     await expect.poll(() => codecOfAda(ben)).toBe('video/VP9');
@@ -88,7 +88,7 @@ for (const policy of ['SIMULCAST', 'PREFER_REGRESSION'] as const) {
 
     const dana = await people.chromium('Dana');
     await dana.window.page.addInitScript(takeVp8Only);
-    await dana.join(link);
+    await lookOn(dana, server.origin, room);
     await seesAda(dana);
     expect(await codecOfAda(dana)).toBe('video/VP8');
   });

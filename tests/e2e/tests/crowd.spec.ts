@@ -80,10 +80,10 @@ test('fifty others', async ({ people }) => {
   const said = () => page.evaluate(() => (window as unknown as { said: string[] }).said);
 
   const names = Array.from({ length: CROWD }, (_, index) => `Guest ${String(index + 1).padStart(2, '0')}`);
-  const identities: string[] = [];
   const begin = Date.now();
-  for (const [index, name] of names.entries())
-    identities.push(await crowd.join(name, { audio: true, video: showsPicture(index) }));
+  const identities = await Promise.all(
+    names.map((name, index) => crowd.join(name, { audio: true, video: showsPicture(index) })),
+  );
   await ada.sees('tile', {}, PAGE);
 
   await test.step('who comes is announced in few words', async () => {

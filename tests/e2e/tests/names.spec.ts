@@ -12,8 +12,9 @@ const NAMES = {
   marks: `Z${'\u0301\u0320'.repeat(25)}`,
   longest: 'W'.repeat(128),
 };
-/** No name that this page seals, longer than any it could. */
+/** What another program, which has no keys, calls itself: longer than any name, and not sealed. */
 const FOREIGN = `<b>${'foreign '.repeat(25)}</b>`;
+const FOREIGNER = `foreign-${'i'.repeat(100)}`;
 
 const SCREENS = [
   { width: 1280, height: 720 },
@@ -88,8 +89,9 @@ test('odd names are text, and stay in their places', async ({ people, server }) 
   await onEveryScreen(ada, async (screen) => expect(await escaped(ada), screen).toEqual([]));
   for (const name of [NAMES.script, NAMES.image, NAMES.emoji, NAMES.arabic, NAMES.marks])
     await crowd.join(name);
-  await crowd.joinAs(`foreign-${'i'.repeat(100)}`, FOREIGN);
+  await crowd.joinAs(FOREIGNER, FOREIGN);
   await ada.sees('tile', {}, 8);
+  await ada.sees('tile', { identity: FOREIGNER, name: '' });
   await onEveryScreen(ada, async (screen) => expect(await escaped(ada), screen).toEqual([]));
 
   await ada.press('toggle-people');
@@ -112,6 +114,9 @@ test('odd names are text, and stay in their places', async ({ people, server }) 
   const names = await ada.window.page.locator(`${testId('person')} bdi`).allTextContents();
   expect(names).toContain(NAMES.script);
   expect(names).toContain(NAMES.image);
+  // Of whom nothing is known by keys, nothing is believed.
+  await expect(ada.window.page.locator('body')).not.toContainText('foreign');
+  await ada.sees('tile', { identity: FOREIGNER, name: '', trust: 'keyless' });
   // What turns the letters of others round is taken out.
   expect(names.join('')).not.toMatch(/[\u202A-\u202E\u2066-\u2069]/);
   expect(await hacked(ada)).toBe(false);
@@ -205,6 +210,42 @@ test('odd messages are text, links are safe, and a long paste is not lost', asyn
   expect(await hacked(ada)).toBe(false);
 });
 
+test('who has no keys is not heard in the chat, whatever is sent', async ({ people }) => {
+  const ada = await people.chromium('Ada');
+  const crowd = await people.crowd(await people.meet('keyless', ada));
+  const ben = await crowd.join('Ben');
+  const mallory = 'mallory';
+  await crowd.joinAs(mallory, 'Mallory');
+  await ada.sees('tile', { identity: mallory, trust: 'keyless' });
+
+  const arrived = () => ada.window.evaluate(() => window.probe.dataMessages(), undefined);
+  const before = await arrived();
+  // What chat looks like inside of sealed messages, what it looked like before there were any, and noise.
+  const chat = { type: 'chat', id: '{n}', text: 'from nobody' };
+  for (const packet of [
+    chat,
+    { ...chat, v: 1, at: 0 },
+    { type: 'received', from: ben, content: chat },
+    {
+      type: 'history',
+      lines: [{ id: '1', from: ben, name: 'Ben', text: 'from nobody', at: 0 }],
+      name_keys: [],
+    },
+  ])
+    await crowd.say(mallory, JSON.stringify(packet), 100);
+  await crowd.say(mallory, '{n} from nobody', 500);
+  await crowd.say(mallory, 'x'.repeat(60_000), 5);
+  await expect.poll(arrived).toBeGreaterThanOrEqual(before + 905);
+
+  await crowd.say(ben, 'after all of that');
+  await expect.poll(() => ada.attribute('toggle-chat', 'data-unread')).toBe('1');
+  await ada.press('toggle-chat');
+  const texts = ada.window.page.locator(testId('chat-text'));
+  await expect(texts).toHaveText(['after all of that']);
+  await ada.sees('chat-message', { identity: ben });
+  await ada.sees('encryption-state', { state: 'e2e' });
+});
+
 test('5,000 messages: a few are drawn, all can be reached', async ({ people }) => {
   const ada = await people.chromium('Ada');
   const crowd = await people.crowd(await people.meet('flood', ada));
@@ -223,8 +264,13 @@ test('5,000 messages: a few are drawn, all can be reached', async ({ people }) =
   const drawn = await ada.count('chat-message');
   expect(drawn).toBeLessThanOrEqual(400);
   expect(await nodes()).toBeLessThan(before + 2500);
-  await ada.press('chat-older');
+  // Whoever scrolls up gets a page more.
+  await last.evaluate((text) => (text.closest('[role="group"]')!.scrollTop = 0));
   await ada.sees('chat-message', {}, drawn + 200);
+  // Pressing the button scrolls to it first, which counts as well, sooner or later.
+  await ada.press('chat-older');
+  await expect.poll(() => ada.count('chat-message')).toBeGreaterThanOrEqual(drawn + 400);
+  expect((await ada.count('chat-message')) % 200).toBe(0);
   await crowd.say(mallory, 'after the flood');
   await ada.press('toggle-chat');
   await ada.press('toggle-chat');

@@ -22,10 +22,10 @@ async function beginToWrite(person: Somebody): Promise<void> {
 }
 
 /** People, chat and draft are where they were. */
-async function hasLostNothing(person: Somebody, others: Person[]): Promise<void> {
+async function hasLostNothing(person: Somebody, others: Person[], written = 1): Promise<void> {
   for (const other of others) await person.sees('tile', { name: other.name, local: 'false' });
   await person.sees('tile', { local: 'true' });
-  await person.sees('chat-message', { own: 'true' });
+  await person.sees('chat-message', { own: 'true' }, written);
   await expect(person.window.page.locator(testId('chat-input'))).toHaveValue(DRAFT);
 }
 
@@ -122,17 +122,19 @@ test('the connection is lost and found', async ({ people, server }) => {
     await beginToWrite(ada);
     network.cut();
     await ada.sees('connection-state', { state: 'reconnecting' });
-    // What cannot be sent now is not taken for sent.
+    // What cannot be sent now waits until it can be.
     await ada.press('chat-send');
-    await ada.sees('error-message');
-    await hasLostNothing(ada, [ben]);
+    await ada.sees('chat-message', { pending: 'true' });
+    await ada.window.fill(testId('chat-input'), DRAFT);
+    await hasLostNothing(ada, [ben], 2);
     network.mend();
     await ada.sees('connection-state', { state: 'connected' });
-    await hasLostNothing(ada, [ben]);
+    await hasLostNothing(ada, [ben], 2);
+    await ada.sees('chat-message', { pending: 'true' }, 0);
     // At once: whoever is said to be connected can be read.
     await write(ada, 'after');
     await ben.press('toggle-chat');
-    await ben.sees('chat-message', { own: 'false' }, 2);
+    await ben.sees('chat-message', { own: 'false' }, 3);
     await ben.seesAndHears(ada);
     await ada.seesAndHears(ben);
     forgetLost(ada);

@@ -223,12 +223,17 @@ export interface components {
       identity?: string;
       /** @description Opaque to the server: the display name, sealed under the secret of the link. */
       metadata?: string;
+      /**
+       * @description The display name, for a room that is not end-to-end encrypted (`mode` of an answer before); for others it is not
+       *     looked at.
+       */
+      name?: string;
     };
     /** @description Admission: what to connect with. */
     JoinResponse: {
       /** @description The identity in the token. */
       identity: string;
-      /** @description How the room protects what is said in it. */
+      /** @description How the room protects what is said in it. Of a room that is not open, what it will be for whoever asks. */
       mode: components['schemas']['Mode'];
       /** @description The room's name as the server compares it (NFC, case folded). */
       room: string;
@@ -250,10 +255,11 @@ export interface components {
      */
     LogState: 'empty' | 'restoring' | 'running';
     /**
-     * @description How a room protects what is said in it.
+     * @description How a room protects what is said in it; settled when it is opened. Somebody who has a link with a secret does not
+     *     ask: that is always end-to-end encrypted.
      * @enum {string}
      */
-    Mode: 'clear';
+    Mode: 'clear' | 'mls';
     /** @description A refusal as it goes over the wire. */
     Problem: {
       /** @description What happened, stable across versions. */

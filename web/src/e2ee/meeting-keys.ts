@@ -1,6 +1,6 @@
 /** The page's end of the keys of one meeting: passes messages between their worker, the media worker and the connection. */
 
-import type { MediaEncryption } from './media/encryption';
+import type { MediaEncryption, Publisher } from './media/encryption';
 import type { MediaReport } from './media/messages';
 import { channelAddress } from './keys/address';
 import type { PageMessage, WorkerMessage } from './keys/messages';
@@ -20,7 +20,10 @@ export class WorkerKeys implements MeetingKeys {
   #state: State = { type: 'connecting' };
   #roster: Roster | null = null;
   readonly #listeners = new Set<(event: KeysEvent) => void>();
-  readonly #senders = new Set<(payload: Uint8Array, to: string[]) => void>();
+  readonly #senders = new Set<(payload: Uint8Array<ArrayBuffer>, to: string[]) => void>();
+  /** Streams that do not open, by the number under which the media worker speaks of them. */
+  readonly #failing = new Map<number, Publisher>();
+  #failed = false;
   #left = false;
   #opened: { resolve: () => void; reject: (error: KeysError) => void } | null = null;
 
@@ -68,12 +71,16 @@ export class WorkerKeys implements MeetingKeys {
     return this.#roster;
   }
 
+  get failed(): boolean {
+    return this.#failed;
+  }
+
   on(listener: (event: KeysEvent) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  onPacket(send: (payload: Uint8Array, to: string[]) => void): () => void {
+  onPacket(send: (payload: Uint8Array<ArrayBuffer>, to: string[]) => void): () => void {
     this.#senders.add(send);
     return () => this.#senders.delete(send);
   }
@@ -153,12 +160,21 @@ export class WorkerKeys implements MeetingKeys {
 
   #reported(report: MediaReport): void {
     if (report.type === 'broken') return this.#fail();
-    if (report.type !== 'opened' || report.state === 'waiting') return;
-    const publisher = this.media.publisherOf(report.id);
-    if (publisher) this.#emit({ type: 'stream', ...publisher, opens: report.state === 'opening' });
+    if (report.type !== 'opened') return;
+    const { id, state } = report;
+    const failing = this.#failing.get(id);
+    const publisher = this.media.publisherOf(id);
+    if (state === 'failing' && !failing && publisher) {
+      this.#failing.set(id, publisher);
+      this.#emit({ type: 'stream', ...publisher, opens: false });
+    } else if (state !== 'failing' && failing) {
+      this.#failing.delete(id);
+      this.#emit({ type: 'stream', ...failing, opens: true });
+    }
   }
 
   #fail(): void {
+    this.#failed = true;
     this.#opened?.reject(new KeysError('failed'));
     this.#emit({ type: 'failed' });
   }

@@ -15,7 +15,7 @@ export type KeysEvent =
   | Event
   /** The encryption does not run, or no longer: nothing is sent and nothing is shown. */
   | { type: 'failed' }
-  /** Whether a stream of somebody opens under the keys. */
+  /** A stream of somebody does not open under the keys, or no longer fails to. */
   | { type: 'stream'; identity: string; kind: StreamKind; opens: boolean };
 
 /** What a connection does for the keys, and they for it. */
@@ -25,7 +25,7 @@ export interface ConnectionKeys {
   /** A data packet on our topic came. */
   packet(payload: Uint8Array): void;
   /** Data packets that are to be sent on our topic, to everybody if nobody is named. */
-  onPacket(send: (payload: Uint8Array, to: string[]) => void): Unsubscribe;
+  onPacket(send: (payload: Uint8Array<ArrayBuffer>, to: string[]) => void): Unsubscribe;
   /** Whether data packets reach the others. */
   path(open: boolean): void;
   /** What the own streams are. */
@@ -41,6 +41,8 @@ export interface MeetingKeys extends ConnectionKeys {
   readonly state: State;
   /** Who holds the keys; `null` before we are among them. */
   readonly roster: Roster | null;
+  /** The encryption does not run. */
+  readonly failed: boolean;
   on(listener: (event: KeysEvent) => void): Unsubscribe;
   /** Opens the way to the server over which members agree on keys. */
   connect(server: string, room: string, token: string): void;

@@ -1,18 +1,6 @@
-/**
- * Tells the media encryption what the library does: which sender is which of one's streams, and whose stream a receiver
- * got by the server's word. The word is not believed: what was not sealed by that person as that stream does not open.
- */
+/** Tells the media encryption which sender the library has made for which of one's streams. */
 
-import {
-  ParticipantEvent,
-  RoomEvent,
-  Track,
-  type BaseE2EEManager,
-  type RemoteParticipant,
-  type RemoteTrack,
-  type RemoteTrackPublication,
-  type Room,
-} from 'livekit-client';
+import { ParticipantEvent, Track, type BaseE2EEManager, type Room } from 'livekit-client';
 import type { MediaEncryption } from '../e2ee/media/encryption';
 import type { StreamKind } from '../e2ee/media/messages';
 
@@ -23,7 +11,8 @@ const KINDS: Partial<Record<Track.Source, StreamKind>> = {
   [Track.Source.ScreenShareAudio]: 'screen-sound',
 };
 
-const kindOf = (source: Track.Source): StreamKind | null => KINDS[source] ?? null;
+/** Which of its sender's streams a track is; `null` for what is none of ours. */
+export const kindOf = (source: Track.Source): StreamKind | null => KINDS[source] ?? null;
 
 /**
  * Stands where the library has its own encryption. That there is one keeps the library from sending redundant sound and
@@ -47,22 +36,6 @@ export class RoomEncryption implements BaseE2EEManager {
     room.localParticipant.on(ParticipantEvent.LocalSenderCreated, (sender, track) =>
       this.media.sends(sender, kindOf(track.source)),
     );
-    room
-      .on(RoomEvent.TrackSubscribed, (track, publication, participant) =>
-        this.#subscribed(track, publication, participant),
-      )
-      .on(RoomEvent.TrackUnsubscribed, ({ receiver }) => {
-        if (receiver) this.media.receives(receiver, null);
-      });
-  }
-
-  #subscribed(
-    { receiver }: RemoteTrack,
-    { source }: RemoteTrackPublication,
-    { identity }: RemoteParticipant,
-  ): void {
-    const kind = kindOf(source);
-    if (receiver) this.media.receives(receiver, kind && { identity, kind });
   }
 
   on(): this {

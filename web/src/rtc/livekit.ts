@@ -24,8 +24,9 @@ import {
   type TrackPublication,
 } from 'livekit-client';
 import { AUDIO_CONSTRAINTS, BrowserTrack, problemOf, VIDEO_CONSTRAINTS } from './devices';
-import type { MediaEncryption } from '../e2ee/media/encryption';
-import { RoomEncryption } from './encryption';
+import type { ConnectionKeys, Stream } from '../e2ee/types';
+import { kindOf, RoomEncryption } from './encryption';
+import { PlainChat } from './plain';
 import { publishOrStop } from './publishing';
 import { retryDelay } from './retries';
 import {
@@ -118,12 +119,14 @@ async function ofDevice<T>(kind: DeviceKind, work: Promise<T>): Promise<T> {
   }
 }
 
+/** Data packets of the keys. Whatever has another topic is not looked at. */
+const TOPIC = 'k';
+
 /**
- * Each frame of a microphone is sent twice (RED), also where its driver has two channels: the library takes those for
- * music. At 24 kbit/s both copies take what one does at the library's usual 48: with that the sound alone filled a line
- * of 150 kbit/s, and the picture stood still for 12 s. Shared sound may be music, and is left to the library.
+ * Also where the driver of a microphone has two channels: the library takes those for music. Shared sound may be music,
+ * and is left to the library.
  */
-const SPEECH = { red: true, audioPreset: AudioPresets.speech };
+const SPEECH = { audioPreset: AudioPresets.speech };
 
 /** Sealed sound cannot be taken apart on its way, and a backup codec would need a second sender for one stream. */
 const SEALED = { red: false, backupCodec: false } as const;
@@ -144,11 +147,15 @@ class LiveKitConnection implements RtcConnection {
    */
   #returning = false;
   #queued = false;
+  #unsend: Unsubscribe = () => undefined;
+  /** Where nothing is sealed. */
+  readonly #plain: PlainChat | null = null;
 
   constructor(
     readonly room: Room,
     policy: QuickReconnectPolicy,
-    readonly encryption: MediaEncryption | undefined,
+    /** `null` where nothing is sealed. */
+    readonly keys: ConnectionKeys | null,
   ) {
     this.#sound.hidden = true;
     document.body.append(this.#sound);
@@ -161,13 +168,14 @@ class LiveKitConnection implements RtcConnection {
       .on(RoomEvent.ParticipantConnected, changed)
       .on(RoomEvent.ParticipantDisconnected, changed)
       .on(RoomEvent.ParticipantMetadataChanged, changed)
+      .on(RoomEvent.ParticipantNameChanged, changed)
       .on(RoomEvent.TrackPublished, changed)
       .on(RoomEvent.TrackUnpublished, changed)
       .on(RoomEvent.TrackMuted, changed)
       .on(RoomEvent.TrackUnmuted, changed)
       .on(RoomEvent.TrackSubscriptionStatusChanged, changed)
-      .on(RoomEvent.LocalTrackPublished, changed)
-      .on(RoomEvent.LocalTrackUnpublished, changed)
+      .on(RoomEvent.LocalTrackPublished, () => this.#ownTracksChanged())
+      .on(RoomEvent.LocalTrackUnpublished, () => this.#ownTracksChanged())
       .on(RoomEvent.ActiveSpeakersChanged, changed)
       .on(RoomEvent.ConnectionQualityChanged, changed)
       .on(RoomEvent.TrackStreamStateChanged, changed)
@@ -176,35 +184,53 @@ class LiveKitConnection implements RtcConnection {
         // The library has detached the element by now, so the track no longer knows it.
         this.#soundOf.get(track)?.remove();
         this.#soundOf.delete(track);
+        if (track.receiver) this.keys?.media.receives(track.receiver, null);
         changed();
       })
       .on(RoomEvent.ConnectionStateChanged, (state) => this.#stateChanged(state))
       .on(RoomEvent.Disconnected, (reason) => {
         this.#sound.remove();
-        this.encryption?.unwatch();
+        this.#unsend();
+        keys?.path(false);
+        keys?.media.unwatch();
         this.#ended = (reason !== undefined && CAUSES[reason]) || 'lost';
         this.#emit('disconnected', this.#ended);
       })
-      .on(RoomEvent.DataReceived, (payload, participant, _kind, topic) => {
-        if (participant) this.#emit('data', payload, participant.identity, topic ?? '');
+      .on(RoomEvent.DataReceived, (payload, _participant, _kind, topic) => {
+        // Whom it is from says the keys, not the server.
+        if (topic === TOPIC) keys?.packet(payload);
       })
       .on(RoomEvent.AudioPlaybackStatusChanged, () => this.#emit('soundBlocked', !room.canPlaybackAudio))
       .on(RoomEvent.ActiveDeviceChanged, (kind, id) => {
         const known = DEVICE_KINDS[kind];
         if (known) this.#emit('deviceChanged', known, id);
       });
+    if (keys) {
+      this.#unsend = keys.onPacket((payload, to) => void this.#send(payload, to));
+    } else {
+      this.#plain = new PlainChat(room, (...said) => this.#emit('said', ...said));
+    }
   }
 
   /** To be called once the room is connected: only then it has an engine, which it keeps from then on. */
   follow(): void {
-    const away = () => (this.#returning = true);
+    const away = () => {
+      this.#returning = true;
+      this.keys?.path(false);
+    };
     // One turn later: then the attempt is over, and what is sent is sent.
     const back = () =>
       setTimeout(() => {
         this.#returning = false;
         this.#stateChanged(this.room.state);
       });
-    this.room.engine.on('resuming', away).on('restarting', away).on('resumed', back).on('restarted', back);
+    this.room.engine
+      .on('resuming', away)
+      .on('restarting', away)
+      .on('resumed', back)
+      .on('restarted', back)
+      .on('tokenRefreshed', (token) => this.keys?.renew(token));
+    this.keys?.path(this.#connected);
   }
 
   get #connected(): boolean {
@@ -239,6 +265,7 @@ class LiveKitConnection implements RtcConnection {
   }
 
   #stateChanged(state: ConnectionState): void {
+    this.keys?.path(this.#connected);
     if (state === ConnectionState.Reconnecting || state === ConnectionState.SignalReconnecting) {
       this.#emit('reconnecting', this.#attempt);
     } else if (this.#connected) {
@@ -248,12 +275,37 @@ class LiveKitConnection implements RtcConnection {
     }
   }
 
-  /** What is subscribed is heard. Events may be lost while the library reconnects, so they do not say what is new. */
+  /** The others are told by name which of one's streams is which. */
+  #ownTracksChanged(): void {
+    const streams: Stream[] = [];
+    for (const { trackSid, source } of this.room.localParticipant.trackPublications.values()) {
+      const kind = kindOf(source);
+      if (kind) streams.push({ track: trackSid, kind });
+    }
+    this.keys?.streams(streams);
+    this.#participantsChanged();
+  }
+
+  /** What is lost is not missed for long: keys are asked for again. */
+  async #send(payload: Uint8Array<ArrayBuffer>, to: string[]): Promise<void> {
+    const { localParticipant: me } = this.room;
+    const options = { reliable: true, topic: TOPIC, destinationIdentities: to };
+    await me.publishData(payload, options).catch(() => undefined);
+  }
+
+  /**
+   * What is subscribed is opened and heard. Events may be lost while the library reconnects, so they do not say what is
+   * new.
+   */
   #takeTracks(): void {
     for (const { identity, trackPublications } of this.room.remoteParticipants.values()) {
-      for (const { track, source } of trackPublications.values()) {
-        if (!track || this.#taken.has(track)) continue;
+      for (const publication of trackPublications.values()) {
+        const { track, source } = publication;
+        if (!track || this.#taken.has(track) || this.#isForeign(publication)) continue;
         this.#taken.add(track);
+        const kind = kindOf(source);
+        // By the server's word, which is not believed: what that person did not seal as that stream does not open.
+        if (track.receiver) this.keys?.media.receives(track.receiver, kind && { identity, kind });
         if (track.kind === Track.Kind.Audio) this.#hear(track, source, identity);
         else setTimeout(() => this.#restIfUnseen(track));
       }
@@ -292,11 +344,20 @@ class LiveKitConnection implements RtcConnection {
     return handle;
   }
 
+  /** Of LiveKit's own encryption, or of somebody with keys, where we have none: it would be noise. */
+  #isForeign(publication: TrackPublication): boolean {
+    return this.keys === null && publication.isEncrypted;
+  }
+
   #track(publication: TrackPublication | undefined): RtcTrack | null {
     if (!publication) return null;
+    const foreign = this.#isForeign(publication);
     const shown =
-      publication.kind === Track.Kind.Video && !publication.isMuted ? publication.track : undefined;
+      publication.kind === Track.Kind.Video && !publication.isMuted && !foreign
+        ? publication.track
+        : undefined;
     return {
+      foreign,
       muted: publication.isMuted,
       video: shown ? this.#handle(shown) : null,
       paused: shown?.streamState === Track.StreamState.Paused,
@@ -307,6 +368,7 @@ class LiveKitConnection implements RtcConnection {
     return {
       identity: participant.identity,
       isLocal: participant.isLocal,
+      name: participant.name ?? '',
       metadata: participant.metadata ?? '',
       joinedAt: participant.joinedAt?.getTime() ?? 0,
       speaking: participant.isSpeaking,
@@ -338,15 +400,11 @@ class LiveKitConnection implements RtcConnection {
     }
   }
 
-  /** How a microphone is published, and a camera with it. */
-  get #speech() {
-    return this.encryption ? { ...SPEECH, ...SEALED } : SPEECH;
-  }
-
   #publish(track: LocalTrack, source: Track.Source): Promise<void> {
     return publishOrStop(
       track,
-      () => this.room.localParticipant.publishTrack(track, { source, ...this.#speech }),
+      () =>
+        this.room.localParticipant.publishTrack(track, { source, ...SPEECH, ...(this.keys ? SEALED : {}) }),
       () => this.#ended !== null,
     );
   }
@@ -371,7 +429,7 @@ class LiveKitConnection implements RtcConnection {
       if (!track) throw new DeviceError(kind, 'missing');
       await this.#publish(track, SOURCES[kind]);
     } else if (kind === 'microphone') {
-      await ofDevice(kind, me.setMicrophoneEnabled(on, options, this.#speech));
+      await ofDevice(kind, me.setMicrophoneEnabled(on, options, SPEECH));
     } else {
       await ofDevice(kind, me.setCameraEnabled(on, options));
     }
@@ -401,20 +459,25 @@ class LiveKitConnection implements RtcConnection {
     }
   }
 
-  async send(payload: Uint8Array, topic: string): Promise<void> {
-    if (!this.#connected) throw new Error('not connected');
-    await this.room.localParticipant.publishData(new Uint8Array(payload), { reliable: true, topic });
-  }
-
   async unblockSound(): Promise<void> {
     await this.room.startAudio();
+  }
+
+  async say(text: string): Promise<void> {
+    if (!this.#plain) throw new TypeError('what is said in this meeting is sealed');
+    await this.#plain.say(text);
+  }
+
+  setMetadata(metadata: string): Promise<void> {
+    return this.room.localParticipant.setMetadata(metadata);
   }
 
   async leave(): Promise<void> {
     try {
       await this.room.disconnect(true);
     } finally {
-      this.encryption?.unwatch();
+      this.#unsend();
+      this.keys?.media.unwatch();
       this.#sound.remove();
       for (const { track } of this.room.localParticipant.trackPublications.values()) track?.stop();
     }
@@ -424,7 +487,7 @@ class LiveKitConnection implements RtcConnection {
 export async function connect(
   url: string,
   token: string,
-  { speaker, encryption }: ConnectOptions,
+  { speaker, keys }: ConnectOptions,
 ): Promise<RtcConnection> {
   const policy = new QuickReconnectPolicy();
   const room = new Room({
@@ -438,14 +501,16 @@ export async function connect(
     reconnectPolicy: policy,
     audioCaptureDefaults: AUDIO_CONSTRAINTS,
     audioOutput: speaker ? { deviceId: speaker } : undefined,
-    publishDefaults: { videoCodec: 'vp8', simulcast: true, ...(encryption ? SEALED : {}) },
-    ...(encryption ? { encryption: { e2eeManager: new RoomEncryption(encryption) } } : {}),
+    publishDefaults: { videoCodec: 'vp8', simulcast: true, ...(keys ? SEALED : {}) },
+    encryption: keys ? { e2eeManager: new RoomEncryption(keys.media) } : undefined,
   });
-  const connection = new LiveKitConnection(room, policy, encryption);
+  const connection = new LiveKitConnection(room, policy, keys);
   try {
     // Before connecting: from then on the library makes senders and receivers.
-    encryption?.watch();
-    if (encryption) await room.setE2EEEnabled(true);
+    if (keys) {
+      keys.media.watch();
+      await room.setE2EEEnabled(true);
+    }
     await room.connect(url, token);
   } catch (error) {
     await connection.leave();

@@ -1,9 +1,10 @@
 /**
  * What the rest of the client knows about real-time media. No type of `livekit-client` or of the browser's media API
- * passes this file; whoever shows a picture gets a handle that attaches itself to a video element.
+ * passes this file; whoever shows a picture gets a handle that attaches itself to a video element. What people say to
+ * each other goes past it, between the connection and the keys.
  */
 
-import type { MediaEncryption } from '../e2ee/media/encryption';
+import type { ConnectionKeys } from '../e2ee/types';
 
 export type Unsubscribe = () => void;
 
@@ -19,11 +20,15 @@ export interface RtcTrack {
   video: VideoHandle | null;
   /** The server sends nothing of it at the moment, because there is no room for it on the way here. */
   paused?: boolean;
+  /** Encrypted under keys that are not this meeting's: nothing of it can be seen or heard. */
+  foreign?: boolean;
 }
 
 export interface RtcParticipant {
   identity: string;
   isLocal: boolean;
+  /** What they are called by the server's word: nobody's, where names are sealed. */
+  name: string;
   metadata: string;
   /** Milliseconds since the epoch by the server's clock; 0 if unknown. */
   joinedAt: number;
@@ -143,11 +148,12 @@ export interface RtcEvents {
   reconnecting(attempt: number): void;
   reconnected(): void;
   disconnected(cause: DisconnectCause): void;
-  data(payload: Uint8Array, from: string, topic: string): void;
   /** The browser holds sound back until the person does something. */
   soundBlocked(blocked: boolean): void;
   /** A device in use was switched to another one, by the person or by the system. */
   deviceChanged(kind: DeviceKind, id: string): void;
+  /** Somebody wrote, in a meeting without keys. `id` is theirs to choose. */
+  said(from: string, id: string, text: string): void;
 }
 
 /** A connection to one meeting, from `connect` to `disconnected`. */
@@ -167,17 +173,22 @@ export interface RtcConnection {
   setScreen(on: boolean): Promise<void>;
   /** @throws DeviceError */
   switchDevice(kind: DeviceKind, id: string): Promise<void>;
-  /** Reliable data packet to everybody. */
-  send(payload: Uint8Array, topic: string): Promise<void>;
   /** To be called from a click, after `soundBlocked(true)`. */
   unblockSound(): Promise<void>;
+  /** Writes to everybody, in a meeting without keys, as LiveKit's own clients do. */
+  say(text: string): Promise<void>;
+  /** Tells the server what it tells everybody of oneself. */
+  setMetadata(metadata: string): Promise<void>;
   leave(): Promise<void>;
 }
 
 export interface ConnectOptions {
   speaker: string | null;
-  /** Seals what is sent and opens what is received; without it the server can read both. */
-  encryption?: MediaEncryption;
+  /**
+   * Seal what is sent and open what is received. `null` in a room that is not end-to-end encrypted, where everything goes
+   * as it is.
+   */
+  keys: ConnectionKeys | null;
 }
 
 export interface Rtc {

@@ -1,15 +1,15 @@
 /** Which screen is shown, and the way from one to the next. The address bar decides: `/`, `/{room}`, `/{room}#1…`. */
 
 import { fragmentOf, parseFragment } from '../crypto/link';
-import { DeviceError, type CapturedTrack, type DisconnectCause } from '../rtc/types';
-import { admit, type Admitted } from './admission';
+import { DeviceError, type CapturedTrack } from '../rtc/types';
+import { admit, leave, type Admitted } from './admission';
 import { TabIdentity } from './identity';
 import { MeetingModel } from './meeting';
 import type { Refusal } from './messages';
 import { Options } from './options';
 import type { Ports } from './ports';
 import { PreJoinModel, type Joined, type JoinSettings } from './prejoin';
-import { disconnectRefusal, joinRefusal, roomRefusal } from './refusals';
+import { endRefusal, joinRefusal, roomRefusal, type EndCause } from './refusals';
 import { normaliseRoom, parseRoomName, pathOfRoom, roomOfPath } from './room-name';
 import { StartModel, type Destination } from './start';
 import { Store } from './store';
@@ -21,6 +21,9 @@ export type Screen =
   | { kind: 'left'; room: string; refusal: Refusal | null; rejoining: boolean }
   /** The address names no room that could exist. */
   | { kind: 'no-room'; refusal: Refusal };
+
+/** A meeting that lasted so long is joined again by itself; one that ends at once would end again. */
+const LASTING_MS = 20_000;
 
 export class AppModel {
   readonly screen: Store<Screen>;
@@ -64,7 +67,7 @@ export class AppModel {
     if (screen.kind === 'meeting') {
       const { room, secret } = screen.model.settings;
       if (this.#leadsTo(room, secret)) {
-        this.ports.address.replace(pathOfRoom(room), fragmentOf(secret));
+        this.ports.address.replace(pathOfRoom(room), secret === null ? '' : fragmentOf(secret));
         return;
       }
       void screen.model.leave();
@@ -73,7 +76,7 @@ export class AppModel {
   }
 
   /** Whether the address, however it is spelt, means that room with that secret. */
-  #leadsTo(room: string, secret: string): boolean {
+  #leadsTo(room: string, secret: string | null): boolean {
     const [written, inLink] = [
       roomOfPath(this.ports.address.path()),
       parseFragment(this.ports.address.fragment()),
@@ -81,9 +84,7 @@ export class AppModel {
     return (
       written !== null &&
       normaliseRoom(written) === normaliseRoom(room) &&
-      inLink !== null &&
-      inLink.ok &&
-      inLink.secret === secret
+      (secret === null ? inLink === null : inLink !== null && inLink.ok && inLink.secret === secret)
     );
   }
 
@@ -106,21 +107,24 @@ export class AppModel {
 
   #joined({ admitted, settings, tracks }: Joined): void {
     this.#settings = settings;
-    const ended = (cause: DisconnectCause) => this.#ended(model, cause);
+    const ended = (cause: EndCause) => this.#ended(model, cause);
     const model = new MeetingModel(this.ports, admitted, settings, ended, this.options);
     this.#show({ kind: 'meeting', model });
     void model.enter(tracks);
   }
 
-  #ended(model: MeetingModel, cause: DisconnectCause): void {
+  #ended(model: MeetingModel, cause: EndCause): void {
     const screen = this.screen.get();
     if (screen.kind !== 'meeting' || screen.model !== model) return;
     this.#show({
       kind: 'left',
       room: model.settings.room,
-      refusal: disconnectRefusal(cause),
+      refusal: endRefusal(cause),
       rejoining: false,
     });
+    // The server took us for gone, and the connection is back: so are we, with new keys.
+    if (cause === 'ended' && this.ports.clock.now() - model.view.get().startedAt >= LASTING_MS)
+      void this.rejoin();
   }
 
   /** Joins the meeting that was just left, with the same name and the same devices. */
@@ -140,7 +144,7 @@ export class AppModel {
     }
     for (const track of tracks) track.stop();
     if (!admitted) return;
-    if ('connection' in admitted) await admitted.connection.leave();
+    if ('connection' in admitted) await leave(admitted);
     else if (stillHere()) this.screen.set({ ...screen, rejoining: false, refusal: admitted });
   }
 
@@ -156,15 +160,12 @@ export class AppModel {
 
   async #admitAgain({ room, secret, name, speaker }: JoinSettings): Promise<Admitted | Refusal> {
     try {
-      const admitted = await admit(this.ports, this.#identities, {
+      return await admit(this.ports, this.#identities, {
         room: normaliseRoom(room),
         secret,
         name,
         speaker: speaker || null,
       });
-      if (!admitted.otherLink) return admitted;
-      await admitted.connection.leave();
-      return { code: 'other-link', key: 'error.other-link' };
     } catch (error) {
       return joinRefusal(error);
     }

@@ -1,15 +1,10 @@
-/**
- * Chat: data packets on the topic `k`, JSON `{"v":1,"type":"chat","id","text","at"}`. Everything from others is
- * bounded and checked; what is not understood is ignored.
- */
+/** Chat: the messages of a meeting as a list. They come and go sealed; what others wrote is bounded and tidied. */
 
-import type { OpenedName } from '../crypto/name';
+import type { Line } from '../e2ee/types';
+import { nameIn, type PersonName } from './people';
 
-export const TOPIC = 'k';
 /** Longest message, in characters. */
 export const TEXT_MAX = 4000;
-/** Largest packet that is looked at, in bytes: 4000 characters of 4 bytes and the frame around them. */
-export const PACKET_MAX = 20_000;
 /** Messages kept; the oldest go first. Bounds the memory that a flood can take. */
 export const KEPT = 5000;
 /** Messages are drawn in pages of so many: the last one or two, older ones when somebody goes back to them. */
@@ -18,50 +13,32 @@ export const PAGE = 200;
 const GROUP_MS = 60_000;
 /** Longer texts are folded. */
 const LONG = { characters: 1000, lines: 15 };
-const ID_MAX = 64;
 
 export interface ChatMessage {
   /** Unique within the list. */
   key: string;
   from: string;
   /** The sender's name when the message came; they may be gone by now. */
-  author: OpenedName;
+  author: PersonName;
   own: boolean;
   text: string;
   /** When it arrived (or was sent) by this browser's clock, milliseconds. */
   at: number;
+  /** Waits for keys, or for the way to the others. */
+  pending?: boolean;
+  /** From before we came: somebody handed it on, and nobody else vouches for its author. */
+  handedOn?: boolean;
   /** Stands under the same name as the one before. */
   continues: boolean;
 }
 
-export interface ChatPacket {
-  id: string;
-  text: string;
-}
+type Written = Omit<ChatMessage, 'continues'>;
+
+/** Unique within the list: ids are chosen by those who write. */
+export const keyOf = (from: string, id: string): string => `${from} ${id}`;
 
 /** A piece of a message: plain text, or an address that can be opened. */
 export type TextPart = { kind: 'text'; text: string } | { kind: 'link'; text: string; href: string };
-
-export function encodeChat(id: string, text: string, at: number): Uint8Array {
-  return new TextEncoder().encode(JSON.stringify({ v: 1, type: 'chat', id, text, at }));
-}
-
-/** The chat message in a packet; `null` for everything else. */
-export function decodeChat(payload: Uint8Array): ChatPacket | null {
-  if (payload.length > PACKET_MAX) return null;
-  let packet: unknown;
-  try {
-    packet = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(payload));
-  } catch {
-    return null;
-  }
-  if (typeof packet !== 'object' || packet === null) return null;
-  const { v, type, id, text } = packet as Record<string, unknown>;
-  if (v !== 1 || type !== 'chat' || typeof id !== 'string' || typeof text !== 'string') return null;
-  if (id === '' || id.length > ID_MAX) return null;
-  const clean = tidyText(text);
-  return clean === '' ? null : { id, text: clean };
-}
 
 /** A message as it is sent and shown: line breaks kept, other control characters gone, bounded. */
 export function tidyText(text: string): string {
@@ -132,15 +109,46 @@ export interface ChatLog {
 export const EMPTY_CHAT: ChatLog = { messages: [], unread: 0, firstNew: null };
 
 /** Adds a message; a repeated one (same sender and id) changes nothing. `open` = the chat is being looked at. */
-export function addMessage(log: ChatLog, message: Omit<ChatMessage, 'continues'>, open: boolean): ChatLog {
+export function addMessage(log: ChatLog, message: Written, open: boolean): ChatLog {
   if (log.messages.some((known) => known.key === message.key)) return log;
-  const before = log.messages.at(-1);
-  const continues = before?.from === message.from && message.at - before.at < GROUP_MS;
   const messages = log.messages.slice(log.messages.length < KEPT ? 0 : 1);
-  messages.push({ ...message, continues });
+  messages.push(following(log.messages.at(-1), message));
   if (message.own) return { messages, unread: log.unread, firstNew: open ? null : log.firstNew };
   if (open) return { ...log, messages };
   return { messages, unread: log.unread + 1, firstNew: log.firstNew ?? message.key };
+}
+
+function following(before: ChatMessage | undefined, message: Written): ChatMessage {
+  const continues =
+    before?.from === message.from &&
+    before.handedOn === message.handedOn &&
+    message.at - before.at < GROUP_MS;
+  return { ...message, continues };
+}
+
+/** Adds what was written before we came, in its place; nothing of it is news. `own` is one's own identity. */
+export function addHistory(log: ChatLog, lines: readonly Line[], own: string): ChatLog {
+  const known = new Set(log.messages.map(({ key }) => key));
+  const older: Written[] = [];
+  for (const { id, from, name, text, at } of lines) {
+    const [key, clean] = [keyOf(from, id), tidyText(text)];
+    if (clean === '' || known.has(key)) continue;
+    known.add(key);
+    older.push({ key, from, author: nameIn({ name }), own: from === own, text: clean, at, handedOn: true });
+  }
+  if (older.length === 0) return log;
+  const all: Written[] = [...older, ...log.messages].toSorted((a, b) => a.at - b.at).slice(-KEPT);
+  const messages: ChatMessage[] = [];
+  for (const message of all) messages.push(following(messages.at(-1), message));
+  return { ...log, messages };
+}
+
+/** A message of one's own waits, or waits no longer. */
+export function setPending(log: ChatLog, key: string, pending: boolean): ChatLog {
+  const at = log.messages.findIndex((message) => message.key === key);
+  const message = log.messages[at];
+  if (!message || (message.pending ?? false) === pending) return log;
+  return { ...log, messages: log.messages.with(at, { ...message, pending }) };
 }
 
 /** The chat was opened: everything counts as read, the divider stays until it is closed. */

@@ -1,20 +1,23 @@
-/** The identity of this tab: random, kept over a reload, never used by two tabs at once. */
+/**
+ * Who this tab is: the seed of a signature key, from which its identity follows. Kept over a reload, never used by two
+ * tabs at once.
+ */
 
-import { isIdentity, newIdentity } from '../crypto/identity';
+import { claimOf, newSeed, readSeed, writeSeed } from '../crypto/identity';
 import type { Ports } from './ports';
 
-const KEY = 'konklave.identity';
+const KEY = 'konklave.key';
 
 export class TabIdentity {
-  #current: string | null = null;
+  #current: Uint8Array | null = null;
 
   constructor(private readonly ports: Pick<Ports, 'tab' | 'random' | 'claimIdentity'>) {}
 
-  async get(): Promise<string> {
+  async seed(): Promise<Uint8Array> {
     if (this.#current) return this.#current;
-    const kept = this.ports.tab.get(KEY);
+    const kept = readSeed(this.ports.tab.get(KEY) ?? '');
     // A duplicated tab inherits the storage, but not the claim.
-    if (kept && isIdentity(kept) && (await this.ports.claimIdentity(kept))) {
+    if (kept && (await this.ports.claimIdentity(await claimOf(kept)))) {
       this.#current = kept;
       return kept;
     }
@@ -22,10 +25,10 @@ export class TabIdentity {
   }
 
   /** Takes a fresh one, for example because the server says that the old one is still present. */
-  async renew(): Promise<string> {
-    const fresh = newIdentity(this.ports.random);
-    await this.ports.claimIdentity(fresh);
-    this.ports.tab.set(KEY, fresh);
+  async renew(): Promise<Uint8Array> {
+    const fresh = newSeed(this.ports.random);
+    await this.ports.claimIdentity(await claimOf(fresh));
+    this.ports.tab.set(KEY, writeSeed(fresh));
     this.#current = fresh;
     return fresh;
   }

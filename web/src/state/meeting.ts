@@ -3,42 +3,46 @@
  * and turns it into one immutable snapshot; the interface only draws that and calls the methods.
  */
 
-import { fragmentOf } from '../crypto/link';
+import { fragmentOf, parseFragment } from '../crypto/link';
+import type { Content, Line, Stop } from '../e2ee/types';
 import {
   DeviceError,
   type CapturedTrack,
   type Chime,
   type Device,
   type DeviceKind,
-  type DisconnectCause,
   type RtcConnection,
   type RtcParticipant,
   type RtcTrack,
   type Unsubscribe,
 } from '../rtc/types';
-import type { Admitted } from './admission';
+import { leave, type Admitted } from './admission';
 import { Announcer } from './announcer';
 import {
+  addHistory,
   addMessage,
   charactersLeft,
   closeChat,
-  decodeChat,
   EMPTY_CHAT,
-  encodeChat,
+  keyOf,
   markRead,
+  setPending,
   tidyText,
-  TOPIC,
   type ChatLog,
 } from './chat';
 import { Chimes } from './chimes';
 import { DeviceNews } from './device-news';
+import { NoKeys } from './clear';
+import { KeysModel, memberOf, type KeysListener, type KeysView, type Protection } from './keys';
 import { Lines } from './line';
+import { lockOf, type Lock, type LockKind } from './lock';
+import { Marks } from './marks';
 import type { Message, MessageKey, Refusal } from './messages';
 import { Options } from './options';
+import { Outbox } from './outbox';
 import {
   initialsOf,
   keepUnchangedPeople,
-  NameBook,
   ordinals,
   spokenName,
   tintOf,
@@ -48,7 +52,7 @@ import {
 import type { Ports } from './ports';
 import { Preferences } from './preferences';
 import type { JoinSettings } from './prejoin';
-import { deviceRefusal } from './refusals';
+import { deviceRefusal, type EndCause } from './refusals';
 import { pathOfRoom } from './room-name';
 import { SpeakerMarks } from './speakers';
 import { StageModel } from './stage';
@@ -70,7 +74,8 @@ export interface ToCopy {
 
 export interface Toast {
   message: Message;
-  tone: 'info' | 'warn';
+  /** An alarm interrupts whoever listens to a screen reader. */
+  tone: 'info' | 'warn' | 'alarm';
 }
 
 export interface MeetingState {
@@ -79,8 +84,12 @@ export interface MeetingState {
   connection: { phase: 'connected' } | { phase: 'reconnecting'; attempt: number; since: number };
   /** The others in the order in which they came, oneself last. */
   people: Person[];
-  /** How many people use another link; `all` when nobody's name opens. */
-  otherLink: 'none' | 'some' | 'all';
+  /** What the lock is made of. */
+  keys: KeysView;
+  /** Of the link; another one once somebody was removed. `null` where the meeting is not end-to-end encrypted. */
+  secret: string | null;
+  /** The complete invitation: address with the secret behind `#`. */
+  invitation: string;
   microphone: ControlState;
   camera: ControlState;
   share: ControlState;
@@ -100,34 +109,43 @@ export interface MeetingState {
 const TOAST_MS = 5000;
 /** After a reconnection, until everybody else's pictures are back as well. */
 const SETTLING_MS = 10_000;
+/** Getting keys takes seconds; whoever has none after this is worth a mark. */
+const KEYLESS_AFTER_MS = 10_000;
+/** The connection says more precisely why the room is over, if it says so within this time. */
+const ENDING_MS = 3000;
 /** The page has changed by then, so that a screen reader notices what is said. */
 const WELCOME_MS = 1000;
 type Input = 'microphone' | 'camera';
+type Timer = 'speakers' | 'toast' | 'welcome' | 'ending';
+
+/** What is told at once when the lock comes to it. */
+const WORSE: readonly LockKind[] = ['unconfirmed', 'differs'];
 
 export class MeetingModel {
   readonly view: Store<MeetingState>;
   readonly announcer: Announcer;
   readonly stage: StageModel;
-  /** The complete invitation: address with the secret behind `#`. */
-  readonly invitation: string;
   readonly settings: JoinSettings;
 
+  #admitted: Admitted;
   #connection: RtcConnection;
-  #names: NameBook;
+  #keys: Protection;
+  #outbox: Outbox;
   #speakers = new SpeakerMarks();
   #lines = new Lines();
+  #keyless = new Marks(KEYLESS_AFTER_MS, 0);
   #chimes: Chimes;
   #deviceNews = new DeviceNews();
   /** What the person is choosing another device for. */
   #choosing: DeviceKind | null = null;
   #preferences: Preferences;
-  /** Who is known to be here, with the name to announce when they leave; `null` until it is opened. */
+  /** Who is known to be here, with the name to announce when they leave; `null` until they have the keys. */
   #present = new Map<string, string | null>();
   /** Those seen last while connected, oneself included. */
   #seen: RtcParticipant[] = [];
   #ends: Unsubscribe[] = [];
   /** Cancel the timers that are set. */
-  #timers: { speakers?: () => void; toast?: () => void; welcome?: () => void } = {};
+  #timers: Partial<Record<Timer, () => void>> = {};
   #sent = 0;
   /** When the connection was found again. */
   #cameBack = -Infinity;
@@ -139,23 +157,39 @@ export class MeetingModel {
     private readonly ports: Ports,
     admitted: Admitted,
     settings: JoinSettings,
-    private readonly onEnd: (cause: DisconnectCause) => void,
+    private readonly onEnd: (cause: EndCause) => void,
     readonly options: Options = new Options(ports.local),
   ) {
     this.settings = settings;
+    this.#admitted = admitted;
     this.#connection = admitted.connection;
-    this.#names = new NameBook(admitted.sealer, () => this.#sync());
+    const listener: KeysListener = {
+      received: (from, content) => this.#received(from, content),
+      notSent: (content) => this.#outbox.returned(content),
+      history: (lines) => this.#history(lines),
+      linkChanged: (fragment) => this.#linkChanged(fragment),
+      stopped: (reason) => this.#keysStopped(reason),
+    };
+    this.#keys = admitted.keys
+      ? new KeysModel(ports.clock, admitted.keys, listener)
+      : new NoKeys(ports.clock, admitted.connection, listener);
+    this.#outbox = new Outbox(
+      ports.clock,
+      (content) => this.#keys.send(content),
+      (content, waits) => this.#waits(content, waits),
+    );
     this.#preferences = new Preferences(ports.local);
     this.announcer = new Announcer(ports.clock);
     this.stage = new StageModel(options, this.announcer, (message) => this.#toast({ message, tone: 'info' }));
     this.#chimes = new Chimes(ports.clock, ports.sounds, () => options.view.get().sounds);
-    this.invitation = ports.address.origin + pathOfRoom(settings.room) + fragmentOf(settings.secret);
     this.view = new Store<MeetingState>({
       room: settings.room,
       startedAt: ports.clock.now(),
       connection: { phase: 'connected' },
       people: [],
-      otherLink: 'none',
+      keys: this.#keys.view.get(),
+      secret: settings.secret,
+      invitation: this.#link(),
       microphone: { on: false, pending: false },
       camera: { on: false, pending: false },
       share: { on: false, pending: false },
@@ -176,7 +210,6 @@ export class MeetingModel {
       on('reconnecting', (attempt) => this.#reconnecting(attempt)),
       on('reconnected', () => this.#reconnected()),
       on('disconnected', (cause) => this.#end(cause)),
-      on('data', (payload, from, topic) => void this.#data(payload, from, topic)),
       on('soundBlocked', (soundBlocked) => this.view.patch({ soundBlocked })),
       on('deviceChanged', (kind, id) => void this.#deviceChanged(kind, id)),
       ports.devices.onChange(() => void this.#devicesPlugged()),
@@ -187,7 +220,7 @@ export class MeetingModel {
       if (!participant.isLocal) this.#present.set(participant.identity, null);
     }
     if (this.#connection.state.phase === 'reconnecting') this.#reconnecting(this.#connection.state.attempt);
-    this.#sync();
+    this.#ends.push(this.#keys.view.subscribe((keys) => this.#keysChanged(keys)));
     void this.#firstDevices();
   }
 
@@ -199,9 +232,10 @@ export class MeetingModel {
   /** Hands the devices that were open before joining to the meeting, if it did not end before it was shown. */
   async enter(tracks: CapturedTrack[]): Promise<void> {
     const { state } = this.#connection;
-    if (state.phase === 'ended') {
+    const cause = state.phase === 'ended' ? state.cause : this.#keys.stopped;
+    if (cause !== null) {
       for (const track of tracks) track.stop();
-      this.#end(state.cause);
+      this.#end(cause);
       return;
     }
     this.#after('welcome', WELCOME_MS, () => {
@@ -249,23 +283,35 @@ export class MeetingModel {
     const all = this.#participants();
     const others = all.filter((participant) => !participant.isLocal);
     const local = all.find((participant) => participant.isLocal);
+    // The server may take one in as somebody else when the connection comes back.
+    if (local && local.identity !== this.#own) return this.#abandon('identity-changed');
     const ordered = local ? [...others, local] : others;
     const names = ordered.map((participant) => this.#nameOf(participant));
     const numbers = ordinals(names);
     const now = this.ports.clock.now();
+    const { roster, unreadable } = this.#keys.view.get();
 
     this.#timers.speakers?.();
     const due = this.#speakers.update(new Map(ordered.map((p) => [p.identity, p.speaking])), now);
     const lineDue = this.#lines.update(ordered, this.#connected, now);
+    const lacks = (identity: string) => roster !== null && !memberOf(roster, identity);
+    const keylessDue = this.#keyless.update(
+      new Map(ordered.map(({ identity }) => [identity, lacks(identity)])),
+      now,
+    );
 
     const drawn = ordered.map((participant, i): Person => {
-      const name = names[i] ?? { kind: 'opening' };
+      const name = names[i] ?? { kind: 'keyless' };
+      const { identity } = participant;
       return {
-        identity: participant.identity,
+        identity,
         isLocal: participant.isLocal,
         name,
+        trust: this.#keyless.marked(identity) ? 'keyless' : this.#keys.trustIn(identity),
+        silentSince: memberOf(roster, identity)?.silent_since ?? 0,
+        unreadable: unreadable.has(identity) || isForeign(participant),
         ordinal: numbers[i] ?? 1,
-        initials: name.kind === 'name' ? initialsOf(name.name) : name.kind === 'opening' ? '' : '?',
+        initials: name.kind === 'name' ? initialsOf(name.name) : '?',
         tint: tintOf(participant.identity),
         muted: participant.microphone === null || participant.microphone.muted,
         speaking: this.#speakers.marked(participant.identity),
@@ -281,13 +327,12 @@ export class MeetingModel {
     const people = keepUnchangedPeople(before, drawn);
     const settled = this.#connected && now - this.#cameBack >= SETTLING_MS;
     const stageDue = this.stage.update(people, now, settled);
-    const next = Math.min(due ?? Infinity, lineDue ?? Infinity, stageDue ?? Infinity);
+    const next = Math.min(...[due, lineDue, keylessDue, stageDue].map((at) => at ?? Infinity));
     if (next < Infinity) this.#after('speakers', Math.max(0, next - now), () => this.#sync());
     this.#arrivals(people);
     const { microphone, camera, share } = this.view.get();
     this.view.patch({
       people,
-      otherLink: otherLink(people),
       microphone: this.#control(microphone, local?.microphone),
       camera: this.#control(camera, local?.camera),
       share: { ...share, on: local?.screen != null },
@@ -317,25 +362,30 @@ export class MeetingModel {
   }
 
   #nameOf(participant: RtcParticipant): PersonName {
-    return participant.isLocal ? { kind: 'name', name: this.settings.name } : this.#names.get(participant);
+    if (participant.isLocal) return { kind: 'name', name: this.settings.name };
+    return this.#keys.nameOf(participant.identity, participant.name);
+  }
+
+  #nameOfMember(identity: string): PersonName {
+    const seen = this.#seen.find((one) => one.identity === identity);
+    return this.#keys.nameOf(identity, seen?.name ?? '');
   }
 
   #spoken(name: PersonName, ordinal = 1): string {
     return spokenName(this.ports.words, name, ordinal);
   }
 
-  /** Announces who came and who left; those who were here first are not announced. */
+  /** Announces who came and who left, once they have the keys; those who were here first are not announced. */
   #arrivals(people: Person[]): void {
     const here = new Set(people.map((person) => person.identity));
-    this.#names.keep(here);
     for (const [identity, name] of [...this.#present]) {
       if (here.has(identity)) continue;
       this.#present.delete(identity);
-      this.announcer.left(name ?? this.#spoken({ kind: 'opening' }));
+      this.announcer.left(name ?? this.#spoken({ kind: 'keyless' }));
       this.#ring('left');
     }
     for (const person of people) {
-      if (person.isLocal || person.name.kind === 'opening') continue;
+      if (person.isLocal || person.name.kind === 'keyless') continue;
       const label = this.#spoken(person.name, person.ordinal);
       if (!this.#present.has(person.identity)) {
         this.announcer.joined(label);
@@ -480,20 +530,22 @@ export class MeetingModel {
 
   // ---- chat ---------------------------------------------------------------------------------------------------
 
-  async #data(payload: Uint8Array, from: string, topic: string): Promise<void> {
-    if (topic !== TOPIC) return;
-    const packet = decodeChat(payload);
-    if (!packet) return;
-    const author = await this.#names.opened(from);
-    if (this.#closed) return;
+  #received(from: string, content: Content): void {
+    if (content.type !== 'chat') return;
+    const text = tidyText(content.text);
+    if (text === '') return;
+    const author = this.#nameOfMember(from);
     const { chat, panel } = this.view.get();
     const open = panel === 'chat';
-    const key = `${from} ${packet.id}`;
-    const next = addMessage(
-      chat,
-      { key, from, author, own: false, text: packet.text, at: this.ports.clock.now() },
-      open,
-    );
+    const message = {
+      key: keyOf(from, content.id),
+      from,
+      author,
+      own: false,
+      text,
+      at: this.ports.clock.now(),
+    };
+    const next = addMessage(chat, message, open);
     if (next === chat) return;
     this.view.patch({ chat: next });
     if (!open) {
@@ -504,32 +556,117 @@ export class MeetingModel {
     }
   }
 
+  #history(lines: Line[]): void {
+    this.view.patch({ chat: addHistory(this.view.get().chat, lines, this.#own) });
+  }
+
+  #waits(content: Content, waits: boolean): void {
+    if (content.type !== 'chat') return;
+    const { chat } = this.view.get();
+    this.view.patch({ chat: setPending(chat, keyOf(this.#own, content.id), waits) });
+  }
+
+  get #own(): string {
+    return this.#keys.identity;
+  }
+
   setDraft(draft: string): void {
     this.view.patch({ draft });
   }
 
-  /** Sends the draft to everybody. What could not be sent stays in the field. */
-  async sendDraft(): Promise<void> {
-    const { draft } = this.view.get();
-    if ((await this.#sendChat(draft)) && this.view.get().draft === draft) this.setDraft('');
-  }
-
-  async #sendChat(typed: string): Promise<boolean> {
-    const text = tidyText(typed);
-    if (text === '' || charactersLeft(typed) < 0) return false;
+  /** Says the draft to everybody, as soon as there are keys and a way. */
+  sendDraft(): void {
+    const { draft, chat, panel } = this.view.get();
+    const text = tidyText(draft);
+    if (this.#closed || text === '' || charactersLeft(draft) < 0) return;
     const at = this.ports.clock.now();
     const id = `${at.toString(36)}-${(this.#sent++).toString(36)}`;
-    try {
-      await this.#connection.send(encodeChat(id, text, at), TOPIC);
-    } catch {
-      this.#toast({ message: { key: 'chat.not-sent' }, tone: 'warn' });
-      return false;
-    }
-    const own = this.view.get().people.find((person) => person.isLocal)?.identity ?? '';
     const author = { kind: 'name', name: this.settings.name } as const;
-    const message = { key: `${own} ${id}`, from: own, author, own: true, text, at };
-    this.view.patch({ chat: addMessage(this.view.get().chat, message, this.view.get().panel === 'chat') });
-    return true;
+    const message = {
+      key: keyOf(this.#own, id),
+      from: this.#own,
+      author,
+      own: true,
+      text,
+      at,
+      pending: true,
+    };
+    this.view.patch({ chat: addMessage(chat, message, panel === 'chat') });
+    if (this.#outbox.say({ type: 'chat', id, text })) {
+      this.setDraft('');
+    } else {
+      this.view.patch({ chat });
+      this.#toast({ message: { key: 'chat.not-sent' }, tone: 'warn' });
+    }
+  }
+
+  // ---- keys ---------------------------------------------------------------------------------------------------
+
+  #keysChanged(keys: KeysView): void {
+    const before = this.lock().kind;
+    this.view.patch({ keys });
+    this.#outbox.open(this.#canSay);
+    this.#sync();
+    const lock = this.lock();
+    if (lock.kind !== before && WORSE.includes(lock.kind)) this.#alarm(lock);
+  }
+
+  get #canSay(): boolean {
+    return this.#keys.isMember && this.#connected;
+  }
+
+  /** What the lock says at this moment. */
+  lock(): Lock {
+    const { keys, people } = this.view.get();
+    return lockOf(keys, {
+      people,
+      nameOf: (identity) => this.nameOf(identity),
+      now: this.ports.clock.now(),
+    });
+  }
+
+  /** How somebody is called who has the keys, or is here. */
+  nameOf(identity: string): string {
+    const person = this.view.get().people.find((one) => one.identity === identity);
+    return person ? this.#spoken(person.name, person.ordinal) : this.#spoken(this.#nameOfMember(identity));
+  }
+
+  /** The digits of this epoch were the same for all who were asked, or not. */
+  compared(epoch: number, matches: boolean): void {
+    this.#keys.compared(epoch, matches);
+  }
+
+  #alarm({ title }: Lock): void {
+    this.#toast({ message: title, tone: 'alarm' });
+  }
+
+  #link(): string {
+    const { room, secret } = this.settings;
+    return this.ports.address.origin + pathOfRoom(room) + (secret === null ? '' : fragmentOf(secret));
+  }
+
+  /** Somebody was removed: the old link leads nowhere. The address is how people invite, so it changes with the link. */
+  #linkChanged(fragment: string): void {
+    const read = parseFragment(fragment);
+    if (!read?.ok) return;
+    this.settings.secret = read.secret;
+    this.ports.address.replace(pathOfRoom(this.settings.room), fragmentOf(read.secret));
+    this.view.patch({ secret: read.secret, invitation: this.#link() });
+    void this.#sealName(read.secret);
+  }
+
+  /** Who comes by a link finds out by the names of those present whether it is theirs. */
+  async #sealName(secret: string): Promise<void> {
+    const sealer = await this.ports.sealer(secret, this.#admitted.room);
+    const metadata = await sealer.seal(this.settings.name, this.#own);
+    // What the server does not hear of now it will not miss for long: the link is only tried by who comes.
+    await this.#connection.setMetadata(metadata).catch(() => undefined);
+  }
+
+  /** Without keys there is no meeting. */
+  #keysStopped(reason: Stop | 'failed'): void {
+    if (reason === 'ended') this.#after('ending', ENDING_MS, () => this.#abandon(reason));
+    else this.#abandon(reason);
   }
 
   // ---- panels, invitation, toasts -----------------------------------------------------------------------------
@@ -544,7 +681,7 @@ export class MeetingModel {
   }
 
   async copyInvitation(): Promise<void> {
-    await this.#copy(this.invitation, 'invite.copied', 'invite.copy');
+    await this.#copy(this.view.get().invitation, 'invite.copied', 'invite.copy');
   }
 
   async copyCode(code: string): Promise<void> {
@@ -568,7 +705,7 @@ export class MeetingModel {
   #toast(toast: Toast): void {
     if (this.#closed) return;
     this.view.patch({ toast });
-    this.announcer.say(toast.message);
+    if (toast.tone !== 'alarm') this.announcer.say(toast.message);
     this.#after('toast', TOAST_MS, () => this.dismissToast());
   }
 
@@ -587,7 +724,7 @@ export class MeetingModel {
   }
 
   /** Sets a timer anew; none outlives the meeting. */
-  #after(timer: 'speakers' | 'toast' | 'welcome', ms: number, run: () => void): void {
+  #after(timer: Timer, ms: number, run: () => void): void {
     if (this.#closed) return;
     this.#timers[timer]?.();
     this.#timers[timer] = this.ports.clock.after(ms, run);
@@ -599,19 +736,21 @@ export class MeetingModel {
     const { connection } = this.view.get();
     const since = connection.phase === 'reconnecting' ? connection.since : this.ports.clock.now();
     this.view.patch({ connection: { phase: 'reconnecting', attempt, since } });
+    this.#outbox.open(false);
   }
 
   #reconnected(): void {
     if (this.view.get().connection.phase === 'connected') return;
     this.#cameBack = this.ports.clock.now();
     this.view.patch({ connection: { phase: 'connected' } });
+    this.#outbox.open(this.#canSay);
     this.announcer.say({ key: 'connection.back' });
     this.#sync();
   }
 
   async leave(): Promise<void> {
     try {
-      await this.#connection.leave();
+      await leave(this.#admitted);
     } catch {
       // Left all the same: the server notices by itself.
     } finally {
@@ -619,7 +758,13 @@ export class MeetingModel {
     }
   }
 
-  #end(cause: DisconnectCause): void {
+  /** Ends the meeting though the connection stands. */
+  #abandon(cause: EndCause): void {
+    this.#end(cause);
+    this.#connection.leave().catch(() => undefined);
+  }
+
+  #end(cause: EndCause): void {
     if (this.#closed) return;
     this.#closed = true;
     // Joining again does not open a microphone that was only held open.
@@ -627,6 +772,8 @@ export class MeetingModel {
     for (const end of this.#ends.splice(0)) end();
     for (const cancel of Object.values(this.#timers)) cancel();
     this.announcer.stop();
+    this.#outbox.stop();
+    this.#keys.leave();
     this.onEnd(cause);
   }
 }
@@ -644,13 +791,11 @@ function silent(participant: RtcParticipant): RtcParticipant {
   };
 }
 
-function isOn(track: { muted: boolean } | null | undefined): boolean {
-  return track != null && !track.muted;
+/** Something of them is encrypted under other keys than this meeting's. */
+function isForeign({ microphone, camera, screen }: RtcParticipant): boolean {
+  return [microphone, camera, screen].some((track) => track?.foreign);
 }
 
-function otherLink(people: Person[]): MeetingState['otherLink'] {
-  const others = people.filter((person) => !person.isLocal);
-  const foreign = others.filter((person) => person.name.kind === 'other-link').length;
-  if (foreign === 0) return 'none';
-  return others.some((person) => person.name.kind === 'name') ? 'some' : 'all';
+function isOn(track: { muted: boolean } | null | undefined): boolean {
+  return track != null && !track.muted;
 }

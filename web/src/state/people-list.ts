@@ -11,11 +11,18 @@ export interface Listed {
   label: string;
 }
 
-/** Oneself first, then by name as the language sorts. */
+/** Whoever the keys say nothing good of stands above all others. */
+const needsLook = ({ person: { trust, unreadable } }: Listed) =>
+  trust === 'unconfirmed' || trust === 'keyless' || unreadable;
+
+/** Those who need a look first, then oneself, then by name as the language sorts. */
 export function arrange(listed: Listed[], language: string): Listed[] {
   const { compare } = new Intl.Collator(language, { numeric: true });
   return listed.toSorted(
-    (a, b) => Number(b.person.isLocal) - Number(a.person.isLocal) || compare(a.label, b.label),
+    (a, b) =>
+      Number(needsLook(b)) - Number(needsLook(a)) ||
+      Number(b.person.isLocal) - Number(a.person.isLocal) ||
+      compare(a.label, b.label),
   );
 }
 

@@ -1,18 +1,36 @@
-/** People of a meeting as they are shown: opened names, initials, a tint; equal names are told apart. */
+/** People of a meeting as they are shown: their names in the group, initials, a tint; equal names are told apart. */
 
-import type { NameSealer, OpenedName } from '../crypto/name';
-import type { RtcParticipant, VideoHandle } from '../rtc/types';
+import { tidyName } from '../crypto/name';
+import type { RosterMember } from '../e2ee/types';
+import type { VideoHandle } from '../rtc/types';
+import type { Trust } from './keys';
 import type { Message } from './messages';
 
 export type { VideoHandle } from '../rtc/types';
 
-/** `opening` while the browser still opens the sealed name. */
-export type PersonName = OpenedName | { kind: 'opening' };
+export type PersonName =
+  | { kind: 'name'; name: string }
+  /** Has the keys, and a name that does not open under this link. */
+  | { kind: 'unnamed' }
+  /** Not among those who have the keys, or not yet: nothing says who that is. */
+  | { kind: 'keyless' };
+
+/** The name of somebody who has the keys, or of somebody who has not. */
+export function nameIn(member: Pick<RosterMember, 'name'> | undefined): PersonName {
+  if (!member) return { kind: 'keyless' };
+  const name = tidyName(member.name ?? '');
+  return name === '' ? { kind: 'unnamed' } : { kind: 'name', name };
+}
 
 export interface Person {
   identity: string;
   isLocal: boolean;
   name: PersonName;
+  trust: Trust;
+  /** Since when nothing was heard of their keys, if for so long that it is told; else 0. */
+  silentSince: number;
+  /** They have the keys, and yet what they send does not open. */
+  unreadable: boolean;
   /** 1 for the first person of that name, 2 for the second… */
   ordinal: number;
   initials: string;
@@ -57,50 +75,10 @@ export function spokenName(words: (message: Message) => string, name: PersonName
       return ordinal > 1
         ? words({ key: 'person.numbered', args: { name: name.name, number: ordinal } })
         : name.name;
-    case 'other-link':
-      return words({ key: 'person.other-link' });
     case 'unnamed':
       return words({ key: 'person.unnamed' });
-    case 'opening':
-      return words({ key: 'person.opening' });
-  }
-}
-
-/** Opens sealed names once per (identity, metadata) and remembers the result. */
-export class NameBook {
-  #known = new Map<string, { metadata: string; name: PersonName; opened: Promise<OpenedName> }>();
-
-  constructor(
-    private readonly sealer: NameSealer,
-    private readonly changed: () => void,
-  ) {}
-
-  #entry(identity: string, metadata: string) {
-    const known = this.#known.get(identity);
-    if (known && known.metadata === metadata) return known;
-    const opened = this.sealer.open(metadata, identity);
-    const entry = { metadata, name: { kind: 'opening' } as PersonName, opened };
-    this.#known.set(identity, entry);
-    void opened.then((name) => {
-      entry.name = name;
-      this.changed();
-    });
-    return entry;
-  }
-
-  get(participant: Pick<RtcParticipant, 'identity' | 'metadata'>): PersonName {
-    return this.#entry(participant.identity, participant.metadata).name;
-  }
-
-  /** The opened name of somebody present, or of nobody. */
-  opened(identity: string): Promise<OpenedName> {
-    return this.#known.get(identity)?.opened ?? Promise.resolve({ kind: 'unnamed' });
-  }
-
-  /** Forgets those who are not in the meeting any more. */
-  keep(identities: Set<string>): void {
-    for (const identity of [...this.#known.keys()])
-      if (!identities.has(identity)) this.#known.delete(identity);
+    case 'keyless':
+      return words({ key: 'person.keyless' });
   }
 }
 

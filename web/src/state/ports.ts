@@ -3,6 +3,7 @@
 import type { Api } from '../api/client';
 import type { RandomBytes } from '../crypto/link';
 import type { NameSealer } from '../crypto/name';
+import type { KeysSource } from '../e2ee/types';
 import type { Message } from './messages';
 import type { Devices, Rtc, Sounds } from '../rtc/types';
 
@@ -34,6 +35,7 @@ export interface Address {
 export interface Ports {
   api: Api;
   rtc: Rtc;
+  keys: KeysSource;
   devices: Devices;
   sounds: Sounds;
   /** Loads what shows a meeting; rejects if it cannot be had. */
@@ -46,8 +48,8 @@ export interface Ports {
   /** Lives on this device. */
   local: Memory;
   sealer(secret: string, room: string): Promise<NameSealer>;
-  /** Claims an identity for this tab; false when another tab holds it. */
-  claimIdentity(identity: string): Promise<boolean>;
+  /** Claims an identity for this tab, by a name of it; false when another tab holds it. */
+  claimIdentity(claim: string): Promise<boolean>;
   /** Puts text on the clipboard; false when the browser does not allow it. */
   copy(text: string): Promise<boolean>;
   /** A message in the person's language. */

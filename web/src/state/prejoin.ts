@@ -12,13 +12,13 @@ import {
   type DeviceKind,
   type VideoHandle,
 } from '../rtc/types';
-import { admit, type Admitted } from './admission';
+import { admit, leave, NotClearError, OtherLinkError, type Admitted } from './admission';
 import type { TabIdentity } from './identity';
 import type { Refusal } from './messages';
 import type { Ports } from './ports';
 import { Preferences } from './preferences';
 import { fill } from './name-field';
-import { codeRefusal, deviceRefusal, joinRefusal } from './refusals';
+import { codeRefusal, deviceRefusal, joinRefusal, keysRefusal } from './refusals';
 import { normaliseRoom, pathOfRoom } from './room-name';
 import { Store } from './store';
 
@@ -29,6 +29,8 @@ export type LinkState =
   | { kind: 'ready'; secret: string }
   /** The code is needed before anything is connected. */
   | { kind: 'code'; why: 'running' | 'other-link' | 'broken-link' }
+  /** A bare link to a room that another program opened: whoever goes on is told that it is not end-to-end encrypted. */
+  | { kind: 'clear' }
   /** The server did not say. */
   | { kind: 'unknown' };
 
@@ -63,7 +65,8 @@ export interface PreJoinState {
 export interface JoinSettings {
   /** As written in the address. */
   room: string;
-  secret: string;
+  /** `null` for a room that is not end-to-end encrypted. */
+  secret: string | null;
   name: string;
   microphone: { on: boolean; id: string };
   camera: { on: boolean; id: string };
@@ -125,7 +128,7 @@ export class PreJoinModel {
       video: null,
       asking: true,
       joining: false,
-      refusal: null,
+      refusal: this.#obstacle(),
     });
     void this.#preload();
     this.#ended.push(ports.devices.onChange(() => void this.#listDevices()));
@@ -137,22 +140,34 @@ export class PreJoinModel {
   /** What joining needs, one after the other; whatever fails is tried again, and reported, when joining. */
   async #preload(): Promise<void> {
     await this.ports.rtc.preload();
+    this.ports.keys.preload();
     await this.ports.loadMeeting().catch(() => undefined);
+  }
+
+  /** Without encryption nobody joins. */
+  #obstacle(): Refusal | null {
+    const problem = this.ports.keys.obstacle();
+    return problem && keysRefusal(problem);
   }
 
   /**
    * A bare link, or a secret that was made on the start page: if the room is running already, its code is needed;
    * else a secret made here becomes the room's, and stands in the address bar from now on.
+   *
+   * What the room is otherwise (`mode`) is looked at for a bare link only. Whoever has a secret, whether from a link or
+   * from the start page, is promised a meeting that is end-to-end encrypted; no word of the server changes that.
    */
   async askWhetherRunning(): Promise<void> {
     const { room, link } = this.view.get();
     const made = link.kind === 'ready' ? link.secret : null;
     if (!made) this.view.patch({ link: { kind: 'asking' }, refusal: null });
     try {
-      const { running } = await this.ports.api.join(normaliseRoom(room), {});
+      const { running, mode } = await this.ports.api.join(normaliseRoom(room), {});
       // Whoever has pressed "join" meanwhile is answered by the meeting itself.
       if (this.#closed || this.view.get().joining) return;
-      if (running) {
+      if (!made && mode === 'clear') {
+        this.view.patch({ link: { kind: 'clear' }, refusal: null });
+      } else if (running) {
         this.ports.address.replace(pathOfRoom(room), '');
         this.view.patch({ link: { kind: 'code', why: 'running' } });
       } else {
@@ -280,10 +295,25 @@ export class PreJoinModel {
     this.view.patch({ code, codeProblem: null, refusal: null });
   }
 
+  /** Joins, unless the person has to be asked first whether they want that without end-to-end encryption. */
   async join(): Promise<void> {
+    if (this.view.get().link.kind !== 'clear') await this.#join();
+  }
+
+  /** Joins though the room is not end-to-end encrypted: the person was told, and chose to. */
+  async joinAnyway(): Promise<void> {
+    if (this.view.get().link.kind === 'clear') await this.#join();
+  }
+
+  async #join(): Promise<void> {
     const state = this.view.get();
     if (state.joining) return;
     if (this.ports.devices.obstacle() !== null) return;
+    const refusal = state.link.kind === 'clear' ? null : this.#obstacle();
+    if (refusal) {
+      this.view.patch({ refusal });
+      return;
+    }
     const name = tidyName(state.name);
     if (name === '') {
       this.view.patch({ nameProblem: { code: 'name-empty', key: 'error.name-empty' } });
@@ -295,7 +325,7 @@ export class PreJoinModel {
       if (this.view.get().link.kind === 'ready') await this.join();
       return;
     }
-    let secret: string;
+    let secret: string | null = null;
     if (state.link.kind === 'code') {
       const typed = parseCode(state.code);
       if (!typed.ok) {
@@ -303,7 +333,7 @@ export class PreJoinModel {
         return;
       }
       secret = typed.secret;
-    } else {
+    } else if (state.link.kind === 'ready') {
       secret = state.link.secret;
     }
     this.#preferences.rememberName(name);
@@ -323,21 +353,26 @@ export class PreJoinModel {
         speaker: state.speaker || null,
       });
       if (this.#closed) {
-        await admitted.connection.leave();
-      } else if (admitted.otherLink) {
-        await admitted.connection.leave();
-        this.ports.address.replace(pathOfRoom(state.room), '');
-        this.view.patch({ joining: false, code: '', link: { kind: 'code', why: 'other-link' } });
+        await leave(admitted);
       } else {
-        this.#setSecret(secret);
+        if (secret !== null) this.#setSecret(secret);
         this.#handOver(admitted, name, secret);
       }
     } catch (error) {
-      this.view.patch({ joining: false, refusal: joinRefusal(error) });
+      if (error instanceof OtherLinkError && !this.#closed) {
+        this.ports.address.replace(pathOfRoom(state.room), '');
+        this.view.patch({ joining: false, code: '', link: { kind: 'code', why: 'other-link' } });
+      } else if (error instanceof NotClearError && !this.#closed) {
+        // It has ended meanwhile, and is what everybody makes of it who comes now.
+        this.view.patch({ joining: false });
+        await this.askWhetherRunning();
+      } else {
+        this.view.patch({ joining: false, refusal: joinRefusal(error) });
+      }
     }
   }
 
-  #handOver(admitted: Admitted, name: string, secret: string): void {
+  #handOver(admitted: Admitted, name: string, secret: string | null): void {
     const { room, microphone, camera, speaker } = this.view.get();
     const tracks = [this.#tracks.microphone, this.#tracks.camera].filter((track) => track !== null);
     this.#tracks = { microphone: null, camera: null };

@@ -2,7 +2,9 @@
 
 import { ApiError } from '../api/errors';
 import type { CodeProblem } from '../crypto/link';
+import { KeysError, type Stop } from '../e2ee/types';
 import { ConnectError, type DeviceError, type DisconnectCause } from '../rtc/types';
+import { NotClearError, OtherLinkError } from './admission';
 import type { MessageKey, Refusal } from './messages';
 import type { RoomNameProblem } from './room-name';
 
@@ -12,6 +14,7 @@ const SERVER: Record<string, MessageKey> = {
   'invalid-room-name': 'error.room-characters',
   'reserved-room-name': 'error.room-reserved',
   'identity-taken': 'error.identity-taken',
+  'identity-changed': 'error.identity-changed',
   'rate-limited': 'error.rate-limited',
   overloaded: 'error.overloaded',
   full: 'error.full',
@@ -26,6 +29,16 @@ const CONNECT: Record<ConnectError['problem'], MessageKey> = {
   failed: 'error.connect-failed',
 };
 
+const KEYS: Record<KeysError['problem'], MessageKey> = {
+  unsupported: 'error.encryption-unsupported',
+  failed: 'error.encryption-failed',
+};
+
+/** Why there are no keys, and so no meeting. */
+export function keysRefusal(problem: KeysError['problem']): Refusal {
+  return { code: `encryption-${problem}`, key: KEYS[problem] };
+}
+
 /** Why joining did not work. */
 export function joinRefusal(error: unknown): Refusal {
   if (error instanceof ApiError) {
@@ -34,6 +47,9 @@ export function joinRefusal(error: unknown): Refusal {
       ? { code: error.code, key, args: { seconds: error.retryAfter ?? 0 } }
       : { code: error.code, key: 'error.server', args: { code: error.code } };
   }
+  if (error instanceof KeysError) return keysRefusal(error.problem);
+  if (error instanceof OtherLinkError) return { code: 'other-link', key: 'error.other-link' };
+  if (error instanceof NotClearError) return { code: 'not-clear', key: 'error.not-clear' };
   if (error instanceof ConnectError) return { code: error.problem, key: CONNECT[error.problem] };
   return { code: 'failed', key: 'error.connect-failed' };
 }
@@ -63,17 +79,30 @@ export function roomRefusal(problem: RoomNameProblem): Refusal {
   return { code: `room-${problem}`, key: ROOM[problem] };
 }
 
-const DISCONNECTED: Record<Exclude<DisconnectCause, 'left'>, MessageKey> = {
+/** Why a meeting ended: the connection did, or its keys. */
+export type EndCause = DisconnectCause | Stop | 'failed' | 'identity-changed';
+
+const ENDED: Record<Exclude<EndCause, 'left'>, MessageKey> = {
   lost: 'left.lost',
   elsewhere: 'left.elsewhere',
   removed: 'left.removed',
   'room-closed': 'left.room-closed',
   'server-stopped': 'left.server-stopped',
+  'other-link': 'left.other-link',
+  password: 'left.password',
+  locked: 'left.locked',
+  'other-meeting': 'left.other-meeting',
+  'out-of-step': 'left.out-of-step',
+  ended: 'left.keys-ended',
+  refused: 'left.keys-refused',
+  full: 'error.full',
+  failed: 'left.keys-failed',
+  'identity-changed': 'error.identity-changed',
 };
 
 /** Why a meeting ended for this person; `null` if they left by themselves. */
-export function disconnectRefusal(cause: DisconnectCause): Refusal | null {
-  return cause === 'left' ? null : { code: cause, key: DISCONNECTED[cause] };
+export function endRefusal(cause: EndCause): Refusal | null {
+  return cause === 'left' ? null : { code: cause, key: ENDED[cause] };
 }
 
 const DEVICE: Record<DeviceError['kind'], Partial<Record<DeviceError['problem'], MessageKey>>> = {

@@ -1,6 +1,7 @@
 /** Small pieces of words that several components need. */
 
 import type { Translate } from '../i18n';
+import { isCareful, shortTrustOf } from './lock';
 import { spokenName, type Person, type PersonName } from '../state/people';
 
 /** How somebody is called, without "(me)". */
@@ -23,6 +24,7 @@ export function describe(t: Translate, person: Person, pinned = false): string {
   if (person.muted) parts.push(t('person.muted'));
   if (!person.video) parts.push(t('person.no-picture'));
   else if (person.videoPaused) parts.push(t('tile.paused'));
+  if (isCareful(person)) parts.push(shortTrustOf(t, person));
   if (person.weak) parts.push(t('person.weak'));
   if (pinned) parts.push(t('tile.pinned'));
   return parts.join(', ');

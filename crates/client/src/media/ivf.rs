@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::seal::Sealing;
 use super::vp8::{self, Vp8Descriptors};
-use super::{Codec, Frame, Layer, MediaSource};
+use super::{Codec, Frame, FrameSeal, Layer, MediaSource};
 use crate::error::ClientError;
 
 /// The pictures of a file in real time, from the start again when they are over.
@@ -23,6 +24,7 @@ pub struct IvfVideo {
     rounds: u64,
     looping: bool,
     descriptors: Vp8Descriptors,
+    sealing: Sealing,
 }
 
 impl IvfVideo {
@@ -84,12 +86,19 @@ impl IvfVideo {
             rounds: 0,
             looping: true,
             descriptors: Vp8Descriptors::random(),
+            sealing: Sealing::default(),
         })
     }
 
     /// Ends after the last picture.
     pub fn once(mut self) -> Self {
         self.looping = false;
+        self
+    }
+
+    /// Seals every picture.
+    pub fn sealed(mut self, seal: Box<dyn FrameSeal>) -> Self {
+        self.sealing = Sealing::with(seal);
         self
     }
 
@@ -119,13 +128,23 @@ impl MediaSource for IvfVideo {
         let time = self.next_time()?;
         let (scale, rate) = self.time_base;
         let (_, picture) = self.pictures.get(self.at)?;
-        let payloads = vp8::packetize(&mut self.descriptors, picture);
+        let picture = self.sealing.apply(Codec::Vp8, picture.clone());
         self.at += 1;
         if self.at == self.pictures.len() {
             (self.at, self.rounds) = (0, self.rounds + 1);
         }
+        let Some(picture) = picture else {
+            // Its number is missed, so that nobody builds on what came before it.
+            self.descriptors.advance();
+            return None;
+        };
+        let payloads = vp8::packetize(&mut self.descriptors, &picture);
         let media_time = (u128::from(time) * u128::from(scale) * 90_000 / u128::from(rate)) as u64;
         Some(Frame { layer: 0, media_time, payloads, audio_level: None })
+    }
+
+    fn is_sealed(&self) -> bool {
+        self.sealing.is_on()
     }
 }
 
@@ -135,6 +154,7 @@ fn media(text: impl Into<String>) -> ClientError {
 
 #[cfg(test)]
 mod tests {
+    use super::super::seal::Inverting;
     use super::*;
 
     fn file(pictures: &[(u64, &[u8])]) -> Vec<u8> {
@@ -169,6 +189,27 @@ mod tests {
         assert!(once.produce(0).is_some());
         assert_eq!(once.next_due(), None);
         assert!(once.produce(0).is_none());
+    }
+
+    #[test]
+    fn pictures_are_sealed_before_they_are_split_and_withheld_ones_leave_a_gap() {
+        let big = [7; 3000];
+        let video = IvfVideo::parse(&file(&[(0, b"key"), (1, &big), (2, b"three"), (3, b"four")])).unwrap();
+        let mut video = video.sealed(Inverting::boxed());
+        assert!(video.is_sealed());
+        let picture_id =
+            |frame: &Frame| u16::from_be_bytes([frame.payloads[0].bytes[2], frame.payloads[0].bytes[3]]);
+        let first = video.produce(0).unwrap();
+        assert_eq!(first.payloads[0].bytes[vp8::DESCRIPTOR..], *b"key".map(|byte| !byte).as_slice());
+        let second = video.produce(0).unwrap();
+        let parts = second.payloads.iter().flat_map(|payload| &payload.bytes[vp8::DESCRIPTOR..]);
+        assert!(second.payloads.len() > 1 && parts.copied().eq(big.map(|byte| !byte)));
+        assert_eq!(video.produce(0), None);
+        let fourth = video.produce(0).unwrap();
+        assert_eq!(fourth.media_time, 18_000);
+        let ids = [&first, &second, &fourth].map(picture_id).map(|id| id & 0x7FFF);
+        let after = |steps: u16| (ids[0] + steps) & 0x7FFF;
+        assert_eq!(ids, [after(0), after(1), after(3)]);
     }
 
     #[test]

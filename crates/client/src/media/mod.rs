@@ -9,6 +9,7 @@ mod ivf;
 mod keyframe;
 mod ogg;
 mod packets;
+mod seal;
 pub mod stamp;
 mod synthetic;
 mod vp8;
@@ -17,6 +18,7 @@ pub use annex_b::AnnexBVideo;
 pub use ivf::IvfVideo;
 pub(crate) use keyframe::starts_key_frame;
 pub use ogg::OggOpus;
+pub use seal::FrameSeal;
 pub use synthetic::{AudioLevel, SyntheticAudio, SyntheticVideo, VideoLayerSpec};
 
 pub use crate::negotiation::Kind;
@@ -112,10 +114,15 @@ pub trait MediaSource: Send + 'static {
     fn layers(&self) -> Vec<Layer>;
     /// When the next frame is due, counted from the source's start; `None` when it has ended.
     fn next_due(&self) -> Option<Duration>;
-    /// Makes the frame that is due. `sent_at` is the wall clock in nanoseconds since the Unix epoch, for stamps.
+    /// Makes the frame that is due; `None` if nothing of it is sent. `sent_at` is the wall clock in nanoseconds since the
+    /// Unix epoch, for stamps.
     fn produce(&mut self, sent_at: u64) -> Option<Frame>;
     /// A receiver cannot decode `layer` without a key frame. Sources from files come to one by themselves.
     fn request_key_frame(&mut self, _layer: usize) {}
+    /// Frames are sealed end to end, and announced so.
+    fn is_sealed(&self) -> bool {
+        false
+    }
 }
 
 impl MediaSource for Box<dyn MediaSource> {
@@ -133,5 +140,8 @@ impl MediaSource for Box<dyn MediaSource> {
     }
     fn request_key_frame(&mut self, layer: usize) {
         (**self).request_key_frame(layer);
+    }
+    fn is_sealed(&self) -> bool {
+        (**self).is_sealed()
     }
 }

@@ -7,15 +7,22 @@ use std::time::Duration;
 
 use super::h264;
 use super::packets::even_sizes;
+use super::seal::{SEAL_BYTES, Sealing};
 use super::stamp::{self, Stamp};
 use super::vp8::{self, Vp8Descriptors};
-use super::{Codec, Frame, Layer, MAX_PAYLOAD, MediaSource, Payload};
+use super::{Codec, Frame, FrameSeal, Layer, MAX_PAYLOAD, MediaSource, Payload};
 
 /// Duration of one packet of sound.
 const AUDIO_PACKET: Duration = Duration::from_millis(20);
 
+/// Nothing is heard, in dBov.
+const SILENCE: i8 = -127;
+
 /// Samples of one packet of sound at 48 kHz.
 const AUDIO_SAMPLES: u64 = 960;
+
+/// While nothing is heard one packet of so many is sent, as Opus does it with DTX: every 400 ms.
+const PAUSE_PACKETS: u64 = 20;
 
 /// Opus, CELT, full band, 20 ms, mono, one frame (RFC 6716 section 3.1).
 const OPUS_TOC: u8 = 0xF8;
@@ -43,6 +50,8 @@ pub struct SyntheticAudio {
     size: usize,
     level: AudioLevel,
     packet: u64,
+    pauses: bool,
+    sealing: Sealing,
 }
 
 impl SyntheticAudio {
@@ -54,7 +63,22 @@ impl SyntheticAudio {
             size: size.clamp(1 + stamp::LEN, MAX_PAYLOAD),
             level: AudioLevel(Arc::new(AtomicI8::new(-30))),
             packet: 0,
+            pauses: false,
+            sealing: Sealing::default(),
         }
+    }
+
+    /// Sends little while the announced loudness is silence, as microphones do.
+    pub fn with_pauses(mut self) -> Self {
+        self.pauses = true;
+        self
+    }
+
+    /// Seals every packet. What arrives elsewhere then has no stamps until it is opened.
+    pub fn sealed(mut self, seal: Box<dyn FrameSeal>) -> Self {
+        self.size = self.size.min(MAX_PAYLOAD - SEAL_BYTES);
+        self.sealing = Sealing::with(seal);
+        self
     }
 
     /// The handle that changes the announced loudness while the track is published.
@@ -90,14 +114,22 @@ impl MediaSource for SyntheticAudio {
             sent_at,
         };
         stamp.append(&mut bytes);
-        let frame = Frame {
-            layer: 0,
-            media_time: self.packet * AUDIO_SAMPLES,
-            payloads: vec![Payload { bytes, marker: self.packet == 0 }],
-            audio_level: Some(self.level.get()),
-        };
+        let number = self.packet;
         self.packet += 1;
-        Some(frame)
+        if self.pauses && self.level.get() == SILENCE && !number.is_multiple_of(PAUSE_PACKETS) {
+            return None;
+        }
+        let bytes = self.sealing.apply(Codec::Opus, bytes)?;
+        Some(Frame {
+            layer: 0,
+            media_time: number * AUDIO_SAMPLES,
+            payloads: vec![Payload { bytes, marker: number == 0 }],
+            audio_level: Some(self.level.get()),
+        })
+    }
+
+    fn is_sealed(&self) -> bool {
+        self.sealing.is_on()
     }
 }
 
@@ -316,6 +348,7 @@ fn start_packet(codec: Codec, layer: &LayerState, key: bool, first: bool, last: 
 
 #[cfg(test)]
 mod tests {
+    use super::super::seal::Inverting;
     use super::super::starts_key_frame;
     use super::*;
 
@@ -379,5 +412,28 @@ mod tests {
         let frame = audio.produce(0).unwrap();
         assert_eq!((frame.audio_level, frame.payloads[0].bytes.len()), (Some(-12), 80));
         assert_eq!(audio.next_due(), Some(Duration::from_millis(20)));
+    }
+
+    #[test]
+    fn pauses_cost_little_and_sound_goes_on_at_its_time() {
+        let mut audio = SyntheticAudio::new(80).with_pauses();
+        let level = audio.level();
+        level.set(-127);
+        let sent: Vec<u64> = (0..50).filter_map(|_| audio.produce(0)).map(|frame| frame.media_time).collect();
+        assert_eq!(sent, [0, 19_200, 38_400]);
+        level.set(-12);
+        assert_eq!(audio.produce(0).map(|frame| frame.media_time), Some(48_000));
+    }
+
+    #[test]
+    fn sealed_sound_fits_into_a_packet_and_what_is_withheld_is_missed() {
+        let mut audio = SyntheticAudio::new(MAX_PAYLOAD).sealed(Inverting::boxed());
+        assert!(audio.is_sealed());
+        let frames: Vec<Option<Frame>> = (0..4).map(|_| audio.produce(0)).collect();
+        let first = frames[0].as_ref().unwrap();
+        assert_eq!(first.payloads[0].bytes[0], !OPUS_TOC);
+        assert_eq!(first.payloads[0].bytes.len(), MAX_PAYLOAD - SEAL_BYTES);
+        assert_eq!(frames[2], None);
+        assert_eq!(frames[3].as_ref().map(|frame| frame.media_time), Some(3 * AUDIO_SAMPLES));
     }
 }

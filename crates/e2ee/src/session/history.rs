@@ -16,12 +16,13 @@ const BYTES: usize = 256 << 10;
 /// One message holds so many bytes of lines: data packets have a bound.
 const PART_BYTES: usize = 8 << 10;
 
-/// Between two questions, in milliseconds, and how many members are asked.
+/// Between two questions, in milliseconds, and how many there are.
 const ASK_MS: u64 = 3000;
-const ASKED: usize = 5;
+const QUESTIONS: usize = 5;
 
-/// The same member is given it once in so many milliseconds.
-const GIVE_MS: u64 = 60_000;
+/// The same member is given it once in so many milliseconds. Who loads the page again and again has to ask more than once,
+/// and does: the questions take longer than this.
+const GIVE_MS: u64 = 10_000;
 
 /// Keys of names that are kept.
 pub(super) const NAME_KEYS: usize = 64;
@@ -33,7 +34,7 @@ pub(super) struct History {
     bytes: usize,
     /// When we ask next; `None` once there was an answer, or nobody is left to ask.
     ask_at: Option<u64>,
-    /// Whom we asked.
+    /// Whom we asked, in this order: everybody once before anybody is asked again.
     asked: Vec<PublicKey>,
     /// When somebody was given it last.
     given: BTreeMap<String, u64>,
@@ -89,13 +90,13 @@ impl Session {
             return;
         }
         let own = self.own.key.public();
-        let asked = &self.history.asked;
+        let times = |key: &PublicKey| self.history.asked.iter().filter(|asked| *asked == key).count();
         let next = self
             .members
             .others_here(&own)
-            .find(|member| !asked.contains(&member.key))
+            .min_by_key(|member| times(&member.key))
             .map(|member| (member.key, member.identity.clone()));
-        let Some((key, identity)) = next.filter(|_| self.history.asked.len() < ASKED) else {
+        let Some((key, identity)) = next.filter(|_| self.history.asked.len() < QUESTIONS) else {
             self.history.ask_at = None;
             return;
         };
@@ -108,9 +109,10 @@ impl Session {
     /// Hands the chat so far to a member that asks.
     pub(super) fn give_history(&mut self, now: u64, to: String) {
         self.history.given.retain(|_, at| *at + GIVE_MS > now);
-        if self.history.given.insert(to.clone(), now).is_some() {
+        if self.history.given.contains_key(&to) {
             return;
         }
+        self.history.given.insert(to.clone(), now);
         let name_keys: Vec<Blob> = self.old_name_keys.iter().map(|key| Blob(key.to_vec())).collect();
         let mut parts: Vec<Vec<Line>> = vec![Vec::new()];
         let mut bytes = 0;

@@ -45,6 +45,11 @@ impl Members {
 }
 
 impl Session {
+    /// The signature key of a member, by its identity.
+    pub fn key_of(&self, identity: &str) -> Option<PublicKey> {
+        self.members.all.iter().find(|member| member.identity == identity).map(|member| member.key)
+    }
+
     /// The group changed, or what the log says of its members.
     pub(super) fn look_up_members(&mut self) {
         let (Some(group), Some(policy)) = (&self.group, &self.policy) else {

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Event, Session};
-use crate::identity::identity_of;
 use crate::message::Stream;
 use crate::signer::PublicKey;
 use crate::verification::Verification;
@@ -92,10 +91,8 @@ impl Session {
             return;
         }
         if let Some(roster) = self.current_roster(now) {
-            let members = &roster.members;
-            self.roster
-                .streams
-                .retain(|key, _| members.iter().any(|member| member.identity == identity_of(key)));
+            let members = self.members.all();
+            self.roster.streams.retain(|key, _| members.iter().any(|member| member.key == *key));
             self.event(Event::Roster { roster });
         }
     }

@@ -8,7 +8,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{Path, State as FromState};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use protocol::api::{self, JoinRequest, JoinResponse, Mode};
+use protocol::api::{self, JoinRequest, JoinResponse, Mode, Wish};
 use protocol::problem::{Code, Problem};
 use protocol::room_name;
 use protocol::token::{Claims, VideoGrants};
@@ -92,7 +92,7 @@ async fn admit(
     let room = room_name::normalise(&room)
         .map_err(|error| (error.code(), Problem::new(error.code()).with_detail(error.to_string())))?;
     let request = read_body(headers, body).await.map_err(refused)?;
-    let (identity, metadata) = request.check().map_err(refused)?;
+    let Wish { identity, metadata, name } = request.check().map_err(refused)?;
     let identity = identity.unwrap_or_else(|| api::identity_from_random(crate::random::array()));
     let presence = state.directory.presence(&room, Some(&identity));
     if presence.present {
@@ -103,12 +103,17 @@ async fn admit(
         return Err(refused(Code::Full));
     }
     let now = unix_seconds();
+    // Where there are keys, names are sealed under them. Whoever tells it has none.
+    let name = if presence.mode == Mode::Clear { name } else { String::new() };
+    let clear = !name.is_empty();
     let claims = Claims {
         iss: ADMISSION_KEY.to_owned(),
         sub: identity.expose().to_owned(),
         exp: now + TOKEN_LIFETIME.as_secs(),
         nbf: now.saturating_sub(BACKDATED_SECONDS),
         metadata,
+        name,
+        clear,
         video: VideoGrants {
             room: room.expose().to_owned(),
             room_join: true,
@@ -127,7 +132,7 @@ async fn admit(
         identity: claims.sub,
         room: claims.video.room,
         running: presence.running,
-        mode: Mode::Clear,
+        mode: presence.mode,
     })
 }
 

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::body::Bytes;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
+use protocol::api::Mode;
 use protocol::ids::{Identity, RoomName, SessionId};
 use protocol::livekit;
 use protocol::prost::Message as _;
@@ -22,6 +23,7 @@ use sfu::event::SessionEvent;
 use tokio::time::{MissedTickBehavior, timeout};
 
 use crate::config::Patience;
+use crate::keys::ADMISSION_KEY;
 use crate::metrics::Metrics;
 use crate::signal::bucket::Bucket;
 use crate::signal::queue::EventReceiver;
@@ -203,6 +205,7 @@ impl Session {
             SessionEvent::Moved(moved) => {
                 self.claims.video.room =
                     moved.room.as_ref().map(|room| room.name.clone()).unwrap_or_default();
+                self.claims.clear = true; // it is the server API that opens that room
                 moved.token = self.fresh_token().unwrap_or_default();
                 refresh = true; // for clients that do not know the other message
             }
@@ -435,6 +438,7 @@ fn join(session: SessionId, admission: Admission) -> (Join, Claims) {
         permission,
         kind: claims.kind(),
         room_settings: claims.room_config.as_ref().map(room_settings).map(Box::new),
+        mode: if claims.iss == ADMISSION_KEY && !claims.clear { Mode::Mls } else { Mode::Clear },
         client,
         auto_subscribe: request.connection_settings.is_none_or(|settings| settings.auto_subscribe),
         offer: request.publisher_offer,

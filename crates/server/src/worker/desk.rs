@@ -420,6 +420,7 @@ mod tests {
             add_tracks: Vec::new(),
             now_unix_ms: 0,
             room_settings: None,
+            mode: protocol::api::Mode::Mls,
             two_connections: false,
             keyed: None,
         };

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use protocol::api::Mode;
 use protocol::ids::{RoomName, RoomSid};
 use protocol::livekit;
 
@@ -35,12 +36,13 @@ impl Sfu {
         }
     }
 
-    /// Key of the room of this name, which starts if it does not run. `settings` are for a room that starts.
+    /// Key of the room of this name, which starts if it does not run. `settings` and `mode` are for a room that starts.
     pub(super) fn room(
         &mut self,
         now: Instant,
         name: &RoomName,
         settings: Option<&RoomSettings>,
+        mode: Mode,
         now_unix_ms: i64,
     ) -> usize {
         if let Some(room) = self.by_name.get(name) {
@@ -49,7 +51,7 @@ impl Sfu {
         let mut bytes = [0; 12];
         self.random.fill(&mut bytes);
         let sid = RoomSid::from_random(bytes);
-        self.events.push_back(Event::RoomStarted { room: name.clone(), sid: sid.clone() });
+        self.events.push_back(Event::RoomStarted { room: name.clone(), sid: sid.clone(), mode });
         let mut room = Room::new(name.clone(), sid, now_unix_ms, now);
         if let Some(settings) = settings {
             room.configure(settings);
@@ -77,7 +79,7 @@ impl Sfu {
         if !runs && waiting() >= MAX_WAITING_ROOMS {
             return Err(Refusal::TooManyRooms);
         }
-        let key = self.room(now, name, Some(&settings), now_unix_ms);
+        let key = self.room(now, name, Some(&settings), Mode::Clear, now_unix_ms);
         let info = self.with_room(now, key, |room, context| {
             if runs {
                 room.reconfigure(context, &settings);

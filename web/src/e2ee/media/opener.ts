@@ -28,10 +28,12 @@ export class Opener {
     readonly now: () => number,
   ) {}
 
-  expect(expected: Expected | null): void {
-    if (expected?.leaf === this.#expected?.leaf && expected?.kind === this.#expected?.kind) return;
+  /** Whether that is another than before. */
+  expect(expected: Expected | null): boolean {
+    if (expected?.leaf === this.#expected?.leaf && expected?.kind === this.#expected?.kind) return false;
     this.#expected = expected;
     this.#lateness = new Lateness();
+    return true;
   }
 
   async open(codec: Codec | null, data: Bytes): Promise<Opened> {

@@ -67,6 +67,8 @@ export class ReceivedStream implements Reporting {
   readonly #opener: Opener;
   readonly #refused: Counts<Refusal> = {};
   #opened = 0;
+  /** Somebody's stream is expected. */
+  #expected = false;
   #state: 'waiting' | 'opening' | 'failing' = 'waiting';
   /** Frames in a row that did not open. */
   #failures = 0;
@@ -85,8 +87,13 @@ export class ReceivedStream implements Reporting {
     this.#opener = new Opener(keyring, now);
   }
 
+  /** How it fared as somebody else's stream, or as nobody's, says nothing of this one. */
   expect(kind: StreamKind | null, leaf: number | null): void {
-    this.#opener.expect(kind === null || leaf === null ? null : { kind, leaf });
+    const expected = kind === null || leaf === null ? null : { kind, leaf };
+    if (!this.#opener.expect(expected)) return;
+    this.#expected = expected !== null;
+    this.#failures = 0;
+    this.#become('waiting');
   }
 
   /** The frame with its content opened; `null` when it is not shown. */
@@ -107,6 +114,7 @@ export class ReceivedStream implements Reporting {
     this.reports.changed(this);
     if (HARMLESS.includes(reason)) return;
     this.#gap = true;
+    if (!this.#expected) return;
     if (++this.#failures >= FAILING_AFTER) this.#become('failing');
   }
 
@@ -127,7 +135,7 @@ export class ReceivedStream implements Reporting {
     this.#gap = false;
   }
 
-  #become(state: 'opening' | 'failing'): void {
+  #become(state: 'waiting' | 'opening' | 'failing'): void {
     if (state === this.#state) return;
     this.#state = state;
     this.reports.now(this);

@@ -322,6 +322,17 @@ describe('the page hears', () => {
     await opened(far, await sealed(camera));
     expect(states(ben)).toEqual(['opening', 'failing', 'opening']);
   });
+
+  it('of a stream that is not the one expected, whatever came before anything was', async () => {
+    const far = ben.receives(null, null);
+    for (let frame = 0; frame < 10; frame++) await opened(far, '10ff');
+    expect(states(ben)).toEqual([]);
+    far.expect('camera', LEAF);
+    for (let frame = 0; frame < 5; frame++) await opened(far, '10ff');
+    expect(states(ben)).toEqual(['failing']);
+    far.expect('camera', LEAF + 1);
+    expect(states(ben)).toEqual(['failing', 'waiting']);
+  });
 });
 
 describe('a key frame is asked for', () => {

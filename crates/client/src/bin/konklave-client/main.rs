@@ -11,7 +11,6 @@ use client::media::{
 use client::{Client, ClientError, ClientState, DataOptions, Event, Options, TokenPlace, token};
 
 mod check;
-mod crowd;
 
 /// Headless participant for servers that speak the LiveKit protocol.
 #[derive(Parser)]
@@ -27,8 +26,6 @@ enum Command {
     Join(Join),
     /// Let two clients meet and check that media, data, mute and leaving work; fails if they do not.
     Check(Server),
-    /// Be many participants, who do what each line of the input says; the orders are listed in `crowd.rs`.
-    Crowd(Server),
     /// Print a token.
     Token(Who),
 }
@@ -96,7 +93,6 @@ async fn main() -> std::process::ExitCode {
     let result = match Cli::parse().command {
         Command::Join(join) => run(join).await,
         Command::Check(server) => check::run(&server).await,
-        Command::Crowd(server) => crowd::run(&server).await,
         Command::Token(who) => {
             let token = token::join(&who.server.key, &who.server.secret, &who.server.room, &who.identity);
             say(format_args!("{token}"));
