@@ -69,6 +69,7 @@ async function isSkipped(attack: () => Promise<Attack>, author: Other, verdict: 
   room.pass(20_000);
   for (const person of [anna, ben]) {
     expect(person.refused).toEqual([seq]);
+    expect(person.apart).toEqual([]);
     expect(person.view).toEqual(before);
     expect(person.roster?.members.map(({ identity }) => identity)).toEqual(members);
     expect(person.state).toMatchObject({ type: 'member' });

@@ -41,6 +41,7 @@ async function agree(epoch: number, ours: Ours[], others: Other[]): Promise<void
     expect(person.roster?.members.map(({ identity }) => identity).sort()).toEqual(everybody);
     for (const other of others) expect(person.leafOf(other.identity)).toBe(other.leaf);
     expect(person.refused).toEqual([]);
+    expect(person.apart).toEqual([]);
   }
 }
 

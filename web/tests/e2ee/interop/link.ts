@@ -84,7 +84,7 @@ export function statement(
   counter: number,
   action: Uint8Array,
 ) {
-  const body = join(new Uint8Array([1]), host, number(counter, 8), number(0, 8), action);
+  const body = join(new Uint8Array([1]), host, number(counter, 8), action);
   const named = place.flatMap((part) => [number(bytes(part).length, 8), part]);
   return { body, signed: join('konklave host action v1', ...named, body) };
 }

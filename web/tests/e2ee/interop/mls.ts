@@ -28,6 +28,7 @@ import { defaultClientConfig } from 'ts-mls/clientConfig.js';
 import { applyProposals, exportSecret, makePskIndex, nextEpochContext } from 'ts-mls/clientState.js';
 import { createGroupInfoWithRatchetTree } from 'ts-mls/createCommit.js';
 import { createConfirmationTag, createContentCommitSignature } from 'ts-mls/framedContent.js';
+import { encodeGroupContext } from 'ts-mls/groupContext.js';
 import { ratchetTreeFromExtension, verifyGroupInfoSignature } from 'ts-mls/groupInfo.js';
 import { generateKeyPackageWithKey, makeKeyPackageRef } from 'ts-mls/keyPackage.js';
 import { initializeEpoch } from 'ts-mls/keySchedule.js';
@@ -43,7 +44,7 @@ import { leafToNodeIndex, leafWidth, nodeToLeafIndex, toLeafIndex, toNodeIndex }
 import { createUpdatePath, firstCommonAncestor } from 'ts-mls/updatePath.js';
 import { encryptGroupInfo, encryptGroupSecrets } from 'ts-mls/welcome.js';
 import type { WireformatName } from 'ts-mls/wireformat.js';
-import { type Bytes, bytes, join, toBase64 } from './link';
+import { type Bytes, bytes, join, number, sha256, toBase64 } from './link';
 
 const SUITE = 'MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519';
 
@@ -157,6 +158,18 @@ export function readGroupInfo(message: Uint8Array): GroupInfo {
   const decoded = read(message);
   if (decoded.wireformat !== 'mls_group_info') throw new Error('no GroupInfo');
   return decoded.groupInfo;
+}
+
+/** What members call the state of a GroupInfo. */
+export function stateHash(info: GroupInfo): Bytes {
+  const extension = info.extensions.find(({ extensionType }) => extensionType === 'external_pub');
+  if (!extension) throw new Error('not for external commits');
+  const parts = [
+    encodeGroupContext(info.groupContext),
+    extension.extensionData.subarray(1),
+    info.confirmationTag,
+  ];
+  return sha256('konklave state v1', ...parts.flatMap((part) => [number(part.length, 8), part]));
 }
 
 /** What an external commit has besides its ExternalInit. */

@@ -15,6 +15,8 @@ export class Ours {
   fragment: string | null = null;
   /** Entries that it skipped. */
   readonly refused: number[] = [];
+  /** Entries after which it calls its state something else than ts-mls does. */
+  readonly apart: number[] = [];
   readonly said: { from: string; content: Content }[] = [];
   readonly #bases = new Map<number, string>();
 

@@ -6,8 +6,8 @@
 
 import type { CiphersuiteImpl } from 'ts-mls';
 import type { Keys } from '../../../src/e2ee/keys/load';
-import { Link } from './link';
-import { suite } from './mls';
+import { Link, fromBase64, toBase64 } from './link';
+import { readGroupInfo, stateHash, suite } from './mls';
 import { Other } from './other';
 import { Ours } from './ours';
 
@@ -40,6 +40,7 @@ export interface Said {
   welcome?: { to: string[]; data: string };
   seq: number;
   refused?: number[];
+  state: string;
 }
 
 /** The same for all who are in one state of the group, and for nobody else. */
@@ -49,6 +50,9 @@ export interface View {
   base: string;
   digits: string[];
 }
+
+/** What ts-mls makes of a GroupInfo. */
+const called = (info: string): string => toBase64(stateHash(readGroupInfo(fromBase64(info))));
 
 export class Room {
   /** What newcomers have. */
@@ -101,15 +105,20 @@ export class Room {
     return person;
   }
 
-  /** From where newcomers join. */
-  base(): { seq: number; info: string } {
-    for (let seq = this.head; seq > 0; seq--) {
-      const found = this.#infos.get(seq);
-      if (!found || this.refused.has(seq)) continue;
-      if (!found.shared) throw new Error(`nobody has folded entry ${seq} yet`);
-      return { seq: this.head, info: found.info };
+  /** The state of the group after an entry: that of the last one before it which nobody skipped. */
+  #stateAfter(seq: number) {
+    for (let at = seq; at > 0; at--) {
+      const found = this.#infos.get(at);
+      if (found && !this.refused.has(at)) return found;
     }
     throw new Error('nobody is there');
+  }
+
+  /** From where newcomers join, and what members call that state. */
+  base(): { seq: number; info: string; state: string } {
+    const { info, shared } = this.#stateAfter(this.head);
+    if (!shared) throw new Error(`nobody has folded entry ${this.head} yet`);
+    return { seq: this.head, info, state: called(info) };
   }
 
   append(kind: string, from: string, data?: string, welcome?: Submission['welcome']): void {
@@ -175,7 +184,9 @@ export class Room {
       }
       case 'applied': {
         person.refused.push(...(said.refused ?? []));
-        return this.report(from, said.seq, said.refused ?? []);
+        this.report(from, said.seq, said.refused ?? []);
+        if (said.state !== called(this.#stateAfter(said.seq).info)) person.apart.push(said.seq);
+        return;
       }
       case 'key-package':
         return this.waits(from, said.data);
@@ -188,9 +199,9 @@ export class Room {
   }
 
   #giveBase(person: Ours): void {
-    const { seq, info } = this.base();
+    const { seq, info, state } = this.base();
     const past = this.entries.filter(({ kind }) => !['group', 'join', 'commit'].includes(kind));
-    person.hear({ type: 'base', seq, group_info: info, past });
+    person.hear({ type: 'base', seq, group_info: info, state, past });
   }
 
   /** A data packet, to everybody else. */
