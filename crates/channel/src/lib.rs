@@ -162,6 +162,8 @@ pub enum ToServer {
         /// Identities in the group: who of them does not come back counts as gone.
         members: Vec<String>,
     },
+    /// Asks whether the server is still there: clients in browsers do not see the WebSocket's own pings.
+    Ping,
     /// Leaves for good.
     Leave,
 }
@@ -253,6 +255,8 @@ pub enum FromServer {
         /// Who.
         from: String,
     },
+    /// Answers [`ToServer::Ping`].
+    Pong,
     /// The server is about to close the channel.
     Closing {
         /// Why.

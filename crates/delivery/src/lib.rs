@@ -136,6 +136,7 @@ impl Delivery {
             ToServer::Restore { epoch, state, group_info, statements, members } => {
                 self.offered(handle, group_info, restoring::Offer { epoch, state, statements, members });
             }
+            ToServer::Ping => self.send(handle, FromServer::Pong),
             ToServer::Leave => {
                 let Some(identity) = self.forget(handle) else { return };
                 self.output.push_back(Output::Close { handle, code: ClosingCode::Ended });

@@ -212,6 +212,10 @@ export interface components {
           type: 'not-waiting';
         }
       | {
+          /** @enum {string} */
+          type: 'pong';
+        }
+      | {
           /** @description Why. */
           code: components['schemas']['ClosingCode'];
           /** @enum {string} */
@@ -377,6 +381,10 @@ export interface components {
           statements: components['schemas']['Blob'][];
           /** @enum {string} */
           type: 'restore';
+        }
+      | {
+          /** @enum {string} */
+          type: 'ping';
         }
       | {
           /** @enum {string} */

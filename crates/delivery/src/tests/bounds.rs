@@ -210,6 +210,15 @@ fn a_channel_has_to_say_hello_first_and_once() {
 }
 
 #[test]
+fn who_asks_is_told_that_the_server_is_there() {
+    let (mut room, ada, others) = Room::running(&["ben"]);
+    room.take(ada);
+    room.say(ada, ToServer::Ping);
+    assert_eq!(room.take(ada), [FromServer::Pong]);
+    assert_eq!(room.take(others[0]).iter().filter(|message| matches!(message, FromServer::Pong)).count(), 0);
+}
+
+#[test]
 fn the_end_closes_everybody() {
     let (mut room, ada, others) = Room::running(&["ben"]);
     room.delivery.end(ClosingCode::Stopping);

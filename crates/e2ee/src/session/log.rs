@@ -34,8 +34,8 @@ impl Session {
                 self.base(now, seq, &group_info.0, state.map(|state| state.0), past);
             }
             FromServer::Entry(entry) => self.entry(now, entry),
-            // Its entry comes as to everybody.
-            FromServer::Submitted { .. } => {}
+            // Its entry comes as to everybody; whether the server is there is for whoever holds the connection.
+            FromServer::Submitted { .. } | FromServer::Pong => {}
             FromServer::Refused { id, code, head } => self.submission_refused(now, id, code, head),
             FromServer::Outcome { seq, applied } => self.outcome(now, seq, applied),
             FromServer::GroupInfoWanted => self.give_group_info(),

@@ -83,6 +83,9 @@ export class KeyHolder {
         return this.#channel.renew(message.token);
       case 'packet':
         return this.#input({ type: 'message', data: toBase64(message.payload) });
+      case 'path':
+        if (message.open) this.#channel.check();
+        return this.#input(message);
       default:
         this.#input(message);
     }

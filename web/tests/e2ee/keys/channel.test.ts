@@ -98,4 +98,77 @@ describe('a channel', () => {
     expect(heard).toEqual(['stopped']);
     expect(clock.timers).toBe(0);
   });
+
+  /** What was said on it, and whether the way is still there. */
+  const open = (answers = true) => {
+    const socket = sockets.at(-1) ?? new FakeSocket('');
+    socket.open();
+    socket.close = () => undefined;
+    socket.send = (text) => {
+      socket.sent.push(text);
+      if (answers) clock.after(100, () => socket.say({ type: 'pong' }));
+    };
+    return socket;
+  };
+
+  it('is asked for only where nobody says anything', () => {
+    channel.start('wss://a', 'x');
+    const socket = open();
+    for (let turn = 0; turn < 20; turn++) {
+      clock.pass(1000);
+      socket.say(turn);
+    }
+    expect(socket.sent).toEqual([]);
+    clock.pass(60_000);
+    expect(socket.sent.length).toBeGreaterThan(5);
+    expect(new Set(socket.sent)).toEqual(new Set(['{"type":"ping"}']));
+    expect(sockets).toHaveLength(1);
+  });
+
+  it('that is silent is given up after 15 seconds, and opened again', () => {
+    channel.start('wss://a', 'x');
+    const dead = open(false);
+    clock.pass(14_900);
+    expect(heard).toEqual(['connected']);
+    clock.pass(100);
+    expect(heard).toEqual(['connected', 'disconnected']);
+    clock.pass(600);
+    expect(sockets).toHaveLength(2);
+    open();
+    dead.say('late');
+    clock.pass(60_000);
+    expect(heard.filter((text) => text === '"late"')).toEqual([]);
+    expect(sockets).toHaveLength(2);
+  });
+
+  it('is looked at sooner after the line was away', () => {
+    channel.start('wss://a', 'x');
+    channel.check();
+    open(false);
+    channel.check();
+    clock.pass(4000);
+    expect(heard).toEqual(['connected', 'disconnected']);
+    clock.pass(600);
+    open();
+    channel.check();
+    clock.pass(60_000);
+    expect(sockets).toHaveLength(2);
+  });
+
+  it('that does not open is tried again', () => {
+    channel.start('wss://a', 'x');
+    Object.assign(sockets[0] ?? {}, { close: () => undefined });
+    clock.pass(10_600);
+    expect(sockets).toHaveLength(2);
+    expect(heard).toEqual([]);
+  });
+
+  it('is stopped within seconds, also where nobody answers', () => {
+    channel.start('wss://a', 'x');
+    open(false);
+    channel.stop(() => heard.push('stopped'));
+    clock.pass(10_000);
+    expect(heard).toEqual(['connected', 'stopped']);
+    expect(clock.timers).toBe(0);
+  });
 });

@@ -94,6 +94,8 @@ class Log {
         if (kind === 'group') this.#append('back', from);
         return;
       }
+      case 'ping':
+        return socket.say({ type: 'pong' });
       case 'leave':
         this.#sockets.delete(socket);
         return this.#append('left', from);
