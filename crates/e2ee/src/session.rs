@@ -25,7 +25,7 @@ pub use self::roster::{Roster, RosterMember};
 pub use self::wire::{Event, HostAction, Input, Output, State, Stop, Word};
 use crate::group::{Group, Own, Psk, WaitingKeys};
 use crate::identity::identity_of;
-use crate::keys::{Key, RoomKeys, StretchedPassword};
+use crate::keys::{Key, NotEnoughMemory, RoomKeys, StretchedPassword};
 use crate::message::{Content, Message, Stream};
 use crate::name;
 use crate::policy::Policy;
@@ -199,6 +199,14 @@ impl Session {
     /// How it stands.
     pub fn state(&self) -> &State {
         &self.state
+    }
+
+    /// A password for [`Word::Password`], stretched for the link in force; takes a good part of a second.
+    ///
+    /// # Errors
+    /// [`NotEnoughMemory`].
+    pub fn stretch(&self, password: &str) -> Result<StretchedPassword, NotEnoughMemory> {
+        self.keys.stretch(password)
     }
 
     /// Takes an input. `now` is in milliseconds since the epoch, and never goes back.

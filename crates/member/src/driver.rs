@@ -71,6 +71,8 @@ pub enum HostWord {
     Lock(bool),
     /// Whoever has this identity is removed, and the link changes.
     Kick(Pii<String>),
+    /// Joining takes this password from now on, or none.
+    Password(Option<Pii<String>>),
 }
 
 /// What the owner wants.
@@ -168,8 +170,8 @@ impl Driver {
                         self.say().await;
                         continue;
                     }
-                    Some(Command::Host(word)) => match self.action(&word) {
-                        Some(action) => Input::Say { word: SessionWord::Action(action) },
+                    Some(Command::Host(word)) => match self.session_word(&word) {
+                        Some(word) => Input::Say { word },
                         None => continue,
                     },
                     Some(Command::Streams(streams)) => Input::Streams { streams },
@@ -185,11 +187,16 @@ impl Driver {
     }
 
     /// What is signed for it; `None` if nobody of that identity is there.
-    fn action(&self, word: &HostWord) -> Option<Action> {
-        Some(match word {
+    fn session_word(&self, word: &HostWord) -> Option<SessionWord> {
+        Some(SessionWord::Action(match word {
             HostWord::Lock(on) => Action::Lock(*on),
             HostWord::Kick(identity) => Action::Kick(self.parts.session.key_of(identity.expose())?),
-        })
+            HostWord::Password(None) => Action::NoPassword,
+            // Takes a good part of a second, during which this member does nothing else.
+            HostWord::Password(Some(password)) => {
+                return Some(SessionWord::Password(self.parts.session.stretch(password.expose()).ok()?));
+            }
+        }))
     }
 
     async fn input(&mut self, input: Input) {

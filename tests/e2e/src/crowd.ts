@@ -83,8 +83,12 @@ export class Crowd {
   }
 
   /** Says that as a host. It takes effect once it stands in the meeting's log. */
-  async host(identity: string, word: 'lock' | 'unlock' | 'kick', whom?: string): Promise<void> {
-    await this.order(`${word} as a host`, 'host', identity, word, ...(whom ? [whom] : []));
+  async host(
+    identity: string,
+    word: 'lock' | 'unlock' | 'kick' | 'password' | 'no-password',
+    what?: string,
+  ): Promise<void> {
+    await this.order(`${word} as a host`, 'host', identity, word, ...(what ? [what] : []));
   }
 
   /**

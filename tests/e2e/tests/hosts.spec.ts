@@ -51,6 +51,22 @@ test('a locked meeting outlives the server, and lets nobody else in', async ({ p
   for (const person of [ada, ben, cem]) forgetLost(person);
 });
 
+test('who does not know the password is told so, and it disturbs nobody', async ({ people }) => {
+  const [ada, cem] = [await people.chromium('Ada'), await people.chromium('Cem')];
+  const link = people.invitation('password');
+  const crowd = await people.crowd(link);
+  const host = await crowd.join('Host', { audio: true });
+  await ada.join(link);
+  await ada.sees('tile', { name: 'Host' });
+  await crowd.host(host, 'password', 'open sesame');
+  await refused(cem, link, 'password');
+  await ada.sees('tile', { name: 'Cem' }, 0);
+  await ada.sees('encryption-state', { state: 'e2e' });
+  await crowd.host(host, 'no-password');
+  await cem.join(link);
+  await Promise.all([cem.seesAndHears(ada), ada.seesAndHears(cem)]);
+});
+
 test('who is thrown out gets nothing more, and the link is another one for those who stay', async ({
   people,
 }) => {

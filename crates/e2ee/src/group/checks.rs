@@ -40,6 +40,9 @@ pub enum Refused {
     /// The signature key is in the group already.
     #[error("the key is in the group already")]
     DuplicateKey,
+    /// A commit without a path: its committer's keys stay as they were.
+    #[error("renews no keys")]
+    Path,
     /// A key that it brings into the tree was there before, or is there twice.
     #[error("a key of the tree is not new")]
     Tree,
@@ -169,12 +172,10 @@ impl Context<'_> {
                 self.before.iter().find(|member| member.leaf == index.u32()).ok_or(Refused::Removal)?;
             self.policy.may_remove(&member.key)?;
         }
-        if let Some(path) = staged.update_path_leaf_node() {
-            // A member may seal its name anew, but stays who it is.
-            let key = self.check_leaf(path)?;
-            if !self.before.iter().any(|member| member.leaf == committer && member.key == key) {
-                return Err(Refused::Credential);
-            }
+        // A member may seal its name anew, but stays who it is.
+        let key = self.check_leaf(staged.update_path_leaf_node().ok_or(Refused::Path)?)?;
+        if !self.before.iter().any(|member| member.leaf == committer && member.key == key) {
+            return Err(Refused::Credential);
         }
         Ok(())
     }

@@ -267,6 +267,27 @@ fn a_key_package_that_was_left_over_evicts_nobody() {
 }
 
 #[test]
+fn a_commit_that_renews_no_keys_is_refused() {
+    let mut groups = meeting(2);
+    let (_, package) = WaitingKeys::new([3; 32], own(3)).unwrap();
+    let (package, _) = groups[1].key_package(&package).unwrap();
+    let proposal = groups[1].psk_proposal(&psk(1)).unwrap();
+    let Group { provider, own, mls } = &mut groups[1];
+    let bundle = mls
+        .commit_builder()
+        .propose_adds([package])
+        .add_proposals([proposal])
+        .load_psks(provider.storage())
+        .unwrap()
+        .build(provider.rand(), provider.crypto(), own.key.as_ref(), |_| true)
+        .unwrap()
+        .stage_commit(&*provider)
+        .unwrap();
+    let commit = bundle.into_commit().tls_serialize_detached().unwrap();
+    assert_eq!(fold_commit(&mut groups[0], &commit, &policy()), Err(Refused::Path));
+}
+
+#[test]
 fn leaves_that_members_would_judge_by_their_clocks_are_refused() {
     let mut groups = meeting(2);
     let provider = Provider::new([60; 32]);

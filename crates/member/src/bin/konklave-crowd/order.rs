@@ -16,7 +16,7 @@ pub(crate) enum Order<'line> {
     Say { identity: &'line str, times: u32, text: &'line str },
     /// `lie IDENTITY none|plain|replay|old`: what the camera sends from now on.
     Lie { identity: &'line str, lie: Lie },
-    /// `host IDENTITY lock|unlock|kick [IDENTITY]`: says that as a host.
+    /// `host IDENTITY lock|unlock|kick|password|no-password [IDENTITY|PASSWORD]`: says that as a host.
     Host { identity: &'line str, word: HostWord },
     /// `record IDENTITY FILE PACKETS`: another program comes without keys, writes down so many packets of sound and as many
     /// of pictures as the server hands them on, and leaves.
@@ -59,6 +59,8 @@ fn host_word(verb: &str, whom: Option<&str>) -> Option<HostWord> {
     Some(match (verb, whom) {
         ("lock", None) => HostWord::Lock(true),
         ("unlock", None) => HostWord::Lock(false),
+        ("password", Some(password)) => HostWord::Password(Some(password.to_owned().into())),
+        ("no-password", None) => HostWord::Password(None),
         ("kick", Some(identity)) => HostWord::Kick(identity.to_owned().into()),
         _ => return None,
     })
@@ -79,6 +81,7 @@ mod tests {
         assert_eq!(Order::parse("host\ta\tkick\tb"), Some(kick));
         for bad in [
             "host\ta\tlock\tb",
+            "host\ta\tpassword",
             "record\ta\tfile",
             "",
             "join",
