@@ -1,6 +1,6 @@
 /**
  * Serves the pages of web/tests/e2ee/media/page, built as the product is and under its content security policy. One sends
- * to itself through the media worker, the other takes part in a meeting on a server that may be elsewhere.
+ * to itself through the media worker, one takes part in a meeting on a server that may be elsewhere, one measures.
  */
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
@@ -16,6 +16,7 @@ const web = resolve(import.meta.dirname, '../../../web');
 const TYPES: Record<string, string> = {
   '.html': 'text/html; charset=utf-8',
   '.js': 'text/javascript',
+  '.wasm': 'application/wasm',
 };
 
 export interface Loopback {

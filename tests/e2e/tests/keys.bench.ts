@@ -1,7 +1,17 @@
-/** How long it takes a browser to get the keys, by the size of the meeting. */
+/**
+ * What keys and frames cost in browsers: the session in a page of its own, by the size of the meeting, and how long a
+ * newcomer to a meeting on a server waits for the keys.
+ */
+import type {} from '../../../web/tests/e2ee/media/page/costs.ts';
 import { keep, spread } from '../src/bench.ts';
+import { serveLoopback } from '../src/loopback.ts';
 import { test } from '../src/meeting.ts';
 import { testId, type Person } from '../src/person.ts';
+import { openChromium, openFirefox } from '../src/window.ts';
+
+/** The guest of each measurement is the last of them. */
+const SIZES = [5, 50, 100, 200];
+const REPEATED = 7;
 
 const MEMBERS = [5, 50, 100, 199];
 const ROUNDS = 3;
@@ -67,4 +77,55 @@ test('keys of a newcomer', async ({ people }) => {
     }
   }
   keep('keys-browser', { rounds: ROUNDS, rows });
+});
+
+test('keys and frames in the page', async () => {
+  const page = await serveLoopback();
+  const keys = [];
+  const frames = [];
+  try {
+    for (const engine of ['chromium', 'firefox'] as const) {
+      const window = await (engine === 'chromium' ? openChromium() : openFirefox());
+      try {
+        await window.open(`${page.address}costs.html`);
+        const measured = await window.evaluate(
+          ([sizes, rounds]) => globalThis.window.costs.keys(sizes, rounds),
+          [SIZES, REPEATED] as [number[], number],
+        );
+        console.log(`${engine}: ms by members (medians of ${REPEATED}), bytes`);
+        for (const { joining, folding, committing, ...sizes } of measured) {
+          const [join, fold, commit] = [spread(joining), spread(folding), spread(committing)];
+          keys.push({ engine, ...sizes, join_ms: join, fold_ms: fold, commit_ms: commit });
+          console.log(
+            `  ${sizes.members} members: join ${join.median}, fold ${fold.median}, commit ${commit.median}; ` +
+              `base ${sizes.base}, join ${sizes.join}, commit ${sizes.commit}`,
+          );
+        }
+        for (const cost of await window.evaluate(
+          (rounds) => globalThis.window.costs.frames(rounds),
+          REPEATED,
+        )) {
+          const [sealing, opening, floor] = [spread(cost.sealing), spread(cost.opening), spread(cost.floor)];
+          frames.push({
+            engine,
+            frame: cost.frame,
+            bytes: cost.bytes,
+            seal_us: sealing,
+            open_us: opening,
+            floor_us: floor,
+          });
+          const ratio = (time: { median: number }) => (time.median / floor.median).toFixed(2);
+          console.log(
+            `  ${cost.frame} (${cost.bytes} bytes): seal ${sealing.median} µs, open ${opening.median} µs, ` +
+              `floor ${floor.median} µs; ratios ${ratio(sealing)} and ${ratio(opening)}`,
+          );
+        }
+      } finally {
+        await window.close();
+      }
+    }
+  } finally {
+    await page.close();
+  }
+  keep('keys-page', { rounds: REPEATED, keys, frames });
 });

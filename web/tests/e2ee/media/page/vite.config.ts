@@ -1,4 +1,7 @@
-/** Pages that seal and open media: one sends to itself, one takes part in a meeting. For browser tests, never part of the product. */
+/**
+ * Pages that seal and open media: one sends to itself, one takes part in a meeting, one measures what keys and frames cost.
+ * For browser tests, never part of the product.
+ */
 
 import { join } from 'node:path';
 import { defineConfig } from 'vite';
@@ -15,6 +18,9 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     chunkSizeWarningLimit: 600,
-    rolldownOptions: { checks: { pluginTimings: false }, input: ['index.html', 'meeting.html'].map(page) },
+    rolldownOptions: {
+      checks: { pluginTimings: false },
+      input: ['index.html', 'meeting.html', 'costs.html'].map(page),
+    },
   },
 });
