@@ -1,12 +1,13 @@
 /**
  * What keys and frames cost in browsers: the session in a page of its own, by the size of the meeting, and how long a
- * newcomer to a meeting on a server waits for the keys.
+ * newcomer to a meeting on a server waits for the keys; how long a picture stands still while they change.
  */
 import type {} from '../../../web/tests/e2ee/media/page/costs.ts';
 import { keep, spread } from '../src/bench.ts';
 import { serveLoopback } from '../src/loopback.ts';
 import { test } from '../src/meeting.ts';
 import { testId, type Person } from '../src/person.ts';
+import { freezes } from '../src/rotation.ts';
 import { openChromium, openFirefox } from '../src/window.ts';
 
 /** The guest of each measurement is the last of them. */
@@ -128,4 +129,20 @@ test('keys and frames in the page', async () => {
     await page.close();
   }
   keep('keys-page', { rounds: REPEATED, keys, frames });
+});
+
+test('a picture while keys change', async ({ people }) => {
+  const [ada, ben] = [await people.chromium('Ada'), await people.chromium('Ben')];
+  const link = await people.meet('bench-rotation', ada, ben);
+  await ben.seesAndHears(ada);
+  const crowd = await people.crowd(link);
+  const all = [];
+  for (let round = 0; round < REPEATED; round++) all.push(await freezes(ben, ada, crowd));
+  const quiet = spread(all.map((each) => each.quiet));
+  const changing = spread(all.map((each) => each.changing));
+  keep('rotation', { rounds: REPEATED, unit: 'ms', quiet, changing });
+  console.log(
+    `longest freeze in 10 s, ms: median ${quiet.median} (${quiet.min} to ${quiet.max}); ` +
+      `while keys changed ${changing.median} (${changing.min} to ${changing.max})`,
+  );
 });

@@ -1,46 +1,24 @@
 /** Keys change while people come and go, lines break and pages are loaded again: nobody notices. */
+import { setTimeout as pause } from 'node:timers/promises';
 import { expect, test } from '../src/meeting.ts';
 import { Network } from '../src/network.ts';
 import { forgetLost, testId, type Person } from '../src/person.ts';
+import { freezes } from '../src/rotation.ts';
 import { until } from '../src/until.ts';
 
 /** What a change of keys may add to the longest time without a new frame, in ms. */
 const FREEZE_MS = 300;
-/** How long pictures are watched, in ms: what is measured is the longest freeze of such a time. */
-const WATCHED_MS = 10_000;
 const ROUNDS = 3;
-
-const freeze = (person: Person, of: Person) =>
-  person.window.evaluate((video) => window.probe.longestFreeze(video), person.video(of));
-
-/** The longest freeze while something goes on. */
-async function freezeDuring(person: Person, of: Person, work: () => Promise<void>): Promise<number> {
-  await freeze(person, of);
-  await work();
-  return freeze(person, of);
-}
-
-const passing = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
 test('people come and go, and pictures do not stop', async ({ people }) => {
   const [ada, ben] = [await people.chromium('Ada'), await people.chromium('Ben')];
   const link = await people.meet('rotation', ada, ben);
   await Promise.all([ada.seesAndHears(ben), ben.seesAndHears(ada)]);
   const crowd = await people.crowd(link);
-  const changes = async () => {
-    const begin = Date.now();
-    // Everybody gets new keys when somebody comes, and again when whoever left has been removed.
-    const guest = await crowd.join('Cem');
-    await ben.sees('tile', { name: 'Cem', trust: 'keys' });
-    await crowd.leave(guest);
-    await ben.sees('tile', { name: 'Cem' }, 0);
-    await passing(WATCHED_MS - (Date.now() - begin));
-  };
   // What else runs on the machine stops pictures too, but not each time; keys that come too late would.
   let added = Infinity;
   for (let round = 0; round < ROUNDS && added > FREEZE_MS; round++) {
-    const quiet = await freezeDuring(ben, ada, () => passing(WATCHED_MS));
-    const changing = await freezeDuring(ben, ada, changes);
+    const { quiet, changing } = await freezes(ben, ada, crowd);
     console.log(`longest freeze: ${quiet.toFixed(0)} ms, ${changing.toFixed(0)} ms while keys changed`);
     added = changing - quiet;
   }
@@ -60,7 +38,7 @@ test('who was away while somebody came catches up', async ({ people, server }) =
     await ben.sees('connection-state', { state: 'reconnecting' });
     await crowd.join('Cem', { video: true });
     await ada.sees('tile', { name: 'Cem', trust: 'keys' });
-    await passing(3000);
+    await pause(3000);
     network.mend();
     await ben.sees('connection-state', { state: 'connected' });
     await ben.sees('tile', { name: 'Cem', trust: 'keys' });
