@@ -69,7 +69,7 @@ pub(crate) fn run() -> Result<(), Box<dyn Error>> {
     );
     let mut meeting = Meeting::new()?;
     for members in MEMBERS {
-        meeting.grow(members)?;
+        meeting.grow(members - 1)?;
         let change = meeting.measure(members)?;
         let first = changes.first().unwrap_or(&change);
         let ms = |time: Duration| time.as_secs_f64() * 1e3;
@@ -147,18 +147,17 @@ impl Meeting {
         Ok(())
     }
 
-    /// Somebody joins and is removed again, some times over.
+    /// The last of so many joins and is removed again, some times over.
     fn measure(&mut self, members: u16) -> Result<Change, Box<dyn Error>> {
-        let guest = members + 1;
-        let identity = identity_of(&own(guest).key.public());
+        let identity = identity_of(&own(members).key.public());
         let (mut joining, mut folding, mut committing) = (Vec::new(), Vec::new(), Vec::new());
         let mut bytes = (0, 0, 0);
         for _ in 0..ROUNDS {
             let base = self.host.group_info()?;
-            let (joined, took) = measure(|| self.join(guest, &base));
+            let (joined, took) = measure(|| self.join(members, &base));
             let (group, join) = joined?;
             joining.push(took.as_secs_f64());
-            let (folded, took) = measure(|| self.fold(guest, &join));
+            let (folded, took) = measure(|| self.fold(members, &join));
             folded?;
             folding.push(took.as_secs_f64());
             self.policy.presence_changed(&identity, Presence::Left);

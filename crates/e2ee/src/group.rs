@@ -19,6 +19,7 @@ use thiserror::Error;
 use tls_codec::{Deserialize as _, Serialize as _};
 use zeroize::Zeroizing;
 
+pub(crate) use self::checks::MEMBERS;
 pub use self::checks::Refused;
 pub use self::joining::{Claims, StateHash, WaitingKeys};
 use self::tree::TreeKeys;

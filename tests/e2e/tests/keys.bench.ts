@@ -14,7 +14,8 @@ import { openChromium, openFirefox } from '../src/window.ts';
 const SIZES = [5, 50, 100, 200];
 const REPEATED = 7;
 
-const MEMBERS = [5, 50, 100, 199];
+/** More of them would measure their own work: they are all on this machine. */
+const MEMBERS = [5, 50, 100];
 const ROUNDS = 3;
 
 interface Times {

@@ -61,7 +61,7 @@ pub enum Refused {
 }
 
 /// Members of one group (`docs/e2ee.md`, "Limits").
-const MEMBERS: usize = 200;
+pub(crate) const MEMBERS: usize = 200;
 
 /// Whether a leaf of a key package lives for ever: a limit would be judged by each member's clock, and members would
 /// come to different answers.

@@ -4,7 +4,7 @@
 use channel::{Blob, Entry, Kind, Refusal, Sequence, Submission, ToServer};
 
 use super::{Attempt, BAD_BASES, REFUSED_JOINS, RESYNC_WINDOW_MS, RESYNCS, Session, State, Stop};
-use crate::group::{Claims, Group, WaitingKeys};
+use crate::group::{Claims, Group, MEMBERS, WaitingKeys};
 use crate::policy::{Policy, PolicyError, Presence};
 use crate::seal;
 use crate::statement::{Action, Statement};
@@ -20,6 +20,9 @@ const PATIENCE_MS: u64 = 10_000;
 
 /// After a refusal for other reasons than a lost race, in milliseconds.
 const RETRY_MS: u64 = 1000;
+
+/// While those who have left were not removed yet from a full group, in milliseconds.
+const RETRY_FULL_MS: u64 = 3000;
 
 impl Session {
     /// Starts the group.
@@ -117,6 +120,12 @@ impl Session {
             }
             // The rules may be others than we knew.
             self.beats.somebody_changed();
+            return;
+        }
+        if claims.keys.len() >= MEMBERS && !self.known_there {
+            // Some of them have left; whoever is too many for the server has no channel.
+            self.attempt = Attempt::None;
+            self.retry_at = Some(now + RETRY_FULL_MS);
             return;
         }
         self.join(now, info, seq);
