@@ -15,8 +15,8 @@ type FromServer = components['schemas']['FromServer'];
 export interface Lies {
   /** Changes a message of the signalling in place, and may say more after it; `to` is the identity that gets it. */
   signal?: (message: SignalResponse, to: string) => SignalResponse[] | void;
-  /** Whether a message of the channel is held back. */
-  withholds?: (message: FromServer, to: string) => boolean;
+  /** What is said instead of a message of the channel; nothing holds it back. */
+  channel?: (message: FromServer, to: string) => FromServer[];
 }
 
 export class Liar {
@@ -98,9 +98,10 @@ export class Liar {
   }
 
   private told(path: string, data: Buffer, binary: boolean, to: string): Buffer[] {
-    const { signal, withholds } = this.lies;
+    const { signal, channel } = this.lies;
     if (path.endsWith('/channel')) {
-      return withholds?.(JSON.parse(data.toString()) as FromServer, to) ? [] : [data];
+      const told = channel?.(JSON.parse(data.toString()) as FromServer, to);
+      return told?.map((one) => Buffer.from(JSON.stringify(one))) ?? [data];
     }
     if (!signal || !binary) return [data];
     const message = SignalResponse.fromBinary(data);

@@ -86,13 +86,17 @@ export class Person<W extends Window = Window> {
 
   /** Selector of the hidden audio element that plays another person. */
   async audio(of: Person): Promise<string> {
-    const identity = await until(`${this.name} to have a tile of ${of.name}`, () =>
+    return testId('remote-audio', { identity: await this.identityOf(of.name), source: 'microphone' });
+  }
+
+  /** Who somebody of this name is, once there is a tile of them. */
+  identityOf(name: string): Promise<string> {
+    return until(`${this.name} to have a tile of ${name}`, () =>
       this.window.evaluate(
         (selector) => document.querySelector(selector)?.getAttribute('data-identity') ?? null,
-        testId('tile', { name: of.name, source: 'camera' }),
+        testId('tile', { name, source: 'camera' }),
       ),
     );
-    return testId('remote-audio', { identity, source: 'microphone' });
   }
 
   async tone(of: Person): Promise<Tone | null> {

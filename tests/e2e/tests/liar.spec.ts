@@ -9,7 +9,7 @@ import {
 } from '@livekit/protocol';
 import { Liar } from '../src/liar.ts';
 import { test as base, expect } from '../src/meeting.ts';
-import { testId, type Person } from '../src/person.ts';
+import { testId } from '../src/person.ts';
 import { until } from '../src/until.ts';
 
 const test = base.extend<{ liar: Liar }>({
@@ -33,14 +33,6 @@ function participantsIn({ message }: SignalResponse): ParticipantInfo[] {
       return [];
   }
 }
-
-const identityOf = (person: Person, of: Person) =>
-  until(`${person.name} to have a tile of ${of.name}`, () =>
-    person.window.evaluate(
-      (selector) => document.querySelector(selector)?.getAttribute('data-identity') ?? null,
-      testId('tile', { name: of.name }),
-    ),
-  );
 
 test('that says nothing is encrypted changes nothing', async ({ people, liar }) => {
   liar.lies.signal = (message) => {
@@ -77,7 +69,7 @@ test('that swaps people shows nobody in another’s place', async ({ people, lia
   const [ada, cem] = [await people.chromium('Ada'), await people.chromium('Cem')];
   const link = await people.meet('swapped', ada, cem);
   await ada.seesAndHears(cem);
-  const [adas, cems] = [await identityOf(cem, ada), await identityOf(ada, cem)];
+  const [adas, cems] = [await cem.identityOf(ada.name), await ada.identityOf(cem.name)];
   const swap = new Map([
     [adas, cems],
     [cems, adas],
@@ -107,8 +99,8 @@ test('that withholds a commit leaves that person behind in everybody’s sight',
   const link = await people.meet('withheld', ada);
   await ben.join(liar.link(link));
   await ben.seesAndHears(ada);
-  const bens = await identityOf(ada, ben);
-  liar.lies.withholds = (message, to) => to === bens && message.type === 'entry';
+  const bens = await ada.identityOf(ben.name);
+  liar.lies.channel = (message, to) => (to === bens && message.type === 'entry' ? [] : [message]);
 
   const cem = await people.chromium('Cem');
   await cem.join(link);
@@ -178,4 +170,19 @@ test('that asks for other codecs and for redundant sound gets neither', async ({
   expect([...new Set(sent)].sort()).toEqual(['audio/opus', 'video/VP8']);
   await ben.hears(ada);
   await people.goodbye(ada, liar.origin);
+});
+
+test('that has no room for one more is told of in words', async ({ people, liar }) => {
+  liar.lies.channel = (message) =>
+    message.type === 'opened' ? [{ type: 'closing', code: 'full' }] : [message];
+  const [ada, ben] = [await people.chromium('Ada'), await people.chromium('Ben')];
+  const link = await people.meet('full', ada);
+  await ben.window.open(liar.link(link));
+  await ben.window.fill(testId('prejoin-name'), 'Ben');
+  await ben.press('prejoin-join');
+  await ben.sees('error-message', { code: 'full' });
+  await ben.sees('tile', {}, 0);
+  await ada.sees('tile', {}, 1);
+  await ada.sees('encryption-state', { state: 'e2e' });
+  await people.goodbye(ben, liar.origin);
 });
