@@ -64,7 +64,21 @@ describe('the lock', () => {
       state: { type: 'member', confirmed: false },
       since: NOW - 15_000,
     });
-    expect(said(unconfirmed)[2]).toMatch(/ungewöhnlich lange/);
+    expect(said(unconfirmed)[2]).toMatch(/geht von Ihnen nichts hinaus/);
+    const alone = keys([own(), { ...member('b', 1), silent_since: NOW - 40_000 }], {
+      state: { type: 'member', confirmed: false },
+      since: NOW - 15_000,
+    });
+    expect(
+      said(alone)
+        .slice(0, 1)
+        .concat(said(alone)[2] ?? ''),
+    ).toEqual(['unconfirmed', expect.stringMatching(/geht von Ihnen nichts hinaus/)]);
+  });
+
+  it('claims no comparison with those who came after it', () => {
+    const view = keys([{ ...own(), compared: true }, member('b', 1)]);
+    expect(said(view)[0]).toBe('e2e');
   });
 
   it('says who has the keys', () => {

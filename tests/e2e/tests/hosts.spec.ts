@@ -88,3 +88,24 @@ test('who is thrown out gets nothing more, and the link is another one for those
   await cem.join(fresh);
   await Promise.all([cem.seesAndHears(ada), ada.seesAndHears(cem)]);
 });
+
+test('who loads the page while somebody is thrown out is told the new link', async ({ people }) => {
+  const [ada, ben] = [await people.chromium('Ada'), await people.chromium('Ben')];
+  const link = people.invitation('kicked-meanwhile');
+  const crowd = await people.crowd(link);
+  const host = await crowd.join('Host', { audio: true });
+  const guest = await crowd.join('Cem');
+  await ada.join(link);
+  await ben.join(link);
+  await ada.seesAndHears(ben);
+
+  await ada.window.open('about:blank');
+  await crowd.host(host, 'kick', guest);
+  const fresh = await until('another link', async () => {
+    const now = await ben.link();
+    return now === link ? null : now;
+  });
+  await ada.join(link);
+  await Promise.all([ada.seesAndHears(ben), ben.seesAndHears(ada)]);
+  expect(await ada.link()).toBe(fresh);
+});

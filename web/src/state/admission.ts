@@ -92,7 +92,8 @@ async function admitSealed(
       if (answer.identity !== keys.identity) throw new ApiError('identity-changed', 200);
       if (answer.room === room) {
         const { url, token } = answer;
-        return await enter(ports, keys, { url, token, room, sealer, speaker: request.speaker });
+        const { isKept } = identities;
+        return await enter(ports, keys, { url, token, room, sealer, isKept, speaker: request.speaker });
       }
       // The server folds some letter that this browser does not: the keys hang on its spelling.
       if (tries >= IDENTITY_TRIES) throw new ApiError('room-changed', 200);
@@ -112,17 +113,19 @@ interface Way {
   token: string;
   room: string;
   sealer: NameSealer;
+  isKept: boolean;
   speaker: string | null;
 }
 
 async function enter(
   ports: AdmissionPorts,
   keys: MeetingKeys,
-  { url, token, room, sealer, speaker }: Way,
+  { url, token, room, sealer, isKept, speaker }: Way,
 ): Promise<Admitted> {
   const connection = await ports.rtc.connect(url, token, { speaker, keys });
   await asOneself(connection, keys.identity);
-  if (await usesOtherLink(connection, sealer)) {
+  // Who was there before is told the new link by the others, should it have changed meanwhile: their keys find out.
+  if (!isKept && (await usesOtherLink(connection, sealer))) {
     await connection.leave();
     throw new OtherLinkError();
   }

@@ -10,15 +10,21 @@ const KEY = 'konklave.key';
 
 export class TabIdentity {
   #current: Uint8Array | null = null;
+  /** It may have been in the meeting before, in this page or before it was loaded. */
+  isKept = false;
 
   constructor(private readonly ports: Pick<Ports, 'tab' | 'random' | 'claimIdentity'>) {}
 
   async seed(): Promise<Uint8Array> {
-    if (this.#current) return this.#current;
+    if (this.#current) {
+      this.isKept = true;
+      return this.#current;
+    }
     const kept = readSeed(this.ports.tab.get(KEY) ?? '');
     // A duplicated tab inherits the storage, but not the claim.
     if (kept && (await this.ports.claimIdentity(await claimOf(kept)))) {
       this.#current = kept;
+      this.isKept = true;
       return kept;
     }
     return this.renew();
@@ -30,6 +36,7 @@ export class TabIdentity {
     await this.ports.claimIdentity(await claimOf(fresh));
     this.ports.tab.set(KEY, writeSeed(fresh));
     this.#current = fresh;
+    this.isKept = false;
     return fresh;
   }
 }

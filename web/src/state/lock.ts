@@ -89,12 +89,13 @@ function tell({ state, since, roster, failed, differs }: KeysView, { nameOf, now
     return {
       kind: 'unconfirmed',
       title: { key: 'lock.unconfirmed', args },
-      text: { key: 'lock.unconfirmed-text', args },
+      // Where nobody at all is heard, nothing is sent any more: that matters most.
+      text: state.confirmed ? { key: 'lock.unconfirmed-text', args } : { key: 'lock.unheard-text' },
     };
   }
-  // Whoever was heard and fell silent says more than that nobody was heard.
-  if (!state.confirmed) return simple(now - since < LATE_MS ? 'keys' : 'late');
-  if (hasCompared(roster)) {
+  if (!state.confirmed) return simple(now - since < LATE_MS ? 'keys' : 'unheard');
+  // One's own comparison says nothing of those who came after the others had left.
+  if (hasCompared(roster) && members.some(({ own, compared }) => compared && !own)) {
     const by = members.filter(({ own, compared, verified }) => compared && (own || verified));
     const fresh = members.filter(({ compared }) => !compared).length;
     return {
@@ -113,6 +114,7 @@ function tell({ state, since, roster, failed, differs }: KeysView, { nameOf, now
 const SIMPLE = {
   keys: ['keys', 'lock.keys', 'lock.keys-text'],
   late: ['keys', 'lock.keys', 'lock.late-text'],
+  unheard: ['keys', 'lock.keys', 'lock.unheard-text'],
   restoring: ['restoring', 'lock.restoring', 'lock.restoring-text'],
   differs: ['differs', 'lock.differs', 'lock.differs-text'],
   off: ['off', 'lock.off', 'lock.off-text'],

@@ -141,6 +141,8 @@ export class MeetingModel {
   #preferences: Preferences;
   /** Who is known to be here, with the name to announce when they leave; `null` until they have the keys. */
   #present = new Map<string, string | null>();
+  /** The server has one's name as it was sealed for an earlier link. */
+  #nameIsOld = false;
   /** Those seen last while connected, oneself included. */
   #seen: RtcParticipant[] = [];
   #ends: Unsubscribe[] = [];
@@ -652,15 +654,21 @@ export class MeetingModel {
     this.settings.secret = read.secret;
     this.ports.address.replace(pathOfRoom(this.settings.room), fragmentOf(read.secret));
     this.view.patch({ secret: read.secret, invitation: this.#link() });
-    void this.#sealName(read.secret);
+    void this.#sealName();
   }
 
   /** Who comes by a link finds out by the names of those present whether it is theirs. */
-  async #sealName(secret: string): Promise<void> {
-    const sealer = await this.ports.sealer(secret, this.#admitted.room);
-    const metadata = await sealer.seal(this.settings.name, this.#own);
-    // What the server does not hear of now it will not miss for long: the link is only tried by who comes.
-    await this.#connection.setMetadata(metadata).catch(() => undefined);
+  async #sealName(): Promise<void> {
+    const { secret } = this.settings;
+    if (secret === null) return;
+    this.#nameIsOld = true;
+    try {
+      const sealer = await this.ports.sealer(secret, this.#admitted.room);
+      await this.#connection.setMetadata(await sealer.seal(this.settings.name, this.#own));
+      this.#nameIsOld = secret !== this.settings.secret;
+    } catch {
+      // Once the connection is back.
+    }
   }
 
   /** Without keys there is no meeting. */
@@ -745,6 +753,7 @@ export class MeetingModel {
     this.view.patch({ connection: { phase: 'connected' } });
     this.#outbox.open(this.#canSay);
     this.announcer.say({ key: 'connection.back' });
+    if (this.#nameIsOld) void this.#sealName();
     this.#sync();
   }
 

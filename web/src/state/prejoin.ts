@@ -160,7 +160,7 @@ export class PreJoinModel {
   async askWhetherRunning(): Promise<void> {
     const { room, link } = this.view.get();
     const made = link.kind === 'ready' ? link.secret : null;
-    if (!made) this.view.patch({ link: { kind: 'asking' }, refusal: null });
+    if (!made) this.view.patch({ link: { kind: 'asking' }, refusal: this.#obstacle() });
     try {
       const { running, mode } = await this.ports.api.join(normaliseRoom(room), {});
       // Whoever has pressed "join" meanwhile is answered by the meeting itself.

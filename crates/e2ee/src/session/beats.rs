@@ -296,7 +296,9 @@ impl Session {
                 self.event(Event::Compared { from, matches });
             }
             Message::WantHistory => self.give_history(now, from),
-            Message::History { lines, name_keys, last } => self.take_history(key, lines, name_keys, last),
+            Message::History { lines, name_keys, last } => {
+                self.take_history(now, key, lines, name_keys, last);
+            }
             Message::Content(content) => {
                 let name = self.epochs.name_of(&key).unwrap_or_default().to_owned();
                 self.history.keep(now, &from, &name, &content);

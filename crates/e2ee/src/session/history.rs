@@ -24,6 +24,9 @@ const QUESTIONS: usize = 5;
 /// and does: the questions take longer than this.
 const GIVE_MS: u64 = 10_000;
 
+/// Lines are taken for so long after we came, in milliseconds: later ones would stand beside what people say themselves.
+const TAKE_MS: u64 = 30_000;
+
 /// Keys of names that are kept.
 pub(super) const NAME_KEYS: usize = 64;
 
@@ -32,6 +35,8 @@ pub(super) const NAME_KEYS: usize = 64;
 pub(super) struct History {
     lines: VecDeque<Line>,
     bytes: usize,
+    /// When we came into the group.
+    came: u64,
     /// When we ask next; `None` once there was an answer, or nobody is left to ask.
     ask_at: Option<u64>,
     /// Whom we asked, in this order: everybody once before anybody is asked again.
@@ -47,6 +52,7 @@ impl History {
 
     /// We came into the group: those inside know more.
     pub(super) fn entered(&mut self, now: u64) {
+        self.came = now;
         self.ask_at = Some(now);
         self.asked.clear();
     }
@@ -134,15 +140,17 @@ impl Session {
         }
     }
 
-    /// Takes the chat so far, of those only whom we asked.
+    /// Takes the chat so far, of those only whom we asked. Nothing of it is from later than we came.
     pub(super) fn take_history(
         &mut self,
+        now: u64,
         from: PublicKey,
         lines: Vec<Line>,
         name_keys: Vec<Blob>,
         last: bool,
     ) {
-        if !self.history.asked.contains(&from) {
+        let came = self.history.came;
+        if !self.history.asked.contains(&from) || now > came + TAKE_MS {
             return;
         }
         let keys: Vec<Key> =
@@ -150,7 +158,8 @@ impl Session {
         if !keys.is_empty() {
             self.more_name_keys(keys);
         }
-        let fresh: Vec<Line> = lines.into_iter().filter(|line| !self.history.has(line)).collect();
+        let fresh = lines.into_iter().filter(|line| !self.history.has(line));
+        let fresh: Vec<Line> = fresh.map(|line| Line { at: line.at.min(came), ..line }).collect();
         for line in &fresh {
             self.history.push(line.clone());
         }
@@ -161,5 +170,64 @@ impl Session {
         if !fresh.is_empty() {
             self.event(Event::History { lines: fresh });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::RoomKeys;
+    use crate::link::LinkSecret;
+    use crate::session::{Config, Output};
+    use crate::signer::LeafKey;
+
+    const CAME: u64 = 1_000_000;
+    const GIVER: PublicKey = [2; 32];
+
+    /// Somebody who came and asked.
+    fn asking() -> Session {
+        let config = Config {
+            origin: "https://meet.example".into(),
+            keys: RoomKeys::new(LinkSecret::from_random([1; 20]), "r"),
+            password: None,
+            name: "late".to_owned().into(),
+            key: LeafKey::from_seed(&[1; 32]),
+        };
+        let mut session = Session::new(config, [3; 32]);
+        session.history.entered(CAME);
+        session.history.asked.push(GIVER);
+        session
+    }
+
+    fn line(at: u64) -> Line {
+        Line { id: at.to_string(), from: "a".into(), name: "Ada".into(), text: "hello".into(), at }
+    }
+
+    fn taken(session: &mut Session) -> Vec<u64> {
+        let mut times = Vec::new();
+        while let Some(output) = session.poll() {
+            if let Output::Event { event: Event::History { lines } } = output {
+                times.extend(lines.iter().map(|line| line.at));
+            }
+        }
+        times
+    }
+
+    #[test]
+    fn what_is_handed_on_is_older_than_all_that_one_heard_oneself() {
+        let mut session = asking();
+        session.take_history(CAME, GIVER, vec![line(5), line(u64::MAX)], Vec::new(), false);
+        assert_eq!(taken(&mut session), [5, CAME]);
+        session.take_history(CAME, [9; 32], vec![line(6)], Vec::new(), false);
+        assert!(taken(&mut session).is_empty(), "was not asked");
+    }
+
+    #[test]
+    fn nothing_is_handed_on_in_the_middle_of_a_meeting() {
+        let mut session = asking();
+        session.take_history(CAME + TAKE_MS, GIVER, vec![line(5)], Vec::new(), false);
+        assert_eq!(taken(&mut session), [5]);
+        session.take_history(CAME + TAKE_MS + 1, GIVER, vec![line(6)], Vec::new(), false);
+        assert!(taken(&mut session).is_empty());
     }
 }

@@ -12,9 +12,11 @@ interface Scope {
 
 const scope = self as unknown as Scope;
 
+let latest = 0;
+
 const holder = new KeyHolder({
-  // Unlike the time of day it never goes back.
-  now: () => performance.timeOrigin + performance.now(),
+  // The time of day, as the page has it, but it never goes back. Other clocks stand still while a computer sleeps.
+  now: () => (latest = Math.max(latest, Date.now())),
   later(run, ms) {
     const timer = setTimeout(run, ms);
     return () => clearTimeout(timer);
