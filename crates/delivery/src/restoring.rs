@@ -154,6 +154,7 @@ impl Delivery {
             return self.reject("restore-too-many");
         }
         if self.log.is_running() {
+            self.trust_supporters();
             return self.restore_what_more_offer();
         }
         self.restoring.decided.get_or_insert(self.now.saturating_add(OFFERS));
@@ -201,8 +202,29 @@ impl Delivery {
         self.welcomes = Welcomes::default();
         self.packages.clear();
         self.people.nobody_is_there();
-        for member in self.members.values_mut().filter(|member| member.stage != Stage::Opening) {
-            member.begin_anew();
+        for member in self.members.values_mut() {
+            match member.stage {
+                // Opened before the others offered another state.
+                Stage::Opening => member.trusted = None,
+                _ => member.begin_anew(),
+            }
+        }
+    }
+
+    /// From now on the word of those counts who offered the state restored, and are named in it: a stranger can repeat an
+    /// offer, but is none of those.
+    fn trust_supporters(&mut self) {
+        let Restoring { offers, by, restored, .. } = &self.restoring;
+        let Some(best) = offers.iter().find(|offered| Some(offered.number) == *restored) else { return };
+        let is_named =
+            |identity: &Identity| best.offer.members.iter().any(|member| member == identity.expose());
+        let named: Vec<Identity> = by
+            .iter()
+            .filter(|(identity, number)| **number == best.number && is_named(identity))
+            .map(|(identity, _)| identity.clone())
+            .collect();
+        for identity in named {
+            self.trust(&identity);
         }
     }
 
@@ -219,7 +241,7 @@ impl Delivery {
         }
         self.everybody_is_back();
         self.people.trust_nobody();
-        self.trust(&from);
+        self.trust_supporters();
         for member in offer.members {
             let identity = Identity::new(member);
             let is_back = self.people.presence(&identity) == Presence::Back;

@@ -94,6 +94,13 @@ impl Policy {
         }
     }
 
+    /// The same rules, for who is told anew who is there.
+    #[must_use]
+    pub fn without_presence(mut self) -> Self {
+        self.presence.clear();
+        self
+    }
+
     /// Where statements count.
     pub fn place(&self) -> &Place {
         &self.place

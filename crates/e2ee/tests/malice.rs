@@ -466,3 +466,107 @@ fn a_password_that_was_kept_back_is_learnt_with_the_next_base() {
     let newcomer = world.join_with(world::link(LINK), 9, Some(password));
     world.settle(&[3, newcomer], 20_000);
 }
+
+/// Hosts' words that the server no longer tells to whom it gives a base.
+fn forget_words(world: &mut World, keep: impl Fn(usize) -> bool + 'static) {
+    world.lie = Box::new(move |_, _, message| match message {
+        FromServer::Base { seq, group_info, state, mut past } => {
+            let mut number = 0;
+            past.retain(|entry| {
+                number += usize::from(entry.kind == Kind::Statement);
+                entry.kind != Kind::Statement || keep(number)
+            });
+            vec![FromServer::Base { seq, group_info, state, past }]
+        }
+        other => vec![other],
+    });
+}
+
+#[test]
+fn an_earlier_word_of_a_host_cannot_be_taken_back_by_a_base_without_it() {
+    let mut world = meeting(60, 3);
+    let guest = LeafKey::from_seed(&[77; 32]).public();
+    for action in [Action::Lock(true), Action::Admit(guest)] {
+        world.input(0, Input::Say { word: Word::Action(action) });
+        world.run(1000);
+    }
+    // Only the second one is told from now on.
+    forget_words(&mut world, |number| number > 1);
+    world.restart();
+    world.run(5000);
+    world.settle(&[0, 1, 2], 30_000);
+    world.run(10_000);
+    for index in 0..3 {
+        assert!(world.peers[index].roster.as_ref().unwrap().locked, "{index}");
+    }
+}
+
+#[test]
+fn a_base_without_a_kick_changes_nobodys_link_again() {
+    let mut world = meeting(61, 4);
+    let target = LeafKey::from_seed(&[4; 32]).public();
+    world.input(0, Input::Say { word: Word::Action(Action::Kick(target)) });
+    world.settle(&[0, 1, 2], 5000);
+    let fragment = world.peers[0].fragment.clone();
+    assert!(fragment.is_some());
+    forget_words(&mut world, |_| false);
+    world.restart();
+    world.run(5000);
+    world.settle(&[0, 1, 2], 30_000);
+    world.leave(2);
+    world.settle(&[0, 1], 30_000);
+    world.run(10_000);
+    for index in 0..2 {
+        assert_eq!(world.peers[index].fragment, fragment, "{index}");
+    }
+    let link = e2ee::link::LinkSecret::from_fragment(&fragment.unwrap()).unwrap().unwrap();
+    let newcomer = world.join_with(link, 21, None);
+    world.settle(&[0, 1, newcomer], 10_000);
+}
+
+#[test]
+fn the_first_member_does_not_fight_its_own_removal() {
+    let mut world = meeting(62, 4);
+    let second = LeafKey::from_seed(&[2; 32]).public();
+    world.input(0, Input::Say { word: Word::Action(Action::AddHost(second)) });
+    world.run(1000);
+    let epoch = world.epoch(1).unwrap();
+    let first = LeafKey::from_seed(&[1; 32]).public();
+    world.input(1, Input::Say { word: Word::Action(Action::Kick(first)) });
+    world.settle(&[1, 2, 3], 10_000);
+    assert_eq!(world.stopped(0), Some(Stop::Removed));
+    assert_eq!(world.epoch(1), Some(epoch + 1), "one commit is enough");
+}
+
+#[test]
+fn an_offer_repeated_by_strangers_with_garbage_keeps_nobody_out() {
+    let mut world = meeting(63, 3);
+    let seen = Rc::new(RefCell::new(None));
+    let copy = Rc::clone(&seen);
+    // What a member offers is no secret: a base tells all of it.
+    world.distort = Box::new(move |_, message| {
+        if let ToServer::Restore { epoch, state, statements, members, .. } = &message {
+            *copy.borrow_mut() = Some((*epoch, state.clone(), statements.clone(), members.clone()));
+        }
+        message
+    });
+    world.restart();
+    world.run(5000);
+    world.settle(&[0, 1, 2], 30_000);
+    let (epoch, state, statements, members) = seen.borrow_mut().take().expect("an offer");
+    world.restart();
+    for name in ["x", "y", "z"] {
+        let stranger = world.raw_of(name, Some("x"));
+        let offer = ToServer::Restore {
+            epoch,
+            state: state.clone(),
+            group_info: Blob(vec![0; 100]),
+            statements: statements.clone(),
+            members: members.clone(),
+        };
+        world.raw_say(stranger, offer);
+    }
+    world.settle(&[0, 1, 2], 30_000);
+    let newcomer = world.join(LINK, 9);
+    world.settle(&[0, 1, 2, newcomer], 20_000);
+}

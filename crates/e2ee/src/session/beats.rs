@@ -232,6 +232,10 @@ impl Session {
             Ok(opened) => {
                 // Of an earlier epoch the leaf may be somebody else's by now.
                 let Some(key) = self.epochs.key_of(opened.epoch, opened.leaf) else { return };
+                // Whom a host removed has nothing more to say here, in an earlier epoch either.
+                if self.policy.as_ref().is_some_and(|policy| policy.is_kicked(&key)) {
+                    return;
+                }
                 if let Some(message) = Message::decode(&opened.content) {
                     self.told(now, key, opened.epoch, message);
                 }

@@ -10,7 +10,6 @@ use super::joining::knock_aad;
 use super::{Pending, Session, Word};
 use crate::group::Leaf;
 use crate::identity::identity_of;
-use crate::policy::Policy;
 use crate::seal;
 use crate::signer::PublicKey;
 
@@ -189,7 +188,10 @@ impl Session {
         for key in left {
             self.duties.leaving.entry(key).or_insert(now);
         }
-        let is_due = self.policy.as_ref().is_some_and(Policy::link_is_due);
+        // Whom a host removed leaves that to the others.
+        let own = self.own.key.public();
+        let is_due =
+            self.policy.as_ref().is_some_and(|policy| policy.link_is_due() && !policy.is_kicked(&own));
         self.duties.link_due = is_due.then(|| self.duties.link_due.unwrap_or(now));
     }
 

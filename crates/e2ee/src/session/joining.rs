@@ -7,7 +7,7 @@ use super::{Attempt, BAD_BASES, REFUSED_JOINS, RESYNC_WINDOW_MS, RESYNCS, Sessio
 use crate::group::{Claims, Group, MEMBERS, WaitingKeys};
 use crate::policy::{Policy, PolicyError, Presence};
 use crate::seal;
-use crate::statement::{Action, Statement};
+use crate::statement::Statement;
 
 /// So long somebody who waits for a Welcome waits, in milliseconds; then by external commit.
 pub(super) const WAIT_MS: u64 = 5000;
@@ -69,7 +69,9 @@ impl Session {
         }
         // Whoever supplied it may have made one of a group of their own.
         let is_called_so = |claims: &Claims| state.as_ref().is_none_or(|state| *state == claims.state);
-        let Some(claims) = Claims::read(info).filter(is_called_so) else {
+        // Who is in that very state needs nobody's GroupInfo.
+        let own = || Claims::read(&self.group.as_ref()?.group_info().ok()?).filter(is_called_so);
+        let Some(claims) = Claims::read(info).filter(is_called_so).or_else(own) else {
             return self.bad_base(now, Some(seq));
         };
         if self.is_patient(now, &claims) {
@@ -78,23 +80,11 @@ impl Session {
         let in_it = self.group.as_ref().is_some_and(|group| group.is_at(&claims));
         self.returning.joins(&claims.keys);
         self.known_there = claims.keys.contains(&self.own.key.public());
-        let mut policy = Policy::new(self.place(&claims.group_id), claims.host);
-        let said: Vec<Statement> = past.iter().filter_map(|entry| fold_past(&mut policy, entry)).collect();
-        let mut news = Vec::new();
-        if let Some(known) = self.policy.take() {
-            if known.place() == policy.place() {
-                news = said.into_iter().filter(|said| known.is_news(said)).collect();
-                let kicks = |said: &Statement| matches!(said.action, Action::Kick(_));
-                if !known.link_is_due() && !news.iter().any(kicks) {
-                    policy.link_changed();
-                }
-                // What hosts said in this meeting counts, also where the log was made anew without it.
-                for words in known.statements() {
-                    if !policy.knows(words) && policy.statement(words).is_ok() {
-                        self.duties.remind(now, words.clone());
-                    }
-                }
-            } else if self.group.is_some() {
+        let place = self.place(&claims.group_id);
+        let mut policy = match self.policy.take() {
+            // What hosts said in this meeting counts, also where the log was made anew without it.
+            Some(known) if *known.place() == place => known.without_presence(),
+            Some(known) if self.group.is_some() => {
                 // Where a host had a say nobody goes on in a meeting that somebody else opened in its place.
                 if !known.statements().is_empty() {
                     return self.stop(Stop::OtherMeeting);
@@ -102,8 +92,17 @@ impl Session {
                 let media = self.rotation.end();
                 self.media(media);
                 self.group = None;
+                Policy::new(place, claims.host)
             }
+            _ => Policy::new(place, claims.host),
+        };
+        let told = |words: &Vec<u8>| {
+            past.iter().any(|entry| entry.data.as_ref().is_some_and(|data| data.0 == *words))
+        };
+        for words in policy.statements().iter().filter(|words| !told(words)) {
+            self.duties.remind(now, words.clone());
         }
+        let news: Vec<Statement> = past.iter().filter_map(|entry| fold_past(&mut policy, entry)).collect();
         self.policy = Some(policy);
         self.folded = seq;
         if in_it {
@@ -182,10 +181,12 @@ impl Session {
         {
             return Err(Stop::Password);
         }
-        policy.may_join(&self.own.key.public(), self.known_there).map_err(|error| match error {
-            PolicyError::Kicked => Stop::Removed,
-            _ => Stop::Locked,
-        })
+        match policy.may_join(&self.own.key.public(), self.known_there) {
+            // A base may be from before we came. Then the submission is late, and the next one finds us there.
+            Ok(()) | Err(PolicyError::NotHere) => Ok(()),
+            Err(PolicyError::Kicked) => Err(Stop::Removed),
+            Err(_) => Err(Stop::Locked),
+        }
     }
 
     pub(super) fn attempt_refused(&mut self, now: u64, code: Refusal) {

@@ -151,6 +151,7 @@ impl Session {
         let Some(code) = self.answer(answer) else { return };
         let Ok(secret) = LinkSecret::from_code(&code) else { return };
         self.returning.question = None;
+        self.refused_joins = 0;
         self.replace_link(RoomKeys::new(secret, self.keys.room()));
         if self.retry_at.is_some() {
             self.retry_at = Some(now);

@@ -68,7 +68,8 @@ impl Channel {
             tokio::select! {
                 text = self.inbox.recv() => match text {
                     Some(text) => self.send(Message::Text(text)).await?,
-                    None => return Some(self.inbox.closing().unwrap_or(ClosingCode::Ended)),
+                    // Without a word: the room failed, and its members open it anew.
+                    None => return Some(self.inbox.closing().unwrap_or(ClosingCode::Stopping)),
                 },
                 message = self.socket.recv() => {
                     heard = tokio::time::Instant::now();
