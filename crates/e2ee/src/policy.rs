@@ -215,6 +215,11 @@ impl Policy {
         self.presence_of(key) == Some(Presence::Here)
     }
 
+    /// Whether the log said anything of this leaf yet.
+    pub fn has_heard_of(&self, key: &PublicKey) -> bool {
+        self.presence_of(key).is_some()
+    }
+
     fn presence_of(&self, key: &PublicKey) -> Option<Presence> {
         self.presence.get(&identity_of(key)).copied()
     }
@@ -241,10 +246,10 @@ impl Policy {
 
     /// The same for all who folded the same statements, in whatever order.
     pub fn digest(&self) -> [u8; 32] {
-        self.statements.iter().fold([0; 32], |sum, words| {
-            let hash: [u8; 32] = Sha256::digest(words).into();
-            std::array::from_fn(|index| sum[index] ^ hash[index])
-        })
+        let mut hashes: Vec<[u8; 32]> =
+            self.statements.iter().map(|words| Sha256::digest(words).into()).collect();
+        hashes.sort_unstable();
+        Sha256::digest(hashes.concat()).into()
     }
 
     /// Whether these very words are folded already. Saying them again changes nothing, and is no offence: members do so

@@ -181,9 +181,11 @@ impl Session {
         {
             return Err(Stop::Password);
         }
-        match policy.may_join(&self.own.key.public(), self.known_there) {
-            // A base may be from before we came. Then the submission is late, and the next one finds us there.
-            Ok(()) | Err(PolicyError::NotHere) => Ok(()),
+        let own = self.own.key.public();
+        match policy.may_join(&own, self.known_there) {
+            Ok(()) => Ok(()),
+            // A base from before we came. The submission is late then, and the next one finds us there.
+            Err(PolicyError::NotHere) if !policy.has_heard_of(&own) => Ok(()),
             Err(PolicyError::Kicked) => Err(Stop::Removed),
             Err(_) => Err(Stop::Locked),
         }

@@ -262,12 +262,11 @@ export class Other {
   /** The same for all who folded the same words of hosts. */
   get rules(): string {
     const words = this.room.entries.filter(({ seq, kind }) => kind === 'statement' && seq <= this.#folded);
-    const sum = new Uint8Array(32);
-    for (const { seq, data } of words) {
-      if (this.room.refused.has(seq)) continue;
-      sha256(fromBase64(data ?? '')).forEach((byte, at) => (sum[at] = (sum[at] ?? 0) ^ byte));
-    }
-    return toBase64(sum);
+    const hashes = words
+      .filter(({ seq }) => !this.room.refused.has(seq))
+      .map(({ data }) => sha256(fromBase64(data ?? '')))
+      .toSorted((a, b) => Buffer.compare(a, b));
+    return toBase64(sha256(...hashes));
   }
 
   async say(content: object): Promise<void> {
