@@ -77,7 +77,8 @@ fuzz_target!(|data: &[u8]| {
                 member.give(Input::Channel { message });
             }
             5 => {
-                let base = FromServer::Base { seq: 1, group_info: Blob(bytes), state: None, past: Vec::new() };
+                let base =
+                    FromServer::Base { seq: 1, group_info: Blob(bytes), state: None, past: Vec::new() };
                 member.give(Input::Channel { message: base });
             }
             _ => {
