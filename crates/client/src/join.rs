@@ -51,8 +51,8 @@ impl ServerAddress {
     }
 }
 
-/// Percent-encodes what does not stand for itself in a query (RFC 3986 section 2.3).
-fn escape(value: &str) -> String {
+/// Percent-encodes what does not stand for itself in a path or a query (RFC 3986 section 2.3).
+pub fn escape(value: &str) -> String {
     let mut escaped = String::with_capacity(value.len());
     for byte in value.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {

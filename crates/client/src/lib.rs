@@ -43,6 +43,7 @@ pub mod token;
 pub use client::{Client, DataOptions, MAX_DATA};
 pub use error::ClientError;
 pub use histogram::Histogram;
+pub use join::escape;
 pub use options::{Misbehaviour, Options, PublishOptions, TappedPacket, TokenPlace};
 pub use protocol::livekit;
 pub use receive::{Latency, StampReport, TrackReport};

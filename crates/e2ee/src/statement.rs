@@ -1,8 +1,8 @@
 //! Statements of hosts: signed, and put into the log, so that members obey hosts and not the server.
 //!
 //! Bytes: version 1, the host's key (32), counter (8), action (1), content of the action, signature (64). A statement has no
-//! time after which it would not count: policy reads no clock. The signature covers "konklave host action v1", origin and room (each with
-//! its length), group id, and everything before it. Numbers are big-endian.
+//! time after which it would not count: policy reads no clock. The signature covers "konklave host action v1", origin and
+//! room (each with its length), group id, and everything before it. Numbers are big-endian.
 
 use thiserror::Error;
 

@@ -45,19 +45,6 @@ impl fmt::Debug for Invitation {
     }
 }
 
-/// Percent-encodes what does not stand for itself in a path or a query (RFC 3986 §2.3).
-pub(crate) fn escape(value: &str) -> String {
-    let mut escaped = String::with_capacity(value.len());
-    for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            escaped.push(char::from(byte));
-        } else {
-            escaped.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    escaped
-}
-
 fn unescape(value: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value.as_bytes();
@@ -88,7 +75,7 @@ mod tests {
         let read = Invitation::parse(&link("http://127.0.0.1:7880/K%C3%BCche")).expect("an invitation");
         assert_eq!((read.origin.as_str(), read.room.as_str()), ("http://127.0.0.1:7880", "küche"));
         assert_eq!(read.secret.fragment(), LinkSecret::from_random([9; 20]).fragment());
-        assert_eq!(escape(&read.room), "k%C3%BCche");
+        assert_eq!(client::escape(&read.room), "k%C3%BCche");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use crate::clock::Clock;
 use crate::driver::{Command, Driver, HostWord, Known, Parts};
 use crate::error::MemberError;
-use crate::invitation::{Invitation, escape};
+use crate::invitation::Invitation;
 use crate::keyring::{Keyring, SharedKeyring};
 use crate::line::Line;
 use crate::stream::{Liar, Lie, SealedStream};
@@ -277,7 +277,7 @@ impl fmt::Debug for Member {
 
 fn channel_address(origin: &str, room: &str, token: &str) -> String {
     let base = origin.replacen("http", "ws", 1);
-    format!("{base}/api/v1/rooms/{}/channel?access_token={}", escape(room), escape(token))
+    format!("{base}/api/v1/rooms/{}/channel?access_token={}", client::escape(room), client::escape(token))
 }
 
 /// 32 random bytes. Without randomness there is nothing that a member could do.

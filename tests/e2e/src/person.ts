@@ -75,6 +75,20 @@ export class Person<W extends Window = Window> {
     );
   }
 
+  /** Writes to the chat, which is open. */
+  async write(text: string): Promise<void> {
+    await this.window.fill(testId('chat-input'), text);
+    await this.press('chat-send');
+  }
+
+  /** The texts of the chat, oldest first. */
+  texts(): Promise<(string | undefined)[]> {
+    return this.window.evaluate(
+      (selector) => [...document.querySelectorAll(selector)].map((text) => text.textContent?.trim()),
+      testId('chat-text'),
+    );
+  }
+
   /** Selector of the picture of another person's camera or screen. */
   video(of: Person, source: 'camera' | 'screen_share' = 'camera'): string {
     return `${testId('tile', { name: of.name, local: String(of === this), source })} video`;

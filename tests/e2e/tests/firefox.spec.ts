@@ -1,19 +1,6 @@
 /** The main path in Firefox: from the start page through a meeting with Chromium to its end. */
 import { expect, test } from '../src/meeting.ts';
-import { testId, type Person } from '../src/person.ts';
 import { until } from '../src/until.ts';
-
-async function write(person: Person, text: string): Promise<void> {
-  await person.window.fill(testId('chat-input'), text);
-  await person.press('chat-send');
-}
-
-/** The texts of the chat, oldest first. */
-const texts = (person: Person) =>
-  person.window.evaluate(
-    (selector) => [...document.querySelectorAll(selector)].map((text) => text.textContent?.trim()),
-    testId('chat-text'),
-  );
 
 test('a meeting in Firefox, from its start to its end', async ({ people, server }) => {
   const [fox, ada] = [await people.firefox('Fox'), await people.chromium('Ada')];
@@ -23,10 +10,10 @@ test('a meeting in Firefox, from its start to its end', async ({ people, server 
   await ada.seesAndHears(fox);
 
   for (const person of [fox, ada]) await person.press('toggle-chat');
-  await write(ada, 'hello Fox');
-  await expect.poll(() => texts(fox)).toEqual(['hello Fox']);
-  await write(fox, 'hello Ada');
-  await expect.poll(() => texts(ada)).toEqual(['hello Fox', 'hello Ada']);
+  await ada.write('hello Fox');
+  await expect.poll(() => fox.texts()).toEqual(['hello Fox']);
+  await fox.write('hello Ada');
+  await expect.poll(() => ada.texts()).toEqual(['hello Fox', 'hello Ada']);
   for (const person of [fox, ada]) await person.press('toggle-chat');
 
   await fox.press('toggle-mic');

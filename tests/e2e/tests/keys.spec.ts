@@ -5,18 +5,6 @@ import { expect, test } from '../src/meeting.ts';
 import { testId, type Person } from '../src/person.ts';
 import { until } from '../src/until.ts';
 
-async function write(person: Person, text: string): Promise<void> {
-  await person.window.fill(testId('chat-input'), text);
-  await person.press('chat-send');
-}
-
-/** The texts of the chat, oldest first. */
-const texts = (person: Person) =>
-  person.window.evaluate(
-    (selector) => [...document.querySelectorAll(selector)].map((text) => text.textContent?.trim()),
-    testId('chat-text'),
-  );
-
 const textOf = (person: Person, id: string) =>
   person.window.evaluate((selector) => document.querySelector(selector)?.textContent ?? '', testId(id));
 
@@ -32,10 +20,10 @@ test('Chromium and Firefox have the keys, by the link alone', async ({ people })
   await fox.seesAndHears(ada);
 
   for (const person of [ada, fox]) await person.press('toggle-chat');
-  await write(ada, 'hello Fox');
-  await expect.poll(() => texts(fox)).toEqual(['hello Fox']);
-  await write(fox, 'hello Ada');
-  await expect.poll(() => texts(ada)).toEqual(['hello Fox', 'hello Ada']);
+  await ada.write('hello Fox');
+  await expect.poll(() => fox.texts()).toEqual(['hello Fox']);
+  await fox.write('hello Ada');
+  await expect.poll(() => ada.texts()).toEqual(['hello Fox', 'hello Ada']);
   await ada.sees('chat-message', { pending: 'true' }, 0);
 
   // Everybody reads the same numbers, and says so.
@@ -64,13 +52,13 @@ test('who comes later gets the chat so far, and is marked as new since the compa
   await ada.press('compare-matches');
   await ada.sees('encryption-state', { state: 'verified' });
   await ada.press('toggle-chat');
-  await write(ada, 'first');
-  await write(ada, 'second');
+  await ada.write('first');
+  await ada.write('second');
 
   const cem = await people.chromium('Cem');
   await cem.join(link);
   await cem.press('toggle-chat');
-  await expect.poll(() => texts(cem)).toEqual(['first', 'second']);
+  await expect.poll(() => cem.texts()).toEqual(['first', 'second']);
   await ada.sees('tile', { name: 'Cem', trust: 'new' });
   await ada.sees('tile', { name: 'Ben', trust: 'verified' });
   await cem.seesAndHears(ada);

@@ -7,13 +7,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { test } from '../src/meeting.ts';
 import { Line, NEAR } from '../src/line.ts';
 import { Network } from '../src/network.ts';
-import { forgetLost, testId, type Person } from '../src/person.ts';
+import { forgetLost, type Person } from '../src/person.ts';
 import { until } from '../src/until.ts';
-
-async function write(person: Person, text: string): Promise<void> {
-  await person.window.fill(testId('chat-input'), text);
-  await person.press('chat-send');
-}
 
 /** Own addresses of the candidate pairs that carry media. */
 function addresses(person: Person): Promise<string[]> {
@@ -65,11 +60,11 @@ test('a bad line', async ({ people, server }) => {
       await test.step(name, async () => {
         const began = performance.now();
         await during();
-        await write(ada, `${name}?`);
+        await ada.write(`${name}?`);
         after();
         await bothSeeAndHear();
         await ben.sees('connection-state', { state: 'connected' });
-        await write(ben, `${name}!`);
+        await ben.write(`${name}!`);
         written += 1;
         for (const [one] of ends) {
           await one.sees('chat-message', { own: 'false' }, written);

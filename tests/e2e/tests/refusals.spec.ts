@@ -8,15 +8,10 @@ type Somebody = Person<ChromiumWindow>;
 
 const DRAFT = 'half a sentence that is not sent yet';
 
-async function write(person: Somebody, text: string): Promise<void> {
-  await person.window.fill(testId('chat-input'), text);
-  await person.press('chat-send');
-}
-
 /** Opens the chat, writes something into it, and begins something more. */
 async function beginToWrite(person: Somebody): Promise<void> {
   await person.press('toggle-chat');
-  await write(person, 'before');
+  await person.write('before');
   await person.sees('chat-message', { own: 'true' });
   await person.window.fill(testId('chat-input'), DRAFT);
 }
@@ -132,7 +127,7 @@ test('the connection is lost and found', async ({ people, server }) => {
     await hasLostNothing(ada, [ben], 2);
     await ada.sees('chat-message', { pending: 'true' }, 0);
     // At once: whoever is said to be connected can be read.
-    await write(ada, 'after');
+    await ada.write('after');
     await ben.press('toggle-chat');
     await ben.sees('chat-message', { own: 'false' }, 3);
     await ben.seesAndHears(ada);
@@ -157,7 +152,7 @@ test('the server crashes and comes back', async ({ people, server }) => {
   await hasLostNothing(ada, [ben]);
   await ada.seesAndHears(ben);
   await ben.seesAndHears(ada);
-  await write(ada, 'after');
+  await ada.write('after');
   await ben.press('toggle-chat');
   await ben.sees('chat-message', { own: 'false' }, 2);
   for (const person of [ada, ben]) forgetLost(person);
