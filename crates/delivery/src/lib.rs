@@ -19,6 +19,7 @@ mod restoring;
 mod submitting;
 #[cfg(test)]
 mod tests;
+mod vouching;
 mod waiting;
 mod welcome;
 
@@ -38,6 +39,7 @@ use crate::member::{Member, Stage};
 use crate::outcome::Tracked;
 use crate::person::{People, Presence};
 use crate::restoring::Restoring;
+use crate::vouching::Vouched;
 use crate::welcome::Welcomes;
 
 /// Milliseconds of any clock that goes forward.
@@ -55,6 +57,7 @@ pub struct Delivery {
     people: People,
     /// Submissions without a verdict, in the order of the log.
     tracked: VecDeque<Tracked>,
+    vouched: VecDeque<Vouched>,
     /// The newest state of the group that is known to be good.
     good: Option<State>,
     ask: Option<Ask>,
@@ -80,6 +83,7 @@ impl Delivery {
             channels: BTreeMap::new(),
             people: People::default(),
             tracked: VecDeque::new(),
+            vouched: VecDeque::new(),
             good: None,
             ask: None,
             welcomes: Welcomes::default(),

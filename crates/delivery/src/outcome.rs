@@ -13,14 +13,14 @@ use crate::{Delivery, Millis};
 /// A submission without a verdict.
 pub(crate) struct Tracked {
     pub(crate) state: State,
-    kind: Submission,
+    pub(crate) kind: Submission,
     /// Whom it adds.
-    adds: Vec<Identity>,
+    pub(crate) adds: Vec<Identity>,
     pub(crate) from: Identity,
     /// When it was appended.
     pub(crate) at: Millis,
-    /// Somebody else applied it.
-    applied: bool,
+    /// Who else applied it.
+    pub(crate) applied_by: BTreeSet<Identity>,
     /// Who skipped it.
     pub(crate) refused_by: BTreeSet<Identity>,
 }
@@ -36,7 +36,7 @@ impl Tracked {
     ) -> Self {
         let group_info = group_info.filter(|_| kind != Submission::Statement);
         let state = State::new(seq, from.clone(), group_info);
-        Self { state, kind, adds, from, at, applied: false, refused_by: BTreeSet::new() }
+        Self { state, kind, adds, from, at, applied_by: BTreeSet::new(), refused_by: BTreeSet::new() }
     }
 
     /// Whether it would change the group. Of the first entry that is known.
@@ -97,9 +97,11 @@ impl Delivery {
             if skipped.contains(&tracked.state.seq()) {
                 tracked.refused_by.insert(member.identity.clone());
             } else {
-                tracked.applied = true;
+                tracked.applied_by.insert(member.identity.clone());
             }
         }
+        let identity = member.identity.clone();
+        self.vouched_by(&identity, before, seq, refused);
         if reports_first {
             self.tell_waiting(handle);
         }
@@ -118,7 +120,7 @@ impl Delivery {
                 self.send(submitter, FromServer::Outcome { seq, applied });
             }
             if applied {
-                self.trust_who_came(&tracked);
+                self.vouch(&tracked);
             }
             if applied && tracked.changes_group() {
                 if self.good.as_ref().is_none_or(|good| good.seq() < seq) {
@@ -132,14 +134,7 @@ impl Delivery {
                 self.entries_refused(&tracked.from);
             }
         }
-    }
-
-    fn trust_who_came(&mut self, tracked: &Tracked) {
-        match tracked.kind {
-            Submission::Join => self.trust(&tracked.from),
-            Submission::Commit => tracked.adds.iter().for_each(|added| self.trust(added)),
-            Submission::Group | Submission::Statement => {}
-        }
+        self.trust_vouched();
     }
 
     /// From now on the word of this identity counts.
@@ -162,7 +157,7 @@ impl Delivery {
 
     /// What others think of an entry; `None` as long as that is open.
     fn verdict(&self, tracked: &Tracked) -> Option<bool> {
-        if tracked.applied {
+        if !tracked.applied_by.is_empty() {
             return Some(true);
         }
         if tracked.refused_by.is_empty() {

@@ -198,6 +198,7 @@ impl Delivery {
     fn begin_anew(&mut self) {
         self.log = Log::new(format!("{}+", self.log.id));
         self.tracked.clear();
+        self.vouched.clear();
         (self.good, self.ask) = (None, None);
         self.welcomes = Welcomes::default();
         self.packages.clear();
