@@ -131,10 +131,24 @@ impl Delivery {
                 self.reject("entry-refused");
                 self.log.statement_refused(seq);
                 self.is_not_in(&tracked);
+                self.reports_move(&tracked);
                 self.entries_refused(&tracked.from);
             }
         }
         self.trust_vouched();
+    }
+
+    /// What members said of their state while a refused entry was open is about the state before that entry, of those who
+    /// skipped it.
+    fn reports_move(&mut self, tracked: &Tracked) {
+        let seq = tracked.state.seq();
+        let before = self.state_at(seq);
+        for member in self.members.values_mut() {
+            let Some((_, state)) = member.state.take_if(|(made_by, _)| *made_by == seq) else { continue };
+            if tracked.refused_by.contains(&member.identity) {
+                member.state = before.map(|before| (before, state));
+            }
+        }
     }
 
     /// From now on the word of this identity counts.
@@ -157,14 +171,17 @@ impl Delivery {
 
     /// What others think of an entry; `None` as long as that is open.
     fn verdict(&self, tracked: &Tracked) -> Option<bool> {
-        if !tracked.applied_by.is_empty() {
+        // With one that goes on nobody else has to wait; a statement changes nothing for the server.
+        let one_is_enough = tracked.kind != Submission::Statement;
+        if one_is_enough && !tracked.applied_by.is_empty() {
             return Some(true);
         }
-        if tracked.refused_by.is_empty() {
-            return None;
-        }
         let (refusing, judges) = self.judges(tracked);
-        (refusing * 2 > judges).then_some(false)
+        if refusing * 2 > judges {
+            return Some(false);
+        }
+        let applying = tracked.applied_by.len();
+        (applying > 0 && (applying + refusing >= judges || applying * 2 > judges)).then_some(true)
     }
 
     /// How many members have skipped an entry, and how many there are whose word counts.

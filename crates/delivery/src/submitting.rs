@@ -107,6 +107,11 @@ impl Delivery {
         if !is_in_place {
             return Err((Refusal::OutOfPlace, "submission-out-of-place"));
         }
+        // Statements count for ever, so strangers could use up the hosts' number of them.
+        let is_trusted = self.members.get(&handle).is_some_and(|member| member.trusted.is_some());
+        if submitted.kind == Submission::Statement && !is_trusted {
+            return Err((Refusal::OutOfPlace, "statement-of-a-stranger"));
+        }
         if submitted.after != self.log.head() {
             return Err((Refusal::Stale, "submission-stale"));
         }

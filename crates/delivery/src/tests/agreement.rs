@@ -122,3 +122,20 @@ fn a_hash_that_is_too_long_closes_the_channel() {
     assert_eq!(room.closed(ada), Some(ClosingCode::Malformed));
     assert!(room.rejected.contains(&"state-too-long"));
 }
+
+#[test]
+fn what_a_state_is_called_outlives_an_entry_that_all_skip() {
+    let (mut room, ada, others) = Room::running(&["ben", "mallory"]);
+    let &[ben, mallory] = others.as_slice() else { panic!() };
+    commit(&mut room, mallory);
+    room.call(mallory, "forged");
+    let good = room.delivery.head();
+    let garbage = room.append(mallory, Submission::Join, "garbage").expect("appended");
+    for member in [ada, ben] {
+        let state = blob("good");
+        room.say(member, ToServer::Applied { seq: garbage, refused: vec![garbage], state });
+    }
+    assert!(garbage > good);
+    let newcomer = room.enter("newcomer");
+    assert_eq!(called(&mut room, newcomer), Some(Some(blob("good"))));
+}

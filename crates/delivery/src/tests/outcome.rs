@@ -123,3 +123,39 @@ fn who_reports_the_future_is_closed() {
     room.report(others[0], room.delivery.head() + 1, &[]);
     assert_eq!(room.closed(others[0]), Some(ClosingCode::Malformed));
 }
+
+#[test]
+fn one_member_brings_in_nobody_whose_word_counts() {
+    let (mut room, ada, others) = Room::running(&["ben", "cleo", "mallory"]);
+    let &[ben, cleo, mallory] = others.as_slice() else { panic!() };
+    let crony = room.enter("crony");
+    let joined = room.append(crony, Submission::Join, "garbage").expect("appended");
+    room.report(mallory, joined, &[]);
+    room.report(crony, joined, &[]);
+    let seq = room.append(ada, Submission::Commit, "c").expect("appended");
+    room.report(crony, seq, &[]);
+    assert_eq!(room.outcomes(ada), [], "one of four let them in");
+    room.report(ben, seq, &[joined]);
+    room.report(cleo, seq, &[joined]);
+    room.report(ada, seq, &[joined]);
+    assert_eq!(room.outcomes(ada), [(seq, true)]);
+    let seq = room.append(ada, Submission::Commit, "d").expect("appended");
+    room.report(crony, seq, &[]);
+    assert_eq!(room.outcomes(ada), []);
+}
+
+#[test]
+fn hosts_words_are_taken_of_those_whose_word_counts_and_refused_by_most() {
+    let (mut room, ada, others) = Room::running(&["ben", "mallory"]);
+    let stranger = room.enter("stranger");
+    assert_eq!(room.append(stranger, Submission::Statement, "s"), Err(Refusal::OutOfPlace));
+    let seq = room.append(ada, Submission::Statement, "garbage").expect("appended");
+    room.report(others[1], seq, &[]);
+    assert_eq!(room.outcomes(ada), [], "one word is not enough");
+    room.report(others[0], seq, &[seq]);
+    assert_eq!(room.outcomes(ada), [(seq, true)], "half");
+    let seq = room.append(others[1], Submission::Statement, "garbage").expect("appended");
+    room.report(ada, seq, &[seq]);
+    room.report(others[0], seq, &[seq]);
+    assert_eq!(room.outcomes(others[1]), [(seq, false)]);
+}
