@@ -570,3 +570,48 @@ fn an_offer_repeated_by_strangers_with_garbage_keeps_nobody_out() {
     let newcomer = world.join(LINK, 9);
     world.settle(&[0, 1, 2, newcomer], 20_000);
 }
+
+#[test]
+fn who_is_joining_anew_restores_the_meeting_all_the_same() {
+    let mut world = meeting(64, 2);
+    // Keeps the last one on its way into the group.
+    world.leave(1);
+    world.settle(&[0], 10_000);
+    world.lie = Box::new(|_, _, message| match message {
+        FromServer::Base { .. } => Vec::new(),
+        other => vec![other],
+    });
+    // Entries are missing, so it wants a base, which does not come.
+    let far = FromServer::Entry(Entry {
+        seq: 1000,
+        kind: Kind::Back,
+        from: "somebody".into(),
+        data: None,
+        welcome: None,
+    });
+    world.input(0, Input::Channel { message: far });
+    world.run(1000);
+    world.lie = Box::new(|_, _, message| vec![message]);
+    world.restart();
+    world.run(15_000);
+    let newcomer = world.join(LINK, 9);
+    world.settle(&[0, newcomer], 20_000);
+}
+
+#[test]
+fn who_was_thrown_out_has_nothing_more_to_say() {
+    let mut world = meeting(65, 4);
+    let target = LeafKey::from_seed(&[4; 32]).public();
+    // It does not hear of its removal, and goes on writing in the epoch before.
+    world.lie = Box::new(|_, index, message| match message {
+        FromServer::Entry(_) if index == 3 => Vec::new(),
+        other => vec![other],
+    });
+    world.input(0, Input::Say { word: Word::Action(Action::Kick(target)) });
+    world.settle(&[0, 1, 2], 5000);
+    world.say(3, "still here");
+    world.run(1000);
+    for index in 0..3 {
+        assert!(world.peers[index].said.is_empty(), "{index}");
+    }
+}

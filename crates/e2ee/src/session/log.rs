@@ -19,9 +19,13 @@ impl Session {
         if let Some(pending) = &mut self.pending {
             pending.since = now;
         }
-        // What we do not have a state for, we do not follow: on the way back into the group entries were passed over.
-        let log = self.log.clone().filter(|_| self.follows());
-        let after = if log.is_some() { self.folded } else { 0 };
+        // What we do not have a state for, we do not follow. On the way back into the group entries were passed over, so
+        // it is no log that goes on; but our state may restore one.
+        let (log, after) = match &self.group {
+            Some(_) if self.follows() => (self.log.clone(), self.folded),
+            Some(_) => (Some(String::new()), 0),
+            None => (None, 0),
+        };
         self.tell_server(ToServer::Hello { log, after });
     }
 
