@@ -22,6 +22,8 @@ export interface Lies {
 export class Liar {
   /** Told to everybody, and changed at any time. */
   lies: Lies = {};
+  /** What browsers said to the server by this way: heads and bodies of requests, messages of WebSockets. */
+  readonly heard: Buffer[] = [];
   private readonly open = new Set<Socket>();
   private readonly sockets = new WebSocketServer({ noServer: true });
 
@@ -35,6 +37,8 @@ export class Liar {
     });
     listener.on('request', (asked, answer) => {
       const { method, url, headers } = asked;
+      this.heard.push(Buffer.from(JSON.stringify({ method, url, headers })));
+      asked.on('data', (chunk: Buffer) => this.heard.push(chunk));
       const onward = request(
         { port: server.port, host: 'localhost', method, path: url, headers },
         (answered) => {
@@ -78,7 +82,9 @@ export class Liar {
     const { host = '', origin = '' } = asked.headers;
     const server = new WebSocket(url, { headers: { host, origin }, perMessageDeflate: false });
     const early: [RawData, boolean][] = [];
+    this.heard.push(Buffer.from(JSON.stringify({ url: asked.url, headers: asked.headers })));
     browser.on('message', (data, binary) => {
+      this.heard.push(data as Buffer);
       if (server.readyState === WebSocket.OPEN) server.send(data, { binary });
       else early.push([data, binary]);
     });

@@ -2,6 +2,7 @@
 import { expect, test } from '../src/meeting.ts';
 import { Network } from '../src/network.ts';
 import { forgetLost, testId, type Person } from '../src/person.ts';
+import { until } from '../src/until.ts';
 import type { ChromiumWindow } from '../src/window.ts';
 
 type Somebody = Person<ChromiumWindow>;
@@ -106,6 +107,23 @@ test('a browser without WebRTC', async ({ people, server }) => {
   await ada.sees('error-message', { code: 'unsupported' });
   await expect(ada.window.page.locator(testId('prejoin-join'))).toBeDisabled();
 });
+
+for (const missing of ['RTCRtpScriptTransform', 'WebAssembly']) {
+  test(`a browser without ${missing}`, async ({ people, server }) => {
+    const ada = await people.chromium('Ada');
+    await ada.window.page.addInitScript((name) => {
+      Object.defineProperty(window, name, { value: undefined });
+    }, missing);
+    await ada.window.open(`${server.origin}/no-keys-here`);
+    // Nobody is in the room, so a secret is made for it; the words stay.
+    await until('a secret', async () => (await ada.window.url()).includes('#1'));
+    await ada.sees('error-message', { code: 'encryption-unsupported' });
+    await ada.window.fill(testId('prejoin-name'), 'Ada');
+    await ada.press('prejoin-join');
+    await ada.sees('error-message', { code: 'encryption-unsupported' });
+    await ada.sees('tile', {}, 0);
+  });
+}
 
 test('the connection is lost and found', async ({ people, server }) => {
   const network = await Network.to(server);

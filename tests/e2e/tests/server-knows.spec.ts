@@ -1,4 +1,5 @@
 /** What the server has, looked at from where it is: its memory, its log, and what it was sent. */
+import { Liar } from '../src/liar.ts';
 import { expect, test } from '../src/meeting.ts';
 import { memoryOf } from '../src/memory.ts';
 import { Person, testId } from '../src/person.ts';
@@ -17,7 +18,11 @@ test('neither names nor chat nor the link’s secret are in the server’s memor
   const [somebody, ben] = [await people.chromium('Ada'), await people.chromium('Ben')];
   const ada = new Person(NAME, somebody.window, somebody.look);
   const marker = 'a-room-that-is-easy-to-find';
-  const link = await people.meet(marker, ada, ben);
+  // It tells no lies here: it writes down what the server is told.
+  const liar = await Liar.before(server);
+  const link = people.invitation(marker);
+  await ada.join(liar.link(link));
+  await ben.join(link);
   await Promise.all([ada.seesAndHears(ben), ben.seesAndHears(ada)]);
   await ada.press('toggle-chat');
   await ada.window.fill(testId('chat-input'), TEXT);
@@ -31,6 +36,13 @@ test('neither names nor chat nor the link’s secret are in the server’s memor
   expect(memory.holds(marker)).toBe(true);
   for (const secret of [TEXT, NAME, code, code.slice(0, 20)])
     expect(memory.holds(secret), secret).toBe(false);
+
+  const heard = Buffer.concat(liar.heard);
+  liar.close();
+  for (const known of [marker, '/channel?', 'access_token']) expect(heard.includes(known), known).toBe(true);
+  for (const secret of [TEXT, NAME, code, code.slice(0, 20)])
+    for (const written of [secret, Buffer.from(secret, 'utf16le')])
+      expect(heard.includes(written), secret).toBe(false);
 
   const log = logOf(server.port);
   expect(log).not.toBe('');
