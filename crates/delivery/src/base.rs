@@ -113,7 +113,7 @@ impl Delivery {
         self.ask = None;
         let Some(from) = self.members.get(&handle).map(|member| member.identity.clone()) else { return };
         let head = self.log.head();
-        let Some(state) = self.newest_state() else { return };
+        let Some(state) = self.newest_state_of(&from) else { return };
         if (state.seq..=head).contains(&seq) {
             state.add(from, group_info);
         } else {
@@ -121,11 +121,12 @@ impl Delivery {
         }
     }
 
-    /// The state after the newest entry that may have changed the group.
-    fn newest_state(&mut self) -> Option<&mut State> {
+    /// The state after the newest entry that may have changed the group and that this member has not skipped.
+    fn newest_state_of(&mut self, identity: &Identity) -> Option<&mut State> {
         let good = self.good.as_ref()?.seq;
-        let open = self.tracked.iter_mut().rev().find(|tracked| tracked.changes_group());
-        match open {
+        let counts =
+            |tracked: &&mut Tracked| tracked.changes_group() && !tracked.refused_by.contains(identity);
+        match self.tracked.iter_mut().rev().find(counts) {
             Some(open) if open.state.seq > good => Some(&mut open.state),
             _ => self.good.as_mut(),
         }

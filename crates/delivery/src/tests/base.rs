@@ -194,3 +194,25 @@ fn an_answer_about_an_older_state_is_not_used() {
     assert_eq!(room.base(cleo), None);
     assert!(room.rejected.contains(&"group-info-stale"));
 }
+
+#[test]
+fn who_skipped_an_entry_answers_for_the_state_before_it() {
+    let (mut room, ada, others) = Room::running(&["ben", "cleo", "dora"]);
+    let &[ben, cleo, dora] = others.as_slice() else { panic!() };
+    room.append(ada, Submission::Commit, "c").expect("appended");
+    room.report_all(&others);
+    room.report_all(&[ada]);
+    let emil = room.enter("emil");
+    let (base, ..) = room.base(emil).expect("a base");
+    // Ben skips what comes next, and nobody else has said anything of it yet.
+    let garbage = room.append(ada, Submission::Commit, "garbage").expect("appended");
+    room.report(ben, garbage, &[garbage]);
+    room.say(emil, ToServer::WantBase { bad: Some(base) });
+    room.pass(BASE_WAIT);
+    for handle in [cleo, dora] {
+        assert!(!room.is_told(handle, &FromServer::GroupInfoWanted));
+    }
+    assert!(room.is_told(ben, &FromServer::GroupInfoWanted));
+    answer(&mut room, ben, garbage, "of the state before");
+    assert_eq!(info(&mut room, emil), Some((garbage - 1, "of the state before".into())));
+}
