@@ -100,6 +100,8 @@ pub struct Session {
     offered: bool,
     /// Until when we wait for the others, if what was restored is not where we were.
     patient_until: Option<u64>,
+    /// The meeting in which others confirmed us, by the id of its group.
+    home: Option<Vec<u8>>,
     /// The own key is in the tree that we join: we were in it before.
     known_there: bool,
     next_id: u32,
@@ -176,6 +178,7 @@ impl Session {
             refused_joins: 0,
             offered: false,
             patient_until: None,
+            home: None,
             known_there: false,
             next_id: 1,
             resyncs: VecDeque::new(),

@@ -615,3 +615,33 @@ fn who_was_thrown_out_has_nothing_more_to_say() {
         assert!(world.peers[index].said.is_empty(), "{index}");
     }
 }
+
+#[test]
+fn who_was_away_for_too_long_is_not_led_into_another_group() {
+    for had_a_say in [false, true] {
+        let mut world = meeting(66, 3);
+        if had_a_say {
+            let other = LeafKey::from_seed(&[2; 32]).public();
+            world.input(0, Input::Say { word: Word::Action(Action::AddHost(other)) });
+            world.run(1000);
+        }
+        let foreign = own_group(70).group_info().unwrap();
+        let away = world.peers[2].identity.clone();
+        // Says that somebody is gone who is there, and then that the meeting is another one.
+        world.lie = Box::new(move |_, index, message| match message {
+            FromServer::Entry(entry) if entry.kind == Kind::Back && entry.from == "somebody" => {
+                let entry = Entry { kind: Kind::Expired, from: away.clone(), ..entry };
+                vec![FromServer::Entry(entry)]
+            }
+            FromServer::Base { seq, past, .. } if index == 2 => {
+                let group_info = Blob(foreign.clone());
+                vec![FromServer::Base { seq, group_info, state: None, past }]
+            }
+            other => vec![other],
+        });
+        world.raw("somebody");
+        world.settle(&[0, 1], 10_000);
+        world.run(10_000);
+        assert_eq!(world.stopped(2) == Some(Stop::OtherMeeting), had_a_say, "{:?}", world.peers[2].state);
+    }
+}

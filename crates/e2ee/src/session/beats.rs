@@ -358,6 +358,7 @@ impl Session {
         if matches!(self.attempt, Attempt::None)
             && (self.members.others_here(&own).next().is_none() || self.beats.is_confirmed())
         {
+            self.home = self.group.as_ref().map(|group| group.id().to_vec());
             self.set_state(State::Member { confirmed: true });
         } else if !matches!(self.state, State::Member { .. }) {
             self.set_state(State::Member { confirmed: false });

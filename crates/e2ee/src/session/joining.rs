@@ -84,8 +84,9 @@ impl Session {
         let mut policy = match self.policy.take() {
             // What hosts said in this meeting counts, also where the log was made anew without it.
             Some(known) if *known.place() == place => known.without_presence(),
-            Some(known) if self.group.is_some() => {
-                // Where a host had a say nobody goes on in a meeting that somebody else opened in its place.
+            Some(known) if self.group.is_some() || self.home.as_ref() == Some(&known.place().group_id) => {
+                // Where a host had a say nobody goes on in a meeting that somebody else opened in its place; those who
+                // were away for too long do not either.
                 if !known.statements().is_empty() {
                     return self.stop(Stop::OtherMeeting);
                 }
