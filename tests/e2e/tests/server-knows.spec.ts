@@ -37,6 +37,7 @@ test('neither names nor chat nor the link’s secret are in the server’s memor
   for (const secret of [TEXT, NAME, code, code.slice(0, 20)])
     expect(memory.holds(secret), secret).toBe(false);
 
+  await people.goodbye(somebody, liar.origin);
   const heard = Buffer.concat(liar.heard);
   liar.close();
   for (const known of [marker, '/channel?', 'access_token']) expect(heard.includes(known), known).toBe(true);
