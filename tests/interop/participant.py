@@ -35,6 +35,9 @@ COLOURS = {
     "yellow": (220, 210, 50),
 }
 
+#: The topic of `open_lossy`.
+OPENING = "opening"
+
 
 def token(identity: str, room: str, *, key: str = "devkey", secret: str = "secret", **claims: object) -> str:
     """An HS256 access token; further keyword arguments replace or add claims."""
@@ -71,6 +74,8 @@ class Seen:
     #: Loudest frequency of the last window in Hz, None while it is quiet.
     tone: float | None = None
     data: list[tuple[str, bytes]] = field(default_factory=list)
+    #: Data of `open_lossy` came.
+    heard_of: bool = False
 
 
 class Participant:
@@ -192,7 +197,10 @@ class Participant:
 
     def _on_data(self, packet: rtc.DataPacket) -> None:
         sender = packet.participant.identity if packet.participant else ""
-        self.of(sender).data.append((packet.topic or "", bytes(packet.data)))
+        if packet.topic == OPENING:
+            self.of(sender).heard_of = True
+        else:
+            self.of(sender).data.append((packet.topic or "", bytes(packet.data)))
 
     async def _watch(self, track: rtc.Track, seen: Seen) -> None:
         async for event in rtc.VideoStream(track, format=rtc.VideoBufferType.RGB24):
@@ -217,6 +225,20 @@ class Participant:
             else:
                 spectrum = np.abs(np.fft.rfft(window * HANNING))
                 seen.tone = float(np.argmax(spectrum)) * SAMPLE_RATE / WINDOW
+
+
+async def open_lossy(*people: Participant) -> None:
+    """Lossy data is lost while its receiver's channel is not open yet: some is sent until everybody heard everybody."""
+
+    def missing() -> set[Participant]:
+        return {one for one in people for other in people if one is not other and not other.of(one.identity).heard_of}
+
+    end = time.monotonic() + 20
+    while silent := missing():
+        assert time.monotonic() < end, f"lossy data of {sorted(one.identity for one in silent)} does not arrive"
+        for one in silent:
+            await one.send(b"", topic=OPENING, reliable=False)
+        await asyncio.sleep(0.1)
 
 
 async def until(what: str, condition: Callable[[], object], timeout: float = 20) -> None:
