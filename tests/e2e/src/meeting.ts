@@ -36,6 +36,11 @@ export interface People {
   goodbye(person: Person, origin?: string): Promise<void>;
 }
 
+/** A link to a room, with a secret of its own. */
+export function invitation({ origin }: Server, room: string): string {
+  return `${origin}/${room}${fragmentOf(newSecret((count) => randomBytes(count)))}`;
+}
+
 export const test = base.extend<{ people: People }, { server: Server }>({
   server: [
     async ({}, use) => {
@@ -65,7 +70,7 @@ export const test = base.extend<{ people: People }, { server: Server }>({
         crowds.push(crowd);
         return crowd;
       },
-      invitation: (room) => `${server.origin}/${room}${fragmentOf(newSecret((count) => randomBytes(count)))}`,
+      invitation: (room) => invitation(server, room),
       meet: async (room, first, ...others) => {
         if (!first) throw new Error('a meeting needs somebody');
         await first.window.open(`${server.origin}/`);

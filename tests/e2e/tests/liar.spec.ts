@@ -94,6 +94,44 @@ test('that swaps people shows nobody in another’s place', async ({ people, lia
   await people.goodbye(ben, liar.origin);
 });
 
+test('that swaps somebody’s camera and screen shows neither in the other’s place', async ({
+  people,
+  liar,
+}) => {
+  const ada = await people.chromium('Ada');
+  const link = await people.meet('swapped-streams', ada);
+  await ada.press('toggle-share');
+  await ada.sees('sharing');
+  const tracks = new Map<TrackSource, string>();
+  let swapped = 0;
+  liar.lies.signal = (message) => {
+    for (const one of participantsIn(message))
+      if (one.tracks.some(({ source }) => source === TrackSource.SCREEN_SHARE))
+        for (const { sid, source } of one.tracks) tracks.set(source, sid);
+    const { message: said } = message;
+    const [camera, screen] = [tracks.get(TrackSource.CAMERA), tracks.get(TrackSource.SCREEN_SHARE)];
+    if ((said.case !== 'offer' && said.case !== 'answer') || !camera || !screen) return;
+    const other = (sid: string) => (sid === camera ? screen : sid === screen ? camera : sid);
+    said.value.sdp = said.value.sdp.replace(/TR_\w+/g, other);
+    // The library goes by this where it is.
+    for (const [mid, sid] of Object.entries(said.value.midToTrackId)) {
+      said.value.midToTrackId[mid] = other(sid);
+      if (other(sid) !== sid) swapped++;
+    }
+  };
+
+  const ben = await people.chromium('Ben');
+  await ben.join(liar.link(link));
+  for (const source of ['camera', 'screen_share'])
+    await ben.sees('tile', { name: 'Ada', source, unreadable: 'true' });
+  expect(swapped).toBeGreaterThan(0);
+  expect((await ben.received('video')).framesDecoded).toBe(0);
+  // Sound is left as it was.
+  await ben.hears(ada);
+  await ada.seesAndHears(ben);
+  await people.goodbye(ben, liar.origin);
+});
+
 test('that withholds a commit leaves that person behind in everybody’s sight', async ({ people, liar }) => {
   const [ada, ben] = [await people.chromium('Ada'), await people.chromium('Ben')];
   const link = await people.meet('withheld', ada);

@@ -181,6 +181,8 @@ for (const engine of ['chromium', 'firefox'] as const) {
     // What was opened before may be on its way to the decoder.
     await new Promise((done) => setTimeout(done, 500));
     await seesNothing(page);
+    await expect.poll(() => refused(page, 'microphone')).toEqual(['unknown-key']);
+    await expect.poll(() => loudness(page)).toBeLessThan(-90);
     expect(await reported(page, 'camera')).toMatchObject({ state: 'failing' });
   });
 

@@ -3,9 +3,11 @@ import { randomBytes } from 'node:crypto';
 import { test as base, expect } from '@playwright/test';
 import type { Admission, Meeting } from '../../../web/tests/e2ee/media/page/meeting.ts';
 import type { Told } from '../../../web/tests/e2ee/media/page/told.ts';
+import { Crowd } from '../src/crowd.ts';
 import { serveLoopback } from '../src/loopback.ts';
 import { lookFiles } from '../src/media.ts';
-import { LOOKS } from '../src/meeting.ts';
+import { invitation, LOOKS } from '../src/meeting.ts';
+import { expectNoise } from '../src/noise.ts';
 import { nearest } from '../src/person.ts';
 import { Server } from '../src/server.ts';
 import { until } from '../src/until.ts';
@@ -126,8 +128,8 @@ const codecs = (page: Window) =>
 const ada = () => openChromium({ media: lookFiles(LOOKS.Ada) });
 const ben = () => openChromium({ media: lookFiles(LOOKS.Ben) });
 
-for (const codec of ['vp8', 'vp9', 'av1'] as const) {
-  test(`${codec} in layers, sound and a screen arrive sealed`, async ({ enter }) => {
+for (const codec of ['vp8', 'vp9', 'av1', 'h264'] as const) {
+  test(`${codec} in layers, sound and a screen arrive sealed`, async ({ enter, hall }) => {
     const [from, to] = (await enter(`sealed-${codec}`, ada(), ben())) as [Window, Window];
     for (const page of [from, to]) await tell(page, KEYS, SEND);
     await publish(from, codec);
@@ -144,6 +146,12 @@ for (const codec of ['vp8', 'vp9', 'av1'] as const) {
     await expect.poll(streams).toEqual(expected);
     const refused = await refusals(to);
     expect(refused.filter((reason) => !['replayed', 'foreign'].includes(reason))).toEqual([]);
+    const crowd = await Crowd.of(invitation(hall.server, `sealed-${codec}`));
+    try {
+      expectNoise(await crowd.packets(250), [`video/${codec.toUpperCase()}`]);
+    } finally {
+      await crowd.end();
+    }
   });
 }
 

@@ -18,7 +18,7 @@ export interface Admission {
 
 export interface Meeting {
   join(admission: Admission): Promise<void>;
-  publish(codec: 'vp8' | 'vp9' | 'av1'): Promise<void>;
+  publish(codec: 'vp8' | 'vp9' | 'av1' | 'h264'): Promise<void>;
   share(): Promise<void>;
   tell(...messages: Told[]): void;
   /** Of every stream, the last one. */
