@@ -412,6 +412,41 @@ export const SCENES: Record<SceneName, Scene> = {
         },
       }),
   },
+  'encryption-unreadable': {
+    make: (world) =>
+      meet(withDevices(world), FOUR, {
+        async then({ model, until }) {
+          world.keys.emit({ type: 'stream', identity: 'guest-1', kind: 'camera', opens: false });
+          until(DURATION);
+          model.openPanel('encryption');
+        },
+      }),
+  },
+  'encryption-restoring': {
+    make: (world) =>
+      meet(withDevices(world), FOUR, {
+        async then({ model }) {
+          world.keys.become({ type: 'restoring' });
+          model.openPanel('encryption');
+        },
+      }),
+  },
+  'encryption-late': {
+    make(world) {
+      world.keysState = { type: 'connecting' };
+      return meet(withDevices(world), FOUR, { then: async ({ model }) => model.openPanel('encryption') });
+    },
+  },
+  'encryption-unheard': {
+    make: (world) =>
+      meet(withDevices(world), FOUR, {
+        async then({ model, until }) {
+          world.keys.become({ type: 'member', confirmed: false });
+          until(DURATION + 20_000);
+          model.openPanel('encryption');
+        },
+      }),
+  },
   'encryption-keys': {
     make(world) {
       world.keysState = { type: 'connecting' };

@@ -112,6 +112,19 @@ describe('the lock', () => {
     expect(said(view)[0]).toBe('e2e');
   });
 
+  it('tells of frames that do not open', () => {
+    const unreadable = new Set(['b', 'gone']);
+    expect(said(keys([own({ compared: true }), member('b', 1), member('c', 2)], { unreadable }))).toEqual([
+      'unreadable',
+      'Ende-zu-Ende verschlüsselt, 1 nicht zu entschlüsseln',
+      expect.stringMatching(/^b: Bild oder Ton lässt sich nicht entschlüsseln/),
+    ]);
+    // Of whom nothing is heard more is wrong; who is not in the group has no say.
+    const silent = member('b', 1, { silent_since: NOW - 40_000 });
+    expect(said(keys([own(), silent], { unreadable }))[0]).toBe('unconfirmed');
+    expect(said(keys([own(), member('c', 2)], { unreadable }))[0]).toBe('e2e');
+  });
+
   it('names who was not heard of', () => {
     const silent = member('b', 1, { silent_since: NOW - 40_000 });
     expect(said(keys([own({ compared: true }), silent, member('c', 2)]))).toEqual([

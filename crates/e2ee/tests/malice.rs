@@ -295,6 +295,34 @@ fn a_hosts_word_that_is_replaced_is_noticed() {
     assert!((0..4).all(|index| world.peers[index].roster.as_ref().unwrap().locked));
 }
 
+#[test]
+fn a_difference_that_is_gone_counts_no_more() {
+    let mut world = meeting(67, 4);
+    let asked = Rc::new(Cell::new(0));
+    for (misled, locked) in [(3, true), (2, false)] {
+        let identities: Vec<String> = world.peers.iter().map(|peer| peer.identity.clone()).collect();
+        let asked = Rc::clone(&asked);
+        world.lie = Box::new(move |_, peer, message| match message {
+            FromServer::Entry(mut entry) if peer == misled && entry.kind == Kind::Statement => {
+                entry.kind = Kind::Back;
+                entry.from = identities[peer].clone();
+                entry.data = None;
+                vec![FromServer::Entry(entry)]
+            }
+            FromServer::Base { .. } if peer < 2 => {
+                asked.set(asked.get() + 1);
+                vec![message]
+            }
+            other => vec![other],
+        });
+        world.input(0, Input::Say { word: Word::Action(Action::Lock(locked)) });
+        world.run(60_000);
+        world.settle(&[0, 1, 2, 3], 30_000);
+    }
+    // Each of the two who were misled asked where the meeting is, so nobody else had reason to.
+    assert_eq!(asked.get(), 0);
+}
+
 /// A group that nobody is in but the holder of this key.
 fn own_group(key: u8) -> Group {
     let key = Rc::new(LeafKey::from_seed(&[key; 32]));

@@ -88,6 +88,7 @@ test('that swaps people shows nobody in another’s place', async ({ people, lia
   const ben = await people.chromium('Ben');
   await ben.join(liar.link(link));
   for (const other of [ada, cem]) await ben.sees('tile', { name: other.name, unreadable: 'true' });
+  await ben.sees('encryption-state', { state: 'unreadable' });
   const { framesDecoded } = await ben.received('video');
   expect(framesDecoded).toBe(0);
   await ada.seesAndHears(ben);
@@ -124,6 +125,7 @@ test('that swaps somebody’s camera and screen shows neither in the other’s p
   await ben.join(liar.link(link));
   for (const source of ['camera', 'screen_share'])
     await ben.sees('tile', { name: 'Ada', source, unreadable: 'true' });
+  await ben.sees('encryption-state', { state: 'unreadable' });
   expect(swapped).toBeGreaterThan(0);
   expect((await ben.received('video')).framesDecoded).toBe(0);
   // Sound is left as it was.

@@ -36,6 +36,7 @@ test('pictures that are not sealed, or came before, are not shown', async ({ peo
 
   await crowd.lie(ben, 'plain');
   await ada.sees('tile', { identity: ben, unreadable: 'true' });
+  await ada.sees('encryption-state', { state: 'unreadable' });
   await nothingIsShown(ada, 'unsealed');
   await crowd.lie(ben, 'none');
   await ada.sees('tile', { identity: ben, unreadable: 'false' });

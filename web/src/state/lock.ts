@@ -11,6 +11,8 @@ export type LockKind =
   | 'e2e'
   | 'verified'
   | 'unconfirmed'
+  /** Frames do not open. */
+  | 'unreadable'
   | 'differs'
   | 'stopped'
   /** Not end-to-end encrypted. */
@@ -70,7 +72,10 @@ export function lockOf(keys: KeysView, around: Around): Lock {
 /** Getting keys takes so long at most, unless something is wrong. */
 const LATE_MS = 15_000;
 
-function tell({ state, since, roster, failed, differs }: KeysView, { nameOf, now }: Around): Told {
+function tell(
+  { state, since, roster, failed, differs, unreadable }: KeysView,
+  { nameOf, now }: Around,
+): Told {
   if (failed || state.type === 'stopped') {
     const reason = failed || state.type !== 'stopped' ? 'failed' : state.reason;
     const text = endRefusal(reason) ?? { key: 'left.title' };
@@ -94,6 +99,15 @@ function tell({ state, since, roster, failed, differs }: KeysView, { nameOf, now
     };
   }
   if (!state.confirmed) return simple(now - since < LATE_MS ? 'keys' : 'unheard');
+  const shut = members.filter(({ identity }) => unreadable.has(identity));
+  if (shut.length > 0) {
+    const args = { count: shut.length, names: names(shut) };
+    return {
+      kind: 'unreadable',
+      title: { key: 'lock.unreadable', args },
+      text: { key: 'lock.unreadable-text', args },
+    };
+  }
   // One's own comparison says nothing of those who came after the others had left.
   if (hasCompared(roster) && members.some(({ own, compared }) => compared && !own)) {
     const by = members.filter(({ own, compared, verified }) => compared && (own || verified));

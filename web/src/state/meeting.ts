@@ -119,7 +119,7 @@ type Input = 'microphone' | 'camera';
 type Timer = 'speakers' | 'toast' | 'welcome' | 'ending';
 
 /** What is told at once when the lock comes to it. */
-const WORSE: readonly LockKind[] = ['unconfirmed', 'differs'];
+const WORSE: readonly LockKind[] = ['unconfirmed', 'unreadable', 'differs'];
 
 export class MeetingModel {
   readonly view: Store<MeetingState>;

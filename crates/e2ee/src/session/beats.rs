@@ -281,11 +281,8 @@ impl Session {
         match message {
             Message::Heartbeat { seq, epoch: claimed, authenticator, rules, ask, streams } => {
                 if claimed == epoch {
-                    let ours = self.policy.as_ref().map(Policy::digest);
-                    let differ = seq == self.folded && ours.is_some_and(|ours| rules.0 != ours);
-                    // Of the same place in the log there is one truth: somebody was told another entry.
-                    let ahead = if differ { Sequence::MAX } else { seq };
-                    self.heartbeat(now, key, ahead, epoch, &authenticator.0, ask);
+                    self.compare_log(now, key, seq, &rules.0);
+                    self.heartbeat(now, key, epoch, &authenticator.0, ask);
                 }
                 if self.roster.streams_changed(key, &streams) {
                     self.event(Event::Streams { from, streams });
@@ -311,18 +308,23 @@ impl Session {
         }
     }
 
-    fn heartbeat(
-        &mut self,
-        now: u64,
-        key: PublicKey,
-        seq: Sequence,
-        epoch: u64,
-        authenticator: &[u8],
-        ask: bool,
-    ) {
-        if self.follows() && seq > self.folded && self.beats.ahead_after <= now {
+    /// A member says how far it has folded the log, and what rules came of it.
+    fn compare_log(&mut self, now: u64, key: PublicKey, seq: Sequence, rules: &[u8]) {
+        if !self.follows() || seq < self.folded {
+            return;
+        }
+        let here = seq == self.folded;
+        let ours = self.policy.as_ref().map(Policy::digest);
+        if here && ours.is_none_or(|ours| rules == ours) {
+            self.beats.ahead.remove(&key);
+        } else if self.beats.ahead_after <= now {
+            // Of the same place in the log there is one truth: somebody was told another entry.
+            let seq = if here { Sequence::MAX } else { seq };
             self.beats.ahead.entry(key).or_insert((seq, now));
         }
+    }
+
+    fn heartbeat(&mut self, now: u64, key: PublicKey, epoch: u64, authenticator: &[u8], ask: bool) {
         let Some(group) = &self.group else { return };
         let (current, is_ours) = (group.epoch(), authenticator == group.authenticator());
         let newly_old = epoch + 1 == current && now < self.epochs.since + ALONE_MS;
