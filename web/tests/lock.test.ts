@@ -119,6 +119,8 @@ describe('the lock', () => {
       'Ende-zu-Ende verschlüsselt, 1 nicht zu entschlüsseln',
       expect.stringMatching(/^b: Bild oder Ton lässt sich nicht entschlüsseln/),
     ]);
+    const view = keys([own(), member('a', 1), member('b', 2)], { unreadable });
+    expect(lockOf(view, around()).holders.map(({ identity }) => identity)).toEqual(['b', 'me', 'a']);
     // Of whom nothing is heard more is wrong; who is not in the group has no say.
     const silent = member('b', 1, { silent_since: NOW - 40_000 });
     expect(said(keys([own(), silent], { unreadable }))[0]).toBe('unconfirmed');

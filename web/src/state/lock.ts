@@ -22,6 +22,8 @@ export type LockKind =
 export interface KeyHolder {
   identity: string;
   trust: Trust;
+  /** They have the keys, and yet what they send does not open. */
+  unreadable: boolean;
 }
 
 export interface Lock {
@@ -37,7 +39,7 @@ export interface Lock {
 /** What a lock is made of, beside the keys. */
 export interface Around {
   /** Everybody in the meeting, also those without keys. */
-  people: readonly KeyHolder[];
+  people: readonly Pick<KeyHolder, 'identity' | 'trust'>[];
   nameOf: (identity: string) => string;
   now: number;
 }
@@ -55,8 +57,11 @@ export function lockOf(keys: KeysView, around: Around): Lock {
     ({ identity, trust }) => trust !== 'none' && !memberOf(roster, identity),
   );
   const holders = [...inGroup, ...others]
-    .map(({ identity, trust }) => ({ identity, trust }))
-    .toSorted((a, b) => ORDER.indexOf(a.trust) - ORDER.indexOf(b.trust));
+    .map(({ identity, trust }) => ({ identity, trust, unreadable: keys.unreadable.has(identity) }))
+    .toSorted(
+      (a, b) =>
+        Number(b.unreadable) - Number(a.unreadable) || ORDER.indexOf(a.trust) - ORDER.indexOf(b.trust),
+    );
   const alone = (roster?.members.length ?? 0) < 2;
   const settled = told.kind !== 'keys' && told.kind !== 'restoring' && told.kind !== 'stopped';
   return {
