@@ -244,12 +244,21 @@ impl Policy {
         self.counters.get(host).map_or(1, |last| last.saturating_add(1))
     }
 
-    /// The same for all who folded the same statements, in whatever order.
+    /// The same for all who folded the same statements to the same rules, in whatever order they came.
     pub fn digest(&self) -> [u8; 32] {
         let mut hashes: Vec<[u8; 32]> =
             self.statements.iter().map(|words| Sha256::digest(words).into()).collect();
         hashes.sort_unstable();
-        Sha256::digest(hashes.concat()).into()
+        let mut digest = Sha256::new();
+        digest.update(hashes.concat());
+        // Words of one host have an order; two hosts' may come to something else in another one.
+        for keys in [&self.hosts, &self.admitted, &self.kicked] {
+            digest.update((keys.len() as u64).to_be_bytes());
+            keys.iter().for_each(|key| digest.update(key));
+        }
+        digest.update([self.locked.into(), self.lobby.into(), self.password.verifier.is_some().into()]);
+        digest.update(self.password.verifier.unwrap_or_default());
+        digest.finalize().into()
     }
 
     /// Whether these very words are folded already. Saying them again changes nothing, and is no offence: members do so
@@ -322,6 +331,24 @@ mod tests {
         meeting.0.statement(&bytes).unwrap();
         assert_eq!(meeting.0.statement(&bytes).err(), Some(PolicyError::OldStatement));
         assert_eq!(meeting.0.statements(), [bytes]);
+    }
+
+    #[test]
+    fn the_digest_tells_rules_apart_that_came_of_another_order() {
+        let [on, off] = [true, false].map(Action::Lobby);
+        let by = |host: u8, counter, action: &Action| Statement::sign(&key(host), &place(), counter, action);
+        let add = by(1, 1, &Action::AddHost(key(2).public()));
+        let (lobby, none) = (by(1, 2, &on), by(2, 1, &off));
+        let (admit, lock) = (by(1, 2, &Action::Admit(key(3).public())), by(2, 1, &Action::Lock(true)));
+        let digest = |order: [&Vec<u8>; 3]| {
+            let mut meeting = Meeting::new();
+            for bytes in order {
+                meeting.0.statement(bytes).unwrap();
+            }
+            meeting.0.digest()
+        };
+        assert_ne!(digest([&add, &lobby, &none]), digest([&add, &none, &lobby]));
+        assert_eq!(digest([&add, &admit, &lock]), digest([&add, &lock, &admit]));
     }
 
     #[test]

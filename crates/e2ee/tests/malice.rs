@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use e2ee::group::{self, Claims, Group, Own, Psk};
-use e2ee::message::Message;
+use e2ee::message::{Content, Message};
 use e2ee::name::SEALED_BYTES;
 use e2ee::policy::{Policy, Presence};
 use e2ee::session::{Input, State, Stop, Word};
@@ -200,6 +200,50 @@ fn packets_of_strangers_change_nothing() {
 }
 
 #[test]
+fn what_looks_like_a_message_to_come_does_not_stay_for_ever() {
+    let mut world = meeting(69, 4);
+    let observed = Rc::new(RefCell::new(Vec::new()));
+    world.observe = Some(Rc::clone(&observed));
+    world.say(0, "hello");
+    world.run(1000);
+    let real: Vec<u8> = observed.borrow().last().cloned().unwrap();
+    // Version, format, group id with its length, epoch (RFC 9420 §6): as many as are kept.
+    let epoch = 5 + usize::from(real[4]);
+    for number in 0..64 {
+        let mut future = real.clone();
+        future[epoch] = 0x40 + number;
+        world.raw_packet(&future);
+    }
+    // Their time goes on while keys change.
+    world.run(6000);
+    world.leave(3);
+    world.run(5000);
+    let held = Rc::new(RefCell::new(Vec::new()));
+    let holding = Rc::clone(&held);
+    world.lie = Box::new(move |_, index, message| match message {
+        FromServer::Entry(_) if index == 2 => {
+            holding.borrow_mut().push(message);
+            Vec::new()
+        }
+        other => vec![other],
+    });
+    let before = world.epoch(0);
+    world.leave(1);
+    world.run(2000);
+    assert_ne!(world.epoch(0), before);
+    world.say(0, "of the next epoch");
+    world.run(500);
+    for message in held.take() {
+        world.input(2, Input::Channel { message });
+    }
+    let said: Vec<_> = world.peers[2].said.iter().map(|(_, content)| content.clone()).collect();
+    assert!(
+        matches!(said.last(), Some(Content::Chat { text, .. }) if text == "of the next epoch"),
+        "{said:?}"
+    );
+}
+
+#[test]
 fn all_who_wait_get_in_though_one_key_package_is_garbage() {
     let mut world = meeting(9, 2);
     let hacker = world.raw("0123456789abcdefghjkmnpqrs");
@@ -321,6 +365,39 @@ fn a_difference_that_is_gone_counts_no_more() {
     }
     // Each of the two who were misled asked where the meeting is, so nobody else had reason to.
     assert_eq!(asked.get(), 0);
+}
+
+#[test]
+fn hosts_words_in_another_order_are_noticed() {
+    let mut world = meeting(68, 3);
+    let [other, guest] = [2, 9].map(|seed| LeafKey::from_seed(&[seed; 32]).public());
+    let said = [
+        (0, Action::AddHost(other)),
+        (0, Action::Lock(false)),
+        (1, Action::Lock(true)),
+        (0, Action::Admit(guest)),
+    ];
+    for (host, action) in said {
+        world.input(host, Input::Say { word: Word::Action(action) });
+        world.run(1000);
+    }
+    // In this order the meeting is open at the end.
+    world.lie = Box::new(|_, _, message| match message {
+        FromServer::Base { seq, group_info, state, mut past } => {
+            let words: Vec<usize> =
+                (0..past.len()).filter(|&index| past[index].kind == Kind::Statement).collect();
+            past.swap(words[1], words[2]);
+            vec![FromServer::Base { seq, group_info, state, past }]
+        }
+        other => vec![other],
+    });
+    let newcomer = world.join(LINK, 9);
+    world.run(120_000);
+    is_visibly_apart(&world, newcomer, &[0, 1, 2]);
+    for index in 0..3 {
+        assert!(world.is_member(index), "{index}");
+        assert!(world.peers[index].roster.as_ref().unwrap().locked, "{index}");
+    }
 }
 
 /// A group that nobody is in but the holder of this key.
@@ -547,9 +624,15 @@ fn a_base_without_a_kick_changes_nobodys_link_again() {
     for index in 0..2 {
         assert_eq!(world.peers[index].fragment, fragment, "{index}");
     }
-    let link = e2ee::link::LinkSecret::from_fragment(&fragment.unwrap()).unwrap().unwrap();
+    let link = e2ee::link::LinkSecret::from_fragment(fragment.as_deref().unwrap()).unwrap().unwrap();
     let newcomer = world.join_with(link, 21, None);
-    world.settle(&[0, 1, newcomer], 10_000);
+    world.run(60_000);
+    // It does not know what the hosts said, and that is seen.
+    is_visibly_apart(&world, newcomer, &[0, 1]);
+    for index in 0..2 {
+        assert!(world.is_member(index), "{index}");
+        assert_eq!(world.peers[index].fragment, fragment, "{index}");
+    }
 }
 
 #[test]

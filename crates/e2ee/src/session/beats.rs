@@ -10,7 +10,6 @@ use super::{Attempt, Event, Session, State};
 use crate::group::OpenError;
 use crate::identity::identity_of;
 use crate::message::{Message, Stream};
-use crate::policy::Policy;
 use crate::signer::PublicKey;
 
 /// A member silent for so long is "not confirmed", in milliseconds.
@@ -227,7 +226,12 @@ impl Session {
         if let Some(answer) = data.strip_prefix(LABEL) {
             return self.link_told(now, answer);
         }
-        let Some(group) = &mut self.group else { return self.keep_early(now, data) };
+        self.sealed_message(now, now, data);
+    }
+
+    /// One that came at some time, perhaps before what it needs.
+    fn sealed_message(&mut self, now: u64, came: u64, data: &[u8]) {
+        let Some(group) = &mut self.group else { return self.keep_early(now, came, data) };
         match group.open(data) {
             Ok(opened) => {
                 // Of an earlier epoch the leaf may be somebody else's by now.
@@ -241,7 +245,7 @@ impl Session {
                 }
             }
             Err(OpenError::Future(_)) => {
-                self.keep_early(now, data);
+                self.keep_early(now, came, data);
                 self.suspect(now);
             }
             // Anybody can send what does not open.
@@ -259,19 +263,19 @@ impl Session {
         }
     }
 
-    fn keep_early(&mut self, now: u64, data: &[u8]) {
+    fn keep_early(&mut self, now: u64, came: u64, data: &[u8]) {
         let early = &mut self.beats.early;
         early.retain(|(at, _)| at + EARLY_MS > now);
         let bytes: usize = early.iter().map(|(_, data)| data.len()).sum();
         if early.len() < EARLY_COUNT && bytes + data.len() <= EARLY_BYTES {
-            early.push_back((now, data.to_vec()));
+            early.push_back((came, data.to_vec()));
         }
     }
 
     fn early_again(&mut self, now: u64) {
-        for (at, data) in std::mem::take(&mut self.beats.early) {
-            if at + EARLY_MS > now {
-                self.message(now, &data);
+        for (came, data) in std::mem::take(&mut self.beats.early) {
+            if came + EARLY_MS > now {
+                self.sealed_message(now, came, &data);
             }
         }
     }
@@ -281,8 +285,8 @@ impl Session {
         match message {
             Message::Heartbeat { seq, epoch: claimed, authenticator, rules, ask, streams } => {
                 if claimed == epoch {
-                    self.compare_log(now, key, seq, &rules.0);
-                    self.heartbeat(now, key, epoch, &authenticator.0, ask);
+                    let agrees = self.compare_log(now, key, seq, &rules.0);
+                    self.heartbeat(now, key, epoch, agrees.then_some(&authenticator.0), ask);
                 }
                 if self.roster.streams_changed(key, &streams) {
                     self.event(Event::Streams { from, streams });
@@ -308,26 +312,37 @@ impl Session {
         }
     }
 
-    /// A member says how far it has folded the log, and what rules came of it.
-    fn compare_log(&mut self, now: u64, key: PublicKey, seq: Sequence, rules: &[u8]) {
-        if !self.follows() || seq < self.folded {
-            return;
+    /// A member says how far it has folded the log, and what rules came of it. `false` if they are not ours, though they
+    /// should be.
+    fn compare_log(&mut self, now: u64, key: PublicKey, seq: Sequence, rules: &[u8]) -> bool {
+        if seq < self.folded {
+            return true;
         }
         let here = seq == self.folded;
-        let ours = self.policy.as_ref().map(Policy::digest);
-        if here && ours.is_none_or(|ours| rules == ours) {
+        let agrees = !here || self.policy.as_ref().is_none_or(|ours| ours.digest() == rules);
+        if here && agrees {
             self.beats.ahead.remove(&key);
-        } else if self.beats.ahead_after <= now {
+        } else if self.follows() && self.beats.ahead_after <= now {
             // Of the same place in the log there is one truth: somebody was told another entry.
             let seq = if here { Sequence::MAX } else { seq };
             self.beats.ahead.entry(key).or_insert((seq, now));
         }
+        agrees
     }
 
-    fn heartbeat(&mut self, now: u64, key: PublicKey, epoch: u64, authenticator: &[u8], ask: bool) {
+    /// `authenticator` is that of the epoch, if nothing else speaks against the member being in our state.
+    fn heartbeat(
+        &mut self,
+        now: u64,
+        key: PublicKey,
+        epoch: u64,
+        authenticator: Option<&Vec<u8>>,
+        ask: bool,
+    ) {
         let Some(group) = &self.group else { return };
-        let (current, is_ours) = (group.epoch(), authenticator == group.authenticator());
-        let newly_old = epoch + 1 == current && now < self.epochs.since + ALONE_MS;
+        let current = group.epoch();
+        let is_ours = authenticator.is_some_and(|theirs| *theirs == group.authenticator());
+        let newly_old = authenticator.is_some() && epoch + 1 == current && now < self.epochs.since + ALONE_MS;
         if let Some(since) = self.beats.known_since.get_mut(&key)
             && (newly_old || epoch == current && is_ours)
         {
