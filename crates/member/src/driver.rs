@@ -79,8 +79,8 @@ pub enum HostWord {
 pub(crate) enum Command {
     /// Says something to everybody; answered once it is sent.
     Say { content: Content, sent: oneshot::Sender<()> },
-    /// Says something as a host.
-    Host(HostWord),
+    /// Says something as a host; answered once it stands in the log.
+    Host { word: HostWord, said: oneshot::Sender<()> },
     /// What the own streams are.
     Streams(Vec<Stream>),
     /// Leaves for good; the task ends.
@@ -110,6 +110,8 @@ pub(crate) struct Driver {
     way: Option<mpsc::UnboundedSender<ToServer>>,
     /// In the order in which they are said.
     words: VecDeque<Word>,
+    /// Waits for the last word as a host.
+    said: Option<oneshot::Sender<()>>,
 }
 
 /// What a driver brings together.
@@ -125,7 +127,7 @@ pub(crate) struct Parts {
 
 impl Driver {
     pub(crate) fn new(parts: Parts) -> Self {
-        Self { parts, way: None, words: VecDeque::new() }
+        Self { parts, way: None, words: VecDeque::new(), said: None }
     }
 
     /// Until the session is over or its owner is gone.
@@ -170,8 +172,11 @@ impl Driver {
                         self.say().await;
                         continue;
                     }
-                    Some(Command::Host(word)) => match self.session_word(&word) {
-                        Some(word) => Input::Say { word },
+                    Some(Command::Host { word, said }) => match self.session_word(&word) {
+                        Some(word) => {
+                            self.said = Some(said);
+                            Input::Say { word }
+                        }
                         None => continue,
                     },
                     Some(Command::Streams(streams)) => Input::Streams { streams },
@@ -255,6 +260,15 @@ impl Driver {
                 }
                 Output::Media { media } => self.parts.keyring.lock().apply(media),
                 Output::Event { event: Event::NotSent { .. } } => outcome.not_sent = true,
+                Output::Event { event: Event::NotSaid { .. } } => self.said = None,
+                Output::Event { event: Event::Said { host, .. } } => {
+                    if host == self.parts.session.identity()
+                        && let Some(said) = self.said.take()
+                    {
+                        // Whoever said it may have stopped waiting.
+                        let _ = said.send(());
+                    }
+                }
                 Output::Event { event } => self.happened(event),
             }
         }

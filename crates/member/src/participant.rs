@@ -30,6 +30,9 @@ const JOIN_TIMEOUT: Duration = Duration::from_secs(45);
 /// How long the media path may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// How long it may take until a host's word stands in the log.
+const SAID_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// Orders that may wait for the session.
 const COMMANDS: usize = 64;
 
@@ -236,12 +239,16 @@ impl Member {
         done.await.map_err(|_| MemberError::Ended)
     }
 
-    /// Says something as a host. It takes effect once it stands in the log, if this member is one.
+    /// Says something as a host, and waits until it stands in the log. One word at a time.
     ///
     /// # Errors
-    /// [`MemberError::Ended`].
+    /// [`MemberError::Ended`] if the server does not take it, or nobody is there whom it is about;
+    /// [`MemberError::Deadline`], also if this member is no host.
     pub async fn say_as_host(&self, word: HostWord) -> Result<(), MemberError> {
-        self.command(Command::Host(word)).await
+        let (said, done) = oneshot::channel();
+        self.command(Command::Host { word, said }).await?;
+        let late = |_| MemberError::Deadline { what: "its word in the log".to_owned(), within: SAID_TIMEOUT };
+        timeout(SAID_TIMEOUT, done).await.map_err(late)?.map_err(|_| MemberError::Ended)
     }
 
     /// From now on its camera lies, or no longer. Waits until the first such frame has been sent.

@@ -82,7 +82,7 @@ export class Crowd {
     await this.order(`lie (${lie})`, 'lie', identity, lie);
   }
 
-  /** Says that as a host. It takes effect once it stands in the meeting's log. */
+  /** Says that as a host. Done once it stands in the meeting's log. */
   async host(
     identity: string,
     word: 'lock' | 'unlock' | 'kick' | 'password' | 'no-password',
