@@ -143,7 +143,11 @@ impl Meeting {
 
     fn fold(&mut self, member: u16, commit: &[u8]) -> Result<(), Box<dyn Error>> {
         let from = identity_of(&own(member).key.public());
-        self.host.fold(&Entry { joins: true, from: &from, bytes: commit }, &self.policy, &self.psk)?;
+        self.host.fold(
+            &Entry { joins: true, from: &from, adds: &[], bytes: commit },
+            &self.policy,
+            &self.psk,
+        )?;
         Ok(())
     }
 

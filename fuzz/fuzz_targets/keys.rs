@@ -40,7 +40,8 @@ impl Member {
 
     fn entry(&mut self, kind: Kind, from: String, data: Vec<u8>) {
         self.seq += 1;
-        let entry = Entry { seq: self.seq, kind, from, data: Some(Blob(data)), welcome: None };
+        let entry =
+            Entry { seq: self.seq, kind, from, data: Some(Blob(data)), welcome: None, adds: Vec::new() };
         self.give(Input::Channel { message: FromServer::Entry(entry) });
     }
 

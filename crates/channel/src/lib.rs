@@ -74,6 +74,10 @@ pub struct Entry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(required = false, nullable = false))]
     pub welcome: Option<Blob>,
+    /// Whom the commit adds, as its submitter says: members skip it if it does not add them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(required = false))]
+    pub adds: Vec<String>,
 }
 
 /// A Welcome and whom it is for.
@@ -368,6 +372,7 @@ mod tests {
             from: "anna".into(),
             data: Some(Blob(vec![1, 2, 3])),
             welcome: None,
+            adds: Vec::new(),
         });
         let text = serde_json::to_string(&entry).unwrap();
         assert_eq!(text, r#"{"type":"entry","seq":3,"kind":"commit","from":"anna","data":"AQID"}"#);
@@ -381,7 +386,14 @@ mod tests {
 
     #[test]
     fn nobody_is_named_in_debug_output() {
-        let entry = Entry { seq: 1, kind: Kind::Left, from: "anna".into(), data: None, welcome: None };
+        let entry = Entry {
+            seq: 1,
+            kind: Kind::Left,
+            from: "anna".into(),
+            data: None,
+            welcome: None,
+            adds: Vec::new(),
+        };
         assert_eq!(format!("{entry:?}"), "Entry { [pii] }");
     }
 }

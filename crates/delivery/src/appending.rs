@@ -20,7 +20,8 @@ impl Delivery {
         welcome: Option<Welcome>,
     ) -> Sequence {
         let seq = self.log.head() + 1;
-        let entry = Arc::new(Entry { seq, kind, from: from.expose().to_owned(), data, welcome: None });
+        let adds = welcome.as_ref().map_or_else(Vec::new, |welcome| welcome.to.clone());
+        let entry = Arc::new(Entry { seq, kind, from: from.expose().to_owned(), data, welcome: None, adds });
         self.log.push(Arc::clone(&entry), &self.limits);
         self.output.push_back(Output::Appended);
         let mut waiting: Vec<Identity> = welcome
@@ -88,10 +89,13 @@ impl Delivery {
         }
         if let Some(person) = self.people.get_mut(identity) {
             person.presence = presence;
-            // Who comes back after that has to come into the group again.
-            if matches!(presence, Presence::Left | Presence::Expired) {
+            // Who comes back after that has to come into the group again; who expired may be in it yet.
+            if presence == Presence::Left {
                 person.trusted = None;
             }
+        }
+        if presence == Presence::Left {
+            self.vouch_no_more(identity);
         }
         self.append(kind, identity, None, None);
     }

@@ -13,6 +13,7 @@ use crate::output::Handle;
 use crate::{Delivery, Millis};
 
 /// A state of the group, by the entry that made it.
+#[derive(Clone)]
 pub(crate) struct State {
     seq: Sequence,
     /// Who made it.
@@ -124,8 +125,9 @@ impl Delivery {
     /// The state after the newest entry that may have changed the group and that this member has not skipped.
     fn newest_state_of(&mut self, identity: &Identity) -> Option<&mut State> {
         let good = self.good.as_ref()?.seq;
-        let counts =
-            |tracked: &&mut Tracked| tracked.changes_group() && !tracked.refused_by.contains(identity);
+        let counts = |tracked: &&mut Tracked| {
+            tracked.changes_group() && !tracked.opinions.refused_by.contains(identity)
+        };
         match self.tracked.iter_mut().rev().find(counts) {
             Some(open) if open.state.seq > good => Some(&mut open.state),
             _ => self.good.as_mut(),
@@ -195,7 +197,7 @@ impl Delivery {
         }
         // Whoever did not say anything may still apply it, so it is told like every entry.
         let before = || of_good(first.state.seq - 1);
-        if !newest.refused_by.is_empty() {
+        if newest.opinions.refused_by.iter().any(|identity| self.people.trusted(identity).is_some()) {
             return Some(before());
         }
         Some(match newest.state.usable(member) {

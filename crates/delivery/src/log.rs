@@ -152,5 +152,6 @@ pub(crate) fn is_presence(kind: Kind) -> bool {
 }
 
 fn size(entry: &Entry) -> usize {
-    OVERHEAD + entry.from.len() + entry.data.as_ref().map_or(0, |data| data.0.len())
+    let adds: usize = entry.adds.iter().map(String::len).sum();
+    OVERHEAD + entry.from.len() + adds + entry.data.as_ref().map_or(0, |data| data.0.len())
 }

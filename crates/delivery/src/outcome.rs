@@ -8,21 +8,36 @@ use protocol::ids::Identity;
 use crate::base::State;
 use crate::limits::{STATE_BYTES, TRACKED, TRACKED_INFOS};
 use crate::output::Handle;
+use crate::vouching::Vouched;
 use crate::{Delivery, Millis};
 
 /// A submission without a verdict.
 pub(crate) struct Tracked {
     pub(crate) state: State,
     pub(crate) kind: Submission,
-    /// Whom it adds.
-    pub(crate) adds: Vec<Identity>,
+    /// Who comes into the group with it.
+    pub(crate) came: Vec<Identity>,
     pub(crate) from: Identity,
     /// When it was appended.
     pub(crate) at: Millis,
-    /// Who else applied it.
+    pub(crate) opinions: Opinions,
+}
+
+/// What others made of an entry, also those whose word does not count, or not yet.
+#[derive(Default)]
+pub(crate) struct Opinions {
     pub(crate) applied_by: BTreeSet<Identity>,
-    /// Who skipped it.
     pub(crate) refused_by: BTreeSet<Identity>,
+}
+
+impl Opinions {
+    /// Of those whose word does not count so many are kept: strangers come and go.
+    pub(crate) fn say(&mut self, identity: &Identity, applied: bool, counts: bool, most: usize) {
+        if counts || self.applied_by.len() + self.refused_by.len() < most {
+            let said = if applied { &mut self.applied_by } else { &mut self.refused_by };
+            said.insert(identity.clone());
+        }
+    }
 }
 
 impl Tracked {
@@ -36,7 +51,17 @@ impl Tracked {
     ) -> Self {
         let group_info = group_info.filter(|_| kind != Submission::Statement);
         let state = State::new(seq, from.clone(), group_info);
-        Self { state, kind, adds, from, at, applied_by: BTreeSet::new(), refused_by: BTreeSet::new() }
+        let came = match kind {
+            Submission::Join => vec![from.clone()],
+            Submission::Commit => adds,
+            Submission::Group | Submission::Statement => Vec::new(),
+        };
+        Self { state, kind, came, from, at, opinions: Opinions::default() }
+    }
+
+    /// Which entry it is, by whom, and what others make of it.
+    fn asked(&mut self) -> (Sequence, &Identity, &mut Opinions) {
+        (self.state.seq(), &self.from, &mut self.opinions)
     }
 
     /// Whether it would change the group. Of the first entry that is known.
@@ -81,27 +106,14 @@ impl Delivery {
         } else if seq > before {
             member.owes_since = Some(self.now);
         }
-        if member.trusted.is_none() {
-            // Otherwise strangers could outvote the members.
-            if reports_first {
-                self.tell_waiting(handle);
-            }
-            return;
-        }
         let skipped: BTreeSet<Sequence> = refused.iter().copied().collect();
-        let news = self.tracked.iter_mut().filter(|tracked| {
-            let seq_of = tracked.state.seq();
-            before < seq_of && seq_of <= seq && tracked.from != member.identity
-        });
-        for tracked in news {
-            if skipped.contains(&tracked.state.seq()) {
-                tracked.refused_by.insert(member.identity.clone());
-            } else {
-                tracked.applied_by.insert(member.identity.clone());
+        let (identity, counts, most) = (&member.identity, member.trusted.is_some(), self.limits.people);
+        let tracked = self.tracked.iter_mut().map(Tracked::asked);
+        for (made, from, opinions) in tracked.chain(self.vouched.iter_mut().map(Vouched::asked)) {
+            if before < made && made <= seq && from != identity {
+                opinions.say(identity, !skipped.contains(&made), counts, most);
             }
         }
-        let identity = member.identity.clone();
-        self.vouched_by(&identity, before, seq, refused);
         if reports_first {
             self.tell_waiting(handle);
         }
@@ -119,21 +131,19 @@ impl Delivery {
             if let Some(submitter) = self.channels.get(&tracked.from).copied() {
                 self.send(submitter, FromServer::Outcome { seq, applied });
             }
-            if applied {
-                self.vouch(&tracked);
-            }
-            if applied && tracked.changes_group() {
-                if self.good.as_ref().is_none_or(|good| good.seq() < seq) {
-                    self.good = Some(tracked.state);
-                    self.group_went_on();
-                }
-            } else if !applied {
+            if !applied {
                 self.reject("entry-refused");
                 self.log.statement_refused(seq);
                 self.is_not_in(&tracked);
                 self.reports_move(&tracked);
                 self.entries_refused(&tracked.from);
+                continue;
             }
+            if tracked.changes_group() && self.good.as_ref().is_none_or(|good| good.seq() < seq) {
+                self.good = Some(tracked.state.clone());
+                self.group_went_on();
+            }
+            self.vouch(tracked);
         }
         self.trust_vouched();
     }
@@ -145,7 +155,7 @@ impl Delivery {
         let before = self.state_at(seq);
         for member in self.members.values_mut() {
             let Some((_, state)) = member.state.take_if(|(made_by, _)| *made_by == seq) else { continue };
-            if tracked.refused_by.contains(&member.identity) {
+            if tracked.opinions.refused_by.contains(&member.identity) {
                 member.state = before.map(|before| (before, state));
             }
         }
@@ -171,16 +181,17 @@ impl Delivery {
 
     /// What others think of an entry; `None` as long as that is open.
     fn verdict(&self, tracked: &Tracked) -> Option<bool> {
+        // Otherwise strangers could outvote the members.
+        let counts = |identity: &&Identity| self.people.trusted(identity).is_some();
+        let applying = tracked.opinions.applied_by.iter().filter(counts).count();
         // With one that goes on nobody else has to wait; a statement changes nothing for the server.
-        let one_is_enough = tracked.kind != Submission::Statement;
-        if one_is_enough && !tracked.applied_by.is_empty() {
+        if applying > 0 && tracked.kind != Submission::Statement {
             return Some(true);
         }
         let (refusing, judges) = self.judges(tracked);
         if refusing * 2 > judges {
             return Some(false);
         }
-        let applying = tracked.applied_by.len();
         (applying > 0 && (applying + refusing >= judges || applying * 2 > judges)).then_some(true)
     }
 
@@ -188,7 +199,7 @@ impl Delivery {
     pub(crate) fn judges(&self, tracked: &Tracked) -> (usize, usize) {
         let judges = self.members.values().filter(|member| member.judges(&tracked.from));
         judges.fold((0, 0), |(refusing, all), judge| {
-            (refusing + usize::from(tracked.refused_by.contains(&judge.identity)), all + 1)
+            (refusing + usize::from(tracked.opinions.refused_by.contains(&judge.identity)), all + 1)
         })
     }
 }

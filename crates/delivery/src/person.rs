@@ -23,8 +23,8 @@ pub(crate) enum Presence {
 #[derive(Debug)]
 pub(crate) struct Person {
     pub(crate) presence: Presence,
-    /// It started the group, or somebody whose word counts applied that it came in: so its own word counts.
-    /// Its place in the order of those of whom that is so.
+    /// It started the group or restored it, or more than half of those whose word counts applied that it came in: so its
+    /// own word counts. Its place in the order of those of whom that is so.
     pub(crate) trusted: Option<u64>,
     pub(crate) messages: Bucket,
     pub(crate) submissions: Bucket,
@@ -106,6 +106,13 @@ impl People {
 
     pub(crate) fn trusted(&self, identity: &Identity) -> Option<u64> {
         self.all.get(identity)?.trusted
+    }
+
+    /// Those whose word counts and who are there, or away for a moment, with their places.
+    pub(crate) fn trusted_there(&self) -> impl Iterator<Item = (&Identity, u64)> {
+        let is_there = |person: &Person| matches!(person.presence, Presence::Back | Presence::Gone(_));
+        let there = self.all.iter().filter(move |(_, person)| is_there(person));
+        there.filter_map(|(identity, person)| Some((identity, person.trusted?)))
     }
 
     /// From now on the word of this identity counts. Returns its place among all of whom that is so.

@@ -2,32 +2,56 @@
 //! them agree. So nobody brings in a crowd of voters of their own: one word is enough to go on with an entry, but not for
 //! that.
 
-use std::collections::BTreeSet;
+use std::cmp::Ordering;
 
-use protocol::channel::{Sequence, Submission};
+use protocol::channel::Sequence;
 use protocol::ids::Identity;
 
 use crate::Delivery;
 use crate::limits::TRACKED;
-use crate::outcome::Tracked;
+use crate::outcome::{Opinions, Tracked};
 
-/// Those who came in with an entry that somebody applied, until most have.
+/// Those who came in with an entry that somebody applied, until most have, or have skipped it.
 pub(crate) struct Vouched {
     seq: Sequence,
     from: Identity,
     came: Vec<Identity>,
-    applied_by: BTreeSet<Identity>,
+    opinions: Opinions,
+}
+
+impl Vouched {
+    /// Which entry it is, by whom, and what others make of it.
+    pub(crate) fn asked(&mut self) -> (Sequence, &Identity, &mut Opinions) {
+        (self.seq, &self.from, &mut self.opinions)
+    }
+}
+
+/// What those say whose word counts.
+struct Votes {
+    agreeing: usize,
+    refusing: usize,
+    /// They may still say something.
+    open: usize,
+    /// Whoever is trusted longest agrees.
+    oldest_agrees: bool,
+}
+
+impl Votes {
+    /// Of two halves that one counts with whoever is trusted longest; without anybody left the one word stands.
+    fn verdict(&self) -> Option<bool> {
+        let all = self.agreeing + self.refusing + self.open;
+        match (self.agreeing * 2).cmp(&all) {
+            Ordering::Greater => Some(true),
+            Ordering::Equal if all == 0 || self.oldest_agrees => Some(true),
+            _ => (self.open == 0 || self.refusing * 2 > all).then_some(false),
+        }
+    }
 }
 
 impl Delivery {
     /// Somebody applied an entry: its newcomers wait for the others to do so.
-    pub(crate) fn vouch(&mut self, tracked: &Tracked) {
-        let came = match tracked.kind {
-            Submission::Join => vec![tracked.from.clone()],
-            Submission::Commit => tracked.adds.clone(),
-            Submission::Group | Submission::Statement => Vec::new(),
-        };
-        if came.is_empty() {
+    pub(crate) fn vouch(&mut self, tracked: Tracked) {
+        if tracked.came.is_empty() {
             return;
         }
         if self.vouched.len() == TRACKED {
@@ -35,48 +59,57 @@ impl Delivery {
         }
         self.vouched.push_back(Vouched {
             seq: tracked.state.seq(),
-            from: tracked.from.clone(),
-            came,
-            applied_by: tracked.applied_by.clone(),
+            from: tracked.from,
+            came: tracked.came,
+            opinions: tracked.opinions,
         });
     }
 
-    /// A member whose word counts has folded these entries, and skipped some.
-    pub(crate) fn vouched_by(
-        &mut self,
-        identity: &Identity,
-        after: Sequence,
-        seq: Sequence,
-        skipped: &[Sequence],
-    ) {
-        let news = self.vouched.iter_mut().filter(|vouched| after < vouched.seq && vouched.seq <= seq);
-        for vouched in news.filter(|vouched| vouched.from != *identity) {
-            if !skipped.contains(&vouched.seq) {
-                vouched.applied_by.insert(identity.clone());
-            }
+    /// Who left comes in anew before its word counts.
+    pub(crate) fn vouch_no_more(&mut self, identity: &Identity) {
+        let tracked = self.tracked.iter_mut().map(|tracked| &mut tracked.came);
+        for came in tracked.chain(self.vouched.iter_mut().map(|vouched| &mut vouched.came)) {
+            came.retain(|one| one != identity);
         }
     }
 
-    /// Trusts those with whose coming most agree; of two halves that one counts with whoever is trusted longest.
+    /// Trusts those with whose coming most agree, and forgets those of whom that is decided.
     pub(crate) fn trust_vouched(&mut self) {
-        while let Some(index) = self.vouched.iter().position(|vouched| self.most_agree(vouched)) {
+        let decided = |delivery: &Self| {
+            let verdicts = delivery.vouched.iter().map(|vouched| delivery.votes(vouched).verdict());
+            verdicts.enumerate().find_map(|(index, verdict)| Some((index, verdict?)))
+        };
+        while let Some((index, agreed)) = decided(self) {
             let Some(Vouched { came, .. }) = self.vouched.remove(index) else { return };
-            for identity in came {
-                self.trust(&identity);
+            for identity in came.iter().filter(|_| agreed) {
+                self.trust(identity);
             }
         }
     }
 
-    fn most_agree(&self, vouched: &Vouched) -> bool {
-        let judges = || self.members.values().filter(|member| member.judges(&vouched.from));
-        let agrees = |identity| vouched.applied_by.contains(identity);
-        let agreeing = judges().filter(|judge| agrees(&judge.identity)).count();
-        let oldest = judges().min_by_key(|judge| judge.trusted);
-        match (agreeing * 2).cmp(&judges().count()) {
-            std::cmp::Ordering::Greater => true,
-            // Without anybody left the one word stands.
-            std::cmp::Ordering::Equal => oldest.is_none_or(|oldest| agrees(&oldest.identity)),
-            std::cmp::Ordering::Less => false,
+    /// Also of those who are away for a moment, but not of those who have come by a base since: they say nothing of it.
+    fn votes(&self, vouched: &Vouched) -> Votes {
+        let mut votes = Votes { agreeing: 0, refusing: 0, open: 0, oldest_agrees: false };
+        let mut oldest = u64::MAX;
+        for (identity, trusted) in self.people.trusted_there() {
+            if *identity == vouched.from || vouched.came.contains(identity) {
+                continue;
+            }
+            let agrees = vouched.opinions.applied_by.contains(identity);
+            let member = self.channels.get(identity).and_then(|handle| self.members.get(handle));
+            if agrees {
+                votes.agreeing += 1;
+            } else if vouched.opinions.refused_by.contains(identity) {
+                votes.refusing += 1;
+            } else if member.is_none_or(|member| !member.follows() || member.folded < vouched.seq) {
+                votes.open += 1;
+            } else {
+                continue;
+            }
+            if trusted < oldest {
+                (oldest, votes.oldest_agrees) = (trusted, agrees);
+            }
         }
+        votes
     }
 }

@@ -349,7 +349,8 @@ impl Group {
             return Err(Refused::NoCommit);
         };
         let before = self.members();
-        let context = checks::Context { before: &before, policy, psk_id: &psk.id, from: entry.from };
+        let context =
+            checks::Context { before: &before, policy, psk_id: &psk.id, from: entry.from, adds: entry.adds };
         match (&sender, entry.joins) {
             (Sender::NewMemberCommit, true) => context.check_join(&staged),
             (Sender::Member(leaf), false) => context.check_commit(&staged, leaf.u32()),
@@ -464,6 +465,8 @@ pub struct Entry<'a> {
     pub joins: bool,
     /// Who submitted it, as the server says.
     pub from: &'a str,
+    /// Whom it adds, as the log says.
+    pub adds: &'a [String],
     /// Its content.
     pub bytes: &'a [u8],
 }

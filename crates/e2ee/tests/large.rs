@@ -74,7 +74,9 @@ fn almost_full_and_full(room: &str, link: [u8; 20]) -> [Vec<u8>; 2] {
         let (identity, own) = own(member);
         policy.presence_changed(&identity, Presence::Here);
         let (_, commit) = Group::join([member; 32], own, infos.last().unwrap(), &psk).unwrap();
-        group.fold(&Entry { joins: true, from: &identity, bytes: &commit }, &policy, &psk).unwrap();
+        group
+            .fold(&Entry { joins: true, from: &identity, adds: &[], bytes: &commit }, &policy, &psk)
+            .unwrap();
         infos.push(group.group_info().unwrap());
     }
     infos.split_off(198).try_into().unwrap()
@@ -92,8 +94,14 @@ fn who_comes_while_those_who_left_fill_the_group_waits_for_their_removal() {
         key: LeafKey::from_seed(&[250; 32]),
     };
     let mut session = Session::new(config, [3; 32]);
-    let back =
-        LogEntry { seq: 1, kind: Kind::Back, from: session.identity().into(), data: None, welcome: None };
+    let back = LogEntry {
+        seq: 1,
+        kind: Kind::Back,
+        from: session.identity().into(),
+        data: None,
+        welcome: None,
+        adds: Vec::new(),
+    };
     let mut said = |now, input| {
         session.handle(now, input);
         let mut said = Vec::new();

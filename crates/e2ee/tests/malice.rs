@@ -459,7 +459,7 @@ fn who_was_led_into_a_group_where_most_are_not_joins_anew() {
     let mut policy = Policy::new(place, LeafKey::from_seed(&[66; 32]).public());
     let from = world.peers[newcomer].identity.clone();
     policy.presence_changed(&from, Presence::Here);
-    let entry = group::Entry { joins: true, from: &from, bytes: &bytes };
+    let entry = group::Entry { joins: true, from: &from, adds: &[], bytes: &bytes };
     forged.fold(&entry, &policy, &Psk { id: keys.psk_id(0), key: keys.psk(None) }).unwrap();
     let heartbeat = Message::Heartbeat {
         seq: world.delivery.head(),
@@ -699,6 +699,7 @@ fn who_is_joining_anew_restores_the_meeting_all_the_same() {
         from: "somebody".into(),
         data: None,
         welcome: None,
+        adds: Vec::new(),
     });
     world.input(0, Input::Channel { message: far });
     world.run(1000);

@@ -95,6 +95,8 @@ export interface components {
       | 'upgrade-required';
     /** @description One entry of the log. */
     Entry: {
+      /** @description Whom the commit adds, as its submitter says: members skip it if it does not add them. */
+      adds?: string[];
       /** @description The content of what was submitted; absent in entries that the server wrote. */
       data?: components['schemas']['Blob'];
       /** @description The identity that submitted it, or that it is about. */

@@ -25,6 +25,9 @@ pub enum Refused {
     /// An MLS message, but no commit.
     #[error("no commit")]
     NoCommit,
+    /// It says to add somebody whom it does not add.
+    #[error("says to add somebody whom it does not add")]
+    NotAdded,
     /// Not what the log calls it.
     #[error("of another kind than the log says")]
     Kind,
@@ -75,6 +78,7 @@ pub(super) struct Context<'a> {
     pub(super) policy: &'a Policy,
     pub(super) psk_id: &'a [u8],
     pub(super) from: &'a str,
+    pub(super) adds: &'a [String],
 }
 
 /// The proposals of a commit.
@@ -166,6 +170,10 @@ impl Context<'_> {
             }
             self.policy.may_join(&key, false)?;
             added.push(key);
+        }
+        // The server counts the word of those whom a commit says to add.
+        if self.adds.iter().any(|identity| !added.iter().any(|key| identity_of(key) == *identity)) {
+            return Err(Refused::NotAdded);
         }
         for index in &proposals.removes {
             let member =

@@ -56,11 +56,11 @@ fn join(group: &Group, seed: u8) -> (Group, Vec<u8>) {
 }
 
 fn fold_join(group: &mut Group, seed: u8, commit: &[u8]) -> Result<Change, Refused> {
-    group.fold(&Entry { joins: true, from: &identity(seed), bytes: commit }, &policy(), &psk(1))
+    group.fold(&Entry { joins: true, from: &identity(seed), adds: &[], bytes: commit }, &policy(), &psk(1))
 }
 
 fn fold_commit(group: &mut Group, commit: &[u8], policy: &Policy) -> Result<Change, Refused> {
-    group.fold(&Entry { joins: false, from: "", bytes: commit }, policy, &psk(1))
+    group.fold(&Entry { joins: false, from: "", adds: &[], bytes: commit }, policy, &psk(1))
 }
 
 /// Groups of members 1 to `count`, all in the same state.
@@ -189,6 +189,13 @@ fn those_who_wait_are_added_in_one_commit() {
     let packages: Vec<_> =
         [package_three, package_four].iter().map(|bytes| groups[0].key_package(bytes).unwrap().0).collect();
     let committed = groups[0].commit(packages, &[], &psk(1)).unwrap();
+    // Fresh copies, since a refused commit has used up its key.
+    let folds = |adds: &[String]| {
+        let entry = Entry { joins: false, from: "", adds, bytes: &committed.commit };
+        meeting(2)[1].fold(&entry, &policy(), &psk(1)).map(|change| change.added)
+    };
+    assert_eq!(folds(&[identity(3), identity(4), identity(5)]), Err(Refused::NotAdded));
+    assert_eq!(folds(&[identity(4), identity(3)]), Ok(vec![2, 3]));
     let change = fold_commit(&mut groups[1], &committed.commit, &policy()).unwrap();
     assert_eq!(change.added, [2, 3]);
     assert_eq!(groups[0].confirm().unwrap(), change);
@@ -228,7 +235,7 @@ fn between_a_hosts_word_and_the_removal_nobody_gets_in() {
     let refused = Err(Refused::Policy(PolicyError::Kicked));
     for newcomer in [3, 4] {
         let (_, commit) = join(&groups[0], newcomer);
-        let entry = Entry { joins: true, from: &identity(newcomer), bytes: &commit };
+        let entry = Entry { joins: true, from: &identity(newcomer), adds: &[], bytes: &commit };
         assert_eq!(groups[0].fold(&entry, &kicking, &psk(1)), refused);
     }
     let (_, package) = WaitingKeys::new([4; 32], own(4)).unwrap();
@@ -248,11 +255,11 @@ fn a_locked_group_takes_back_its_members_only() {
     let host = LeafKey::from_seed(&[1; 32]);
     locked.statement(&Statement::sign(&host, &place(), 1, &Action::Lock(true))).unwrap();
     let (_, commit) = join(&groups[0], 3);
-    let entry = Entry { joins: true, from: &identity(3), bytes: &commit };
+    let entry = Entry { joins: true, from: &identity(3), adds: &[], bytes: &commit };
     let refused = Err(Refused::Policy(PolicyError::Locked));
     assert_eq!(groups[0].fold(&entry, &locked, &psk(1)), refused);
     let (_, commit) = join(&groups[0], 2);
-    let entry = Entry { joins: true, from: &identity(2), bytes: &commit };
+    let entry = Entry { joins: true, from: &identity(2), adds: &[], bytes: &commit };
     assert!(groups[0].fold(&entry, &locked, &psk(1)).is_ok());
 }
 

@@ -87,6 +87,7 @@ impl Beats {
     /// From these members heartbeats are expected, from newcomers since now.
     fn expect(&mut self, now: u64, others: &[PublicKey]) {
         self.known_since.retain(|key, _| others.contains(key));
+        self.ahead.retain(|key, _| others.contains(key));
         for key in others {
             self.known_since.entry(*key).or_insert(now);
         }

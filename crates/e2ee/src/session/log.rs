@@ -304,7 +304,11 @@ impl Session {
             return group.confirm().map_err(|_| Refused::Mls);
         }
         let joins = entry.kind == Kind::Join;
-        let change = group.fold(&group::Entry { joins, from: &entry.from, bytes: data }, policy, &psk)?;
+        let change = group.fold(
+            &group::Entry { joins, from: &entry.from, adds: &entry.adds, bytes: data },
+            policy,
+            &psk,
+        )?;
         // The group gave up a commit of ours that was made for the epoch before.
         self.pending.take_if(|pending| pending.word.is_none());
         Ok(change)

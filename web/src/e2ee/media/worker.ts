@@ -64,6 +64,8 @@ async function run(transformer: Transformer): Promise<void> {
   } finally {
     streams.delete(id);
     said.delete(id);
+    // Nobody waits for it to open any more.
+    if (stream instanceof ReceivedStream) stream.expect(null, null);
     reports.gone(stream);
   }
 }
