@@ -70,6 +70,13 @@ export const CONFIG: ClientConfig = {
 
 export const suite = (): Promise<CiphersuiteImpl> => getCiphersuiteImpl(getCiphersuiteFromName(SUITE));
 
+/** The key of a group's first host, from its context's extensions. */
+export function firstHost(extensions: { extensionType: unknown; extensionData: Uint8Array }[]): Bytes {
+  const ours = extensions.find(({ extensionType }) => extensionType === EXTENSION);
+  if (!ours) throw new Error('not a group of ours');
+  return new Uint8Array(ours.extensionData.subarray(1));
+}
+
 /** Extensions of the context of a group whose first host has this key. */
 export function contextExtensions(host: Uint8Array) {
   const required = { extensionTypes: [EXTENSION], proposalTypes: [], credentialTypes: [] };

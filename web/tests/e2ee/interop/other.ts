@@ -31,6 +31,10 @@ import {
 import * as mls from './mls';
 import { ORIGIN, type Room, type Submission, type View } from './room';
 
+/** Where in a host's word its action stands: behind a version, the host's key and a counter. */
+const ACTION = 1 + 32 + 8;
+const [PASSWORD, KICK] = [4, 6];
+
 /** An entry that is not in the log yet, and the state that it leads to. */
 export interface Prepared {
   state: ClientState;
@@ -259,14 +263,34 @@ export class Other {
     await this.follow();
   }
 
-  /** The same for all who folded the same words of hosts. */
+  /** The same for all who folded the same words of hosts, and came to the same rules. */
   get rules(): string {
-    const words = this.room.entries.filter(({ seq, kind }) => kind === 'statement' && seq <= this.#folded);
-    const hashes = words
+    const words = this.room.entries
+      .filter(({ seq, kind }) => kind === 'statement' && seq <= this.#folded)
       .filter(({ seq }) => !this.room.refused.has(seq))
-      .map(({ data }) => sha256(fromBase64(data ?? '')))
-      .toSorted((a, b) => Buffer.compare(a, b));
-    return toBase64(sha256(...hashes));
+      .map(({ data }) => fromBase64(data ?? ''));
+    const hashes = words.map((word) => sha256(word)).toSorted((a, b) => Buffer.compare(a, b));
+    const hosts = new Set([toBase64(mls.firstHost(this.state.groupContext.extensions))]);
+    const kicked = new Set<string>();
+    let verifier: Bytes | null = null;
+    for (const word of words) {
+      const [kind, content] = [word[ACTION], word.subarray(ACTION + 1)];
+      if (kind === KICK) {
+        const key = toBase64(content.subarray(0, 32));
+        kicked.add(key);
+        hosts.delete(key);
+      } else if (kind === PASSWORD) verifier = content.subarray(0, 32);
+      else throw new Error('a word that these tests do not have');
+    }
+    const list = (keys: Iterable<string>) => {
+      const all = [...keys].map((key) => fromBase64(key)).toSorted((a, b) => Buffer.compare(a, b));
+      return join(number(all.length, 8), ...all);
+    };
+    // Neither locked nor with a lobby.
+    const flags = new Uint8Array([0, 0, verifier ? 1 : 0]);
+    return toBase64(
+      sha256(...hashes, list(hosts), list([]), list(kicked), flags, verifier ?? new Uint8Array(32)),
+    );
   }
 
   async say(content: object): Promise<void> {
