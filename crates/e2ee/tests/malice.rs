@@ -321,6 +321,39 @@ fn a_log_made_anew_without_a_hosts_word_is_reminded_of_it() {
 }
 
 #[test]
+fn the_log_is_reminded_of_hosts_words_in_their_order() {
+    let mut world = meeting(70, 3);
+    let guest = LeafKey::from_seed(&[9; 32]).public();
+    for action in [Action::Lock(true), Action::Admit(guest)] {
+        world.input(0, Input::Say { word: Word::Action(action) });
+        world.run(1000);
+    }
+    // The restored log begins without them.
+    world.lie = Box::new(|_, _, message| match message {
+        FromServer::Base { seq, group_info, state, mut past } => {
+            past.retain(|entry| entry.kind != Kind::Statement || entry.seq > 3);
+            vec![FromServer::Base { seq, group_info, state, past }]
+        }
+        other => vec![other],
+    });
+    let lost = Cell::new(false);
+    world.distort = Box::new(move |_, message| match message {
+        // The first one that is repeated loses a race.
+        ToServer::Submit { id, kind: Submission::Statement, data, welcome, group_info, .. }
+            if !lost.replace(true) =>
+        {
+            ToServer::Submit { id, after: 0, kind: Submission::Statement, data, welcome, group_info }
+        }
+        other => other,
+    });
+    world.restart();
+    world.run(20_000);
+    let newcomer = world.join(LINK, 9);
+    world.settle(&[0, 1, 2, newcomer], 20_000);
+    assert!(world.peers[newcomer].roster.as_ref().unwrap().locked);
+}
+
+#[test]
 fn a_hosts_word_that_is_replaced_is_noticed() {
     let mut world = meeting(14, 4);
     let identity = world.peers[3].identity.clone();

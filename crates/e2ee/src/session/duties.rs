@@ -154,9 +154,10 @@ impl Session {
         let turn = self.members.rank() * TURN_MS;
         if let Some((_, data, tries)) = self.duties.reminders.pop_front_if(|(since, ..)| *since + turn <= now)
         {
-            // Until it is there, or the server has refused it for so long.
+            // Until it is there, or the server has refused it for so long; the next one only then, since each host's words
+            // count in their order.
             if tries + 1 < TRIES {
-                self.duties.reminders.push_back((now + REMIND_MS, data.clone(), tries + 1));
+                self.duties.reminders.push_front((now + REMIND_MS, data.clone(), tries + 1));
             }
             self.submit(Submission::Statement, self.folded, data, None);
             return self.duties.put_off(now);
