@@ -14,7 +14,7 @@ use crate::{Delivery, Millis};
 /// A submission without a verdict.
 pub(crate) struct Tracked {
     pub(crate) state: State,
-    pub(crate) kind: Submission,
+    kind: Submission,
     /// Who comes into the group with it.
     pub(crate) came: Vec<Identity>,
     pub(crate) from: Identity,
