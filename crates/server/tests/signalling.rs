@@ -11,8 +11,10 @@ use protocol::livekit::signal_response::Message as Response;
 use protocol::prost::Message as _;
 use protocol::token::Claims;
 use protocol::{join_request, livekit::JoinRequest};
-use support::{TestServer, claims, eventually, settings, sign, token, unix_now};
+use support::{Signal, TestServer, claims, eventually, settings, sign, token, unix_now};
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_join_response_has_what_clients_need() {
@@ -445,5 +447,21 @@ async fn who_is_still_talking_hears_the_goodbye_and_may_answer_it() {
         assert_eq!(ada.closed().await.0, 1000);
         // What follows is the end of the connection, not its reset.
         assert!(ada.socket.next().await.is_none());
+    }
+}
+
+/// Clients close connections that they take for dead, and report an error where the answer is missing.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_closes_a_connection_is_answered() {
+    let server = TestServer::start().await;
+    let (mut ada, _) = server.joined("r", "ada").await;
+    let channel = format!("{}/api/v1/rooms/r/channel?access_token={}", server.ws(), token("r", "ada"));
+    let (socket, _) = tokio_tungstenite::connect_async(channel).await.expect("the token is good");
+    let mut channel = Signal { socket };
+    for connection in [&mut ada, &mut channel] {
+        let frame = CloseFrame { code: CloseCode::Normal, reason: "ping timeout".into() };
+        connection.send_raw(Message::Close(Some(frame))).await;
+        assert_eq!(connection.closed().await, (1000, "ping timeout".into()));
+        assert!(connection.socket.next().await.is_none());
     }
 }
