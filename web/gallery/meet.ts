@@ -101,7 +101,7 @@ export async function meet(
   const { connection } = world;
   const view = () => model.view.get();
   await until(() => view().camera.on);
-  if (voice === 'muted') await model.toggleMicrophone();
+  if (voice === 'muted') await model.devices.toggleMicrophone();
   if (voice === 'speaking') connection.local = { ...connection.local, speaking: true };
   connection.emit('participants');
   const start = view().startedAt;

@@ -266,7 +266,7 @@ export const SCENES: Record<SceneName, Scene> = {
     make: (world) =>
       meet(withDevices(world), TWO, {
         voice: 'muted',
-        then: ({ model }) => model.toggleCamera(),
+        then: ({ model }) => model.devices.toggleCamera(),
       }),
   },
   'names-hostile': {
@@ -305,7 +305,7 @@ export const SCENES: Record<SceneName, Scene> = {
   'share-own': {
     make: (world) => {
       world.pictures.screen = sharedScreen();
-      return meet(withDevices(world), FOUR, { then: ({ model }) => model.toggleShare() });
+      return meet(withDevices(world), FOUR, { then: ({ model }) => model.devices.toggleShare() });
     },
   },
   'share-many': { make: (world) => share(withDevices(world), CROWD) },
@@ -494,7 +494,7 @@ export const SCENES: Record<SceneName, Scene> = {
         async then({ model, connection, until }) {
           until(DURATION);
           connection.failWith = new DeviceError('camera', 'busy');
-          await model.toggleCamera();
+          await model.devices.toggleCamera();
         },
       }),
   },

@@ -87,9 +87,9 @@ describe('controls', () => {
     const control = () => markup(Bar, { model, phone: false, onshortcuts: nothing });
     expect(control()).toContain(`>${before}</span>`);
     expect(tag(control(), testid)).toContain(`aria-label="${before}"`);
-    await model.toggleMicrophone();
-    await model.toggleCamera();
-    await model.toggleShare();
+    await model.devices.toggleMicrophone();
+    await model.devices.toggleCamera();
+    await model.devices.toggleShare();
     expect(control()).toContain(`>${after}</span>`);
     expect(tag(control(), testid)).toContain(`aria-label="${after}"`);
     expect(tag(control(), testid)).not.toContain('aria-pressed');

@@ -274,7 +274,7 @@ describe('sounds', () => {
   it('tell of a message while the chat is closed, on the chosen speaker', async () => {
     connection.others = [await person('b', 'Deniz')];
     await meet();
-    await model.choose('speaker', 'headset');
+    await model.devices.choose('speaker', 'headset');
     keys.chat('b', '1', 'Hallo');
     await until(() => model.view.get().chat.messages.length === 1);
     model.togglePanel('chat');
@@ -315,7 +315,7 @@ describe('a shared screen', () => {
     expect(large()).toBe('screen_share c');
     connection.now(deniz, miriam);
     expect(large()).toBeUndefined();
-    await model.toggleShare();
+    await model.devices.toggleShare();
     expect(model.view.get().share.on).toBe(true);
     expect(large()).toBeUndefined();
   });
@@ -323,7 +323,7 @@ describe('a shared screen', () => {
   it('that is cancelled in the browser’s dialog is no trouble', async () => {
     await meet();
     connection.failWith = new DeviceError('screen', 'cancelled');
-    await model.toggleShare();
+    await model.devices.toggleShare();
     expect(model.view.get()).toMatchObject({ toast: null, share: { on: false, pending: false } });
   });
 });
@@ -338,50 +338,50 @@ describe('own devices', () => {
 
   it('are switched', async () => {
     await meet();
-    await model.toggleMicrophone();
+    await model.devices.toggleMicrophone();
     expect(model.view.get().microphone).toEqual({ on: true, pending: false });
-    await model.toggleMicrophone();
+    await model.devices.toggleMicrophone();
     expect(model.view.get().microphone).toEqual({ on: false, pending: false });
     expect(model.settings.microphone.on).toBe(false);
   });
 
   it('let somebody muted speak for as long as a key is held', async () => {
     await meet();
-    await model.holdToTalk(true);
+    await model.devices.holdToTalk(true);
     expect(model.view.get().microphone.on).toBe(true);
-    await model.holdToTalk(false);
+    await model.devices.holdToTalk(false);
     expect(model.view.get().microphone).toEqual({ on: false, pending: false });
     expect(model.settings.microphone.on).toBe(false);
   });
 
   it('are mute again when the key was let go before the microphone was open', async () => {
     await meet();
-    const opening = model.holdToTalk(true);
-    await model.holdToTalk(false);
+    const opening = model.devices.holdToTalk(true);
+    await model.devices.holdToTalk(false);
     await opening;
     expect(model.view.get().microphone).toEqual({ on: false, pending: false });
   });
 
   it('stay on when they were on, whatever is held', async () => {
     await meet();
-    await model.toggleMicrophone();
-    await model.holdToTalk(true);
-    await model.holdToTalk(false);
+    await model.devices.toggleMicrophone();
+    await model.devices.holdToTalk(true);
+    await model.devices.holdToTalk(false);
     expect(model.view.get().microphone.on).toBe(true);
   });
 
   it('that are switched while the key is held stay as they were switched', async () => {
     await meet();
-    await model.holdToTalk(true);
-    await model.toggleMicrophone();
-    await model.toggleMicrophone();
-    await model.holdToTalk(false);
+    await model.devices.holdToTalk(true);
+    await model.devices.toggleMicrophone();
+    await model.devices.toggleMicrophone();
+    await model.devices.holdToTalk(false);
     expect(model.view.get().microphone.on).toBe(true);
   });
 
   it('held open only by a key are closed when one joins again', async () => {
     await meet();
-    await model.holdToTalk(true);
+    await model.devices.holdToTalk(true);
     connection.emit('disconnected', 'lost');
     expect(model.settings.microphone.on).toBe(false);
   });
@@ -389,7 +389,7 @@ describe('own devices', () => {
   it('say in words what is wrong', async () => {
     await meet();
     connection.failWith = new DeviceError('camera', 'busy');
-    await model.toggleCamera();
+    await model.devices.toggleCamera();
     expect(model.view.get().toast).toMatchObject({ message: { key: 'device.camera-busy' }, tone: 'warn' });
     world.clock.pass(5000);
     expect(model.view.get().toast).toBeNull();
@@ -420,8 +420,8 @@ describe('own devices', () => {
   it('that one switches off oneself are no trouble', async () => {
     await meet();
     await model.enter([new FakeTrack('m', 'microphone'), new FakeTrack('c', 'camera')]);
-    await model.toggleMicrophone();
-    await model.toggleCamera();
+    await model.devices.toggleMicrophone();
+    await model.devices.toggleCamera();
     connection.emit('participants');
     expect(model.view.get()).toMatchObject({ microphone: { on: false }, camera: { on: false }, toast: null });
   });
@@ -431,7 +431,7 @@ describe('own devices', () => {
     const toasts: unknown[] = [];
     model.view.subscribe(({ toast }) => toast && !toasts.includes(toast) && toasts.push(toast));
     connection.failWith = new DeviceError('microphone', 'denied');
-    await model.toggleMicrophone();
+    await model.devices.toggleMicrophone();
     expect(toasts).toHaveLength(1);
   });
 
@@ -457,7 +457,7 @@ describe('own devices', () => {
     await meet();
     await until(() => model.view.get().devices.length === 2);
     connection.switchDevice = async () => connection.emit('deviceChanged', 'speaker', 'Headset');
-    await model.choose('speaker', 'Headset');
+    await model.devices.choose('speaker', 'Headset');
     expect(model.view.get().toast).toBeNull();
     connection.emit('deviceChanged', 'speaker', 'Laptop');
     await until(() => model.view.get().toast !== null);
@@ -472,7 +472,7 @@ describe('own devices', () => {
     await meet();
     await until(() => model.view.get().devices.length === 1);
     connection.failWith = new DeviceError('camera', 'busy');
-    await model.toggleCamera();
+    await model.devices.toggleCamera();
     world.plug();
     await until(() => model.view.get().devices.length === 0);
     expect(model.view.get().toast?.message.key).toBe('device.camera-busy');
@@ -480,7 +480,7 @@ describe('own devices', () => {
 
   it('chosen in the meeting are remembered', async () => {
     await meet();
-    await model.choose('microphone', 'mic-2');
+    await model.devices.choose('microphone', 'mic-2');
     expect(model.view.get().selected.microphone).toBe('mic-2');
     expect(world.local.get('konklave.microphone')).toBe('mic-2');
   });
@@ -786,7 +786,7 @@ describe('the connection', () => {
     await meet();
     await model.enter([new FakeTrack('m', 'microphone')]);
     connection.break();
-    await model.toggleMicrophone();
+    await model.devices.toggleMicrophone();
     expect(model.view.get().microphone).toEqual({ on: false, pending: false });
   });
 

@@ -5,17 +5,7 @@
 
 import { fragmentOf, parseFragment } from '../crypto/link';
 import type { Content, Line, Stop } from '../e2ee/types';
-import {
-  DeviceError,
-  type CapturedTrack,
-  type Chime,
-  type Device,
-  type DeviceKind,
-  type RtcConnection,
-  type RtcParticipant,
-  type RtcTrack,
-  type Unsubscribe,
-} from '../rtc/types';
+import type { CapturedTrack, Chime, RtcConnection, RtcParticipant, Unsubscribe } from '../rtc/types';
 import { leave, type Admitted } from './admission';
 import { Announcer } from './announcer';
 import {
@@ -31,15 +21,15 @@ import {
   type ChatLog,
 } from './chat';
 import { Chimes } from './chimes';
-import { DeviceNews } from './device-news';
 import { NoKeys } from './clear';
 import { KeysModel, memberOf, type KeysListener, type KeysView, type Protection } from './keys';
 import { Lines } from './line';
 import { lockOf, type Lock, type LockKind } from './lock';
 import { Marks } from './marks';
-import type { Message, MessageKey, Refusal } from './messages';
+import type { Message, MessageKey } from './messages';
 import { Options } from './options';
 import { Outbox } from './outbox';
+import { OwnDevices, type OwnDevicesState } from './own-devices';
 import {
   initialsOf,
   keepUnchangedPeople,
@@ -50,21 +40,14 @@ import {
   type PersonName,
 } from './people';
 import type { Ports } from './ports';
-import { Preferences } from './preferences';
 import type { JoinSettings } from './prejoin';
-import { deviceRefusal, type EndCause } from './refusals';
+import type { EndCause } from './refusals';
 import { pathOfRoom } from './room-name';
 import { SpeakerMarks } from './speakers';
 import { StageModel } from './stage';
 import { Store } from './store';
 
 export type Panel = 'chat' | 'people' | 'encryption';
-
-export interface ControlState {
-  on: boolean;
-  /** The browser or the library is busy with it. */
-  pending: boolean;
-}
 
 /** What the browser did not put on the clipboard, for the person to copy. */
 export interface ToCopy {
@@ -78,7 +61,7 @@ export interface Toast {
   tone: 'info' | 'warn' | 'alarm';
 }
 
-export interface MeetingState {
+export interface MeetingState extends OwnDevicesState {
   room: string;
   startedAt: number;
   connection: { phase: 'connected' } | { phase: 'reconnecting'; attempt: number; since: number };
@@ -90,13 +73,6 @@ export interface MeetingState {
   secret: string | null;
   /** The complete invitation: address with the secret behind `#`. */
   invitation: string;
-  microphone: ControlState;
-  camera: ControlState;
-  share: ControlState;
-  canShare: boolean;
-  canChooseSpeaker: boolean;
-  devices: Device[];
-  selected: Record<DeviceKind, string>;
   panel: Panel | null;
   chat: ChatLog;
   /** What stands in the field of the chat. */
@@ -115,7 +91,6 @@ const KEYLESS_AFTER_MS = 10_000;
 const ENDING_MS = 3000;
 /** The page has changed by then, so that a screen reader notices what is said. */
 const WELCOME_MS = 1000;
-type Input = 'microphone' | 'camera';
 type Timer = 'speakers' | 'toast' | 'welcome' | 'ending';
 
 /** What is told at once when the lock comes to it. */
@@ -125,6 +100,7 @@ export class MeetingModel {
   readonly view: Store<MeetingState>;
   readonly announcer: Announcer;
   readonly stage: StageModel;
+  readonly devices: OwnDevices;
   readonly settings: JoinSettings;
 
   #admitted: Admitted;
@@ -135,10 +111,6 @@ export class MeetingModel {
   #lines = new Lines();
   #keyless = new Marks(KEYLESS_AFTER_MS, 0);
   #chimes: Chimes;
-  #deviceNews = new DeviceNews();
-  /** What the person is choosing another device for. */
-  #choosing: DeviceKind | null = null;
-  #preferences: Preferences;
   /** Who is known to be here, with the name to announce when they leave; `null` until they have the keys. */
   #present = new Map<string, string | null>();
   /** The server has one's name as it was sealed for an earlier link. */
@@ -151,8 +123,6 @@ export class MeetingModel {
   #sent = 0;
   /** When the connection was found again. */
   #cameBack = -Infinity;
-  /** The microphone is on, or about to be, for as long as a key is held. */
-  #talking = false;
   #closed = false;
 
   constructor(
@@ -180,9 +150,13 @@ export class MeetingModel {
       (content) => this.#keys.send(content),
       (content, waits) => this.#waits(content, waits),
     );
-    this.#preferences = new Preferences(ports.local);
     this.announcer = new Announcer(ports.clock);
     this.stage = new StageModel(options, this.announcer, (message) => this.#toast({ message, tone: 'info' }));
+    this.devices = new OwnDevices(ports, this.#connection, settings, {
+      switched: () => this.#sync(),
+      trouble: (message) => this.#toast({ message, tone: 'warn' }),
+      news: (message) => this.#news(message),
+    });
     this.#chimes = new Chimes(ports.clock, ports.sounds, () => options.view.get().sounds);
     this.view = new Store<MeetingState>({
       room: settings.room,
@@ -192,13 +166,7 @@ export class MeetingModel {
       keys: this.#keys.view.get(),
       secret: settings.secret,
       invitation: this.#link(),
-      microphone: { on: false, pending: false },
-      camera: { on: false, pending: false },
-      share: { on: false, pending: false },
-      canShare: ports.devices.canShareScreen(),
-      canChooseSpeaker: ports.devices.canChooseSpeaker(),
-      devices: [],
-      selected: { microphone: settings.microphone.id, camera: settings.camera.id, speaker: settings.speaker },
+      ...this.devices.view.get(),
       panel: null,
       chat: EMPTY_CHAT,
       draft: '',
@@ -213,9 +181,8 @@ export class MeetingModel {
       on('reconnected', () => this.#reconnected()),
       on('disconnected', (cause) => this.#end(cause)),
       on('soundBlocked', (soundBlocked) => this.view.patch({ soundBlocked })),
-      on('deviceChanged', (kind, id) => void this.#deviceChanged(kind, id)),
-      ports.devices.onChange(() => void this.#devicesPlugged()),
       this.stage.follow(),
+      this.devices.view.subscribe((own) => this.view.patch(own)),
     );
     this.#seen = this.#connection.participants();
     for (const participant of this.#seen) {
@@ -223,7 +190,7 @@ export class MeetingModel {
     }
     if (this.#connection.state.phase === 'reconnecting') this.#reconnecting(this.#connection.state.attempt);
     this.#ends.push(this.#keys.view.subscribe((keys) => this.#keysChanged(keys)));
-    void this.#firstDevices();
+    this.devices.begin();
   }
 
   /** By the clock that the times of the snapshot come from. */
@@ -243,25 +210,7 @@ export class MeetingModel {
     this.#after('welcome', WELCOME_MS, () => {
       if (this.#connected) this.announcer.say({ key: 'connection.connected' });
     });
-    await this.#publish(tracks);
-  }
-
-  async #publish(tracks: CapturedTrack[]): Promise<void> {
-    const { microphone, camera } = this.settings;
-    const [video, audio] = [tracks.find((track) => track.video), tracks.find((track) => !track.video)];
-    await Promise.all([
-      audio
-        ? this.#busy('microphone', () => this.#connection.publish(audio))
-        : microphone.on
-          ? this.#switch('microphone', true)
-          : undefined,
-      video
-        ? this.#busy('camera', () => this.#connection.publish(video))
-        : camera.on
-          ? this.#switch('camera', true)
-          : undefined,
-    ]);
-    await this.#listDevices();
+    await this.devices.publish(tracks);
   }
 
   // ---- people -------------------------------------------------------------------------------------------------
@@ -332,15 +281,8 @@ export class MeetingModel {
     const next = Math.min(...[due, lineDue, keylessDue, stageDue].map((at) => at ?? Infinity));
     if (next < Infinity) this.#after('speakers', Math.max(0, next - now), () => this.#sync());
     this.#arrivals(people);
-    const { microphone, camera, share } = this.view.get();
-    this.view.patch({
-      people,
-      microphone: this.#control(microphone, local?.microphone),
-      camera: this.#control(camera, local?.camera),
-      share: { ...share, on: local?.screen != null },
-    });
-    this.#tellVanished('microphone', microphone);
-    this.#tellVanished('camera', camera);
+    this.view.patch({ people });
+    this.devices.published(local, this.#connected);
     this.#tellWeak(before, people, now);
   }
 
@@ -350,17 +292,6 @@ export class MeetingModel {
     if (this.view.get().toast?.tone === 'warn') return;
     if (this.#lines.isNews(isWeak(before), isWeak(people), now))
       this.#toast({ message: { key: 'connection.weak' }, tone: 'warn' });
-  }
-
-  /** While the connection is away, own tracks wait for the next one: only what the person switches shows at once. */
-  #control(before: ControlState, track: RtcTrack | null | undefined): ControlState {
-    return this.#connected || before.pending ? { ...before, on: isOn(track) } : before;
-  }
-
-  /** Off without anybody switching: the device is gone. */
-  #tellVanished(kind: Input, before: ControlState): void {
-    if (before.on && !before.pending && !this.view.get()[kind].on)
-      this.#problem(new DeviceError(kind, 'missing'));
   }
 
   #nameOf(participant: RtcParticipant): PersonName {
@@ -401,129 +332,7 @@ export class MeetingModel {
     this.#chimes.ring(chime, this.view.get().selected.speaker);
   }
 
-  // ---- own devices --------------------------------------------------------------------------------------------
-
-  toggleMicrophone(): Promise<void> {
-    return this.#toggle('microphone');
-  }
-
-  toggleCamera(): Promise<void> {
-    return this.#toggle('camera');
-  }
-
-  async #toggle(kind: Input): Promise<void> {
-    const state = this.view.get()[kind];
-    if (state.pending) return;
-    // Whoever switches while holding the key wants it to stay so.
-    if (kind === 'microphone') this.#talking = false;
-    await this.#switch(kind, !state.on);
-  }
-
-  /** Somebody muted is heard while they hold a key; who is not muted changes nothing by it. */
-  async holdToTalk(held: boolean): Promise<void> {
-    const { on, pending } = this.view.get().microphone;
-    if (held) {
-      if (this.#talking || on || pending) return;
-      this.#talking = true;
-      await this.#switch('microphone', true);
-      if (!this.#talking) await this.#mute();
-    } else if (this.#talking) {
-      this.#talking = false;
-      // Still opening: it is muted as soon as it is open.
-      if (!pending) await this.#mute();
-    }
-  }
-
-  async #mute(): Promise<void> {
-    if (this.view.get().microphone.on) await this.#switch('microphone', false);
-  }
-
-  async #switch(kind: Input, on: boolean): Promise<void> {
-    const id = this.view.get().selected[kind] || null;
-    await this.#busy(kind, () =>
-      kind === 'microphone' ? this.#connection.setMicrophone(on, id) : this.#connection.setCamera(on, id),
-    );
-    this.settings[kind].on = this.view.get()[kind].on;
-    if (on) await this.#listDevices();
-  }
-
-  async toggleShare(): Promise<void> {
-    const { share, canShare } = this.view.get();
-    if (share.pending || (!share.on && !canShare)) return;
-    await this.#busy('share', () => this.#connection.setScreen(!share.on));
-  }
-
-  async #busy(control: Input | 'share', work: () => Promise<void>): Promise<void> {
-    this.view.patch({ [control]: { ...this.view.get()[control], pending: true } });
-    try {
-      await work();
-    } catch (error) {
-      if (error instanceof DeviceError) this.#problem(error);
-      else this.#toast({ message: { key: 'device.publish-failed' }, tone: 'warn' });
-    } finally {
-      if (!this.#closed) {
-        this.#sync();
-        this.view.patch({ [control]: { ...this.view.get()[control], pending: false } });
-      }
-    }
-  }
-
-  #problem(error: DeviceError): void {
-    const refusal: Refusal | null = deviceRefusal(error);
-    if (refusal) this.#toast({ message: refusal, tone: 'warn' });
-  }
-
-  async #listDevices(): Promise<Message | null> {
-    const devices = await this.ports.devices.list();
-    if (!this.#closed) this.view.patch({ devices });
-    return this.#deviceNews.update(devices);
-  }
-
-  async #firstDevices(): Promise<void> {
-    await this.#listDevices();
-    const { microphone, camera, speaker } = this.view.get().selected;
-    this.#deviceNews.use('microphone', microphone);
-    this.#deviceNews.use('camera', camera);
-    this.#deviceNews.use('speaker', speaker);
-  }
-
-  async #devicesPlugged(): Promise<void> {
-    this.#tell(await this.#listDevices());
-  }
-
-  /** Another device is in use. Whoever chose it themselves knows. */
-  async #deviceChanged(kind: DeviceKind, id: string): Promise<void> {
-    const chosen = this.#choosing === kind;
-    this.#selected(kind, id);
-    await this.#listDevices();
-    const news = this.#deviceNews.use(kind, id);
-    if (!chosen) this.#tell(news);
-  }
-
-  /** News of devices; never in the place of a trouble. */
-  #tell(message: Message | null): void {
-    if (message && this.view.get().toast?.tone !== 'warn') this.#toast({ message, tone: 'info' });
-  }
-
-  #selected(kind: DeviceKind, id: string): void {
-    this.view.patch({ selected: { ...this.view.get().selected, [kind]: id } });
-  }
-
-  async choose(kind: DeviceKind, id: string): Promise<void> {
-    this.#preferences.rememberDevice(kind, id);
-    if (kind === 'speaker') this.settings.speaker = id;
-    else this.settings[kind].id = id;
-    this.#choosing = kind;
-    try {
-      await this.#connection.switchDevice(kind, id);
-      this.#selected(kind, id);
-      this.#deviceNews.use(kind, id);
-    } catch (error) {
-      if (error instanceof DeviceError) this.#problem(error);
-    } finally {
-      this.#choosing = null;
-    }
-  }
+  // ---- sound --------------------------------------------------------------------------------------------------
 
   async unblockSound(): Promise<void> {
     await this.#connection.unblockSound();
@@ -726,6 +535,11 @@ export class MeetingModel {
     if (this.view.get().toast) this.#after('toast', TOAST_MS, () => this.dismissToast());
   }
 
+  /** News of devices; never in the place of a trouble. */
+  #news(message: Message): void {
+    if (this.view.get().toast?.tone !== 'warn') this.#toast({ message, tone: 'info' });
+  }
+
   dismissToast(): void {
     this.#timers.toast?.();
     this.view.patch({ toast: null });
@@ -776,8 +590,7 @@ export class MeetingModel {
   #end(cause: EndCause): void {
     if (this.#closed) return;
     this.#closed = true;
-    // Joining again does not open a microphone that was only held open.
-    if (this.#talking) this.settings.microphone.on = false;
+    this.devices.end();
     for (const end of this.#ends.splice(0)) end();
     for (const cancel of Object.values(this.#timers)) cancel();
     this.announcer.stop();
@@ -803,8 +616,4 @@ function silent(participant: RtcParticipant): RtcParticipant {
 /** Something of them is encrypted under other keys than this meeting's. */
 function isForeign({ microphone, camera, screen }: RtcParticipant): boolean {
   return [microphone, camera, screen].some((track) => track?.foreign);
-}
-
-function isOn(track: { muted: boolean } | null | undefined): boolean {
-  return track != null && !track.muted;
 }
