@@ -89,13 +89,10 @@ impl Delivery {
         }
         if let Some(person) = self.people.get_mut(identity) {
             person.presence = presence;
-            // Who comes back after that has to come into the group again; who expired may be in it yet.
-            if presence == Presence::Left {
-                person.trusted = None;
-            }
         }
+        // Who comes back after that has to come into the group again; who expired may be in it yet.
         if presence == Presence::Left {
-            self.vouch_no_more(identity);
+            self.distrust(identity, self.log.head());
         }
         self.append(kind, identity, None, None);
     }

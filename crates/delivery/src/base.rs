@@ -13,7 +13,6 @@ use crate::output::Handle;
 use crate::{Delivery, Millis};
 
 /// A state of the group, by the entry that made it.
-#[derive(Clone)]
 pub(crate) struct State {
     seq: Sequence,
     /// Who made it.
@@ -126,7 +125,7 @@ impl Delivery {
     fn newest_state_of(&mut self, identity: &Identity) -> Option<&mut State> {
         let good = self.good.as_ref()?.seq;
         let counts = |tracked: &&mut Tracked| {
-            tracked.changes_group() && !tracked.opinions.refused_by.contains(identity)
+            tracked.changes_group() && tracked.asked.opinions.of(identity) != Some(false)
         };
         match self.tracked.iter_mut().rev().find(counts) {
             Some(open) if open.state.seq > good => Some(&mut open.state),
@@ -190,14 +189,14 @@ impl Delivery {
             let waits = self.now < until && good.agreed.is_none() && self.has_judges(good);
             return Some(if waits { Choice::Wait(until) } else { of_good(head) });
         };
-        let (refusing, judges) = self.judges(newest);
+        let (refusing, judges) = self.judges(&newest.asked);
         let until = newest.at.min(since(member)?).saturating_add(BASE_WAIT);
         if self.now < until && judges > refusing {
             return Some(Choice::Wait(until));
         }
         // Whoever did not say anything may still apply it, so it is told like every entry.
         let before = || of_good(first.state.seq - 1);
-        if newest.opinions.refused_by.iter().any(|identity| self.people.trusted(identity).is_some()) {
+        if newest.asked.opinions.those_who(false).any(|identity| self.people.trusted(identity).is_some()) {
             return Some(before());
         }
         Some(match newest.state.usable(member) {

@@ -36,10 +36,9 @@ use crate::bucket::Bucket;
 use crate::limits::{HELLO_WAIT, SILENCE};
 use crate::log::Log;
 use crate::member::{Member, Stage};
-use crate::outcome::Tracked;
+use crate::outcome::{Asked, Tracked};
 use crate::person::{People, Presence};
 use crate::restoring::Restoring;
-use crate::vouching::Vouched;
 use crate::welcome::Welcomes;
 
 /// Milliseconds of any clock that goes forward.
@@ -57,7 +56,8 @@ pub struct Delivery {
     people: People,
     /// Submissions without a verdict, in the order of the log.
     tracked: VecDeque<Tracked>,
-    vouched: VecDeque<Vouched>,
+    /// Entries that were applied, of which it is open whether the word of those counts who came with them.
+    vouched: VecDeque<Asked>,
     /// The newest state of the group that is known to be good.
     good: Option<State>,
     ask: Option<Ask>,

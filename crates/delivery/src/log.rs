@@ -152,6 +152,6 @@ pub(crate) fn is_presence(kind: Kind) -> bool {
 }
 
 fn size(entry: &Entry) -> usize {
-    let adds: usize = entry.adds.iter().map(String::len).sum();
+    let adds: usize = entry.adds.iter().map(|added| size_of::<String>() + added.len()).sum();
     OVERHEAD + entry.from.len() + adds + entry.data.as_ref().map_or(0, |data| data.0.len())
 }

@@ -32,7 +32,7 @@ pub(crate) struct Member {
     pub(crate) stage: Stage,
     /// Up to where it said that it has folded the log, or started from.
     pub(crate) folded: Sequence,
-    /// It has said what it applied, so it is in the group and its word counts.
+    /// It has said what it applied, as if it were in the group.
     pub(crate) reports: bool,
     /// See [`Person::trusted`](crate::person::Person::trusted).
     pub(crate) trusted: Option<u64>,

@@ -1,6 +1,6 @@
 //! What members report about the entries of others, and what follows from it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::channel::{Blob, ClosingCode, FromServer, Sequence, Submission};
 use protocol::ids::Identity;
@@ -8,36 +8,50 @@ use protocol::ids::Identity;
 use crate::base::State;
 use crate::limits::{STATE_BYTES, TRACKED, TRACKED_INFOS};
 use crate::output::Handle;
-use crate::vouching::Vouched;
 use crate::{Delivery, Millis};
 
-/// A submission without a verdict.
-pub(crate) struct Tracked {
-    pub(crate) state: State,
-    kind: Submission,
+/// An entry about which members say what they make of it.
+pub(crate) struct Asked {
+    pub(crate) seq: Sequence,
+    pub(crate) from: Identity,
     /// Who comes into the group with it.
     pub(crate) came: Vec<Identity>,
-    pub(crate) from: Identity,
-    /// When it was appended.
-    pub(crate) at: Millis,
     pub(crate) opinions: Opinions,
 }
 
-/// What others made of an entry, also those whose word does not count, or not yet.
+/// Who of the others applied an entry, and who skipped it; also those whose word does not count, or not yet. The first word
+/// of each stands.
 #[derive(Default)]
-pub(crate) struct Opinions {
-    pub(crate) applied_by: BTreeSet<Identity>,
-    pub(crate) refused_by: BTreeSet<Identity>,
-}
+pub(crate) struct Opinions(BTreeMap<Identity, bool>);
 
 impl Opinions {
     /// Of those whose word does not count so many are kept: strangers come and go.
-    pub(crate) fn say(&mut self, identity: &Identity, applied: bool, counts: bool, most: usize) {
-        if counts || self.applied_by.len() + self.refused_by.len() < most {
-            let said = if applied { &mut self.applied_by } else { &mut self.refused_by };
-            said.insert(identity.clone());
+    fn say(&mut self, identity: &Identity, applied: bool, counts: bool, most: usize) {
+        if counts || self.0.len() < most {
+            self.0.entry(identity.clone()).or_insert(applied);
         }
     }
+
+    /// Whether somebody applied it; `None` without a word.
+    pub(crate) fn of(&self, identity: &Identity) -> Option<bool> {
+        self.0.get(identity).copied()
+    }
+
+    /// Those who applied it, or those who skipped it.
+    pub(crate) fn those_who(&self, applied: bool) -> impl Iterator<Item = &Identity> {
+        self.0.iter().filter(move |(_, said)| **said == applied).map(|(identity, _)| identity)
+    }
+}
+
+/// A submission without a verdict.
+pub(crate) struct Tracked {
+    pub(crate) asked: Asked,
+    pub(crate) state: State,
+    kind: Submission,
+    /// When it was appended.
+    pub(crate) at: Millis,
+    /// Whom a commit removes: those who had expired when it was appended.
+    expired: Vec<Identity>,
 }
 
 impl Tracked {
@@ -48,20 +62,16 @@ impl Tracked {
         at: Millis,
         group_info: Option<Blob>,
         adds: Vec<Identity>,
+        expired: Vec<Identity>,
     ) -> Self {
         let group_info = group_info.filter(|_| kind != Submission::Statement);
         let state = State::new(seq, from.clone(), group_info);
-        let came = match kind {
-            Submission::Join => vec![from.clone()],
-            Submission::Commit => adds,
-            Submission::Group | Submission::Statement => Vec::new(),
+        let (came, expired) = match kind {
+            Submission::Join => (vec![from.clone()], Vec::new()),
+            Submission::Commit => (adds, expired),
+            Submission::Group | Submission::Statement => (Vec::new(), Vec::new()),
         };
-        Self { state, kind, came, from, at, opinions: Opinions::default() }
-    }
-
-    /// Which entry it is, by whom, and what others make of it.
-    fn asked(&mut self) -> (Sequence, &Identity, &mut Opinions) {
-        (self.state.seq(), &self.from, &mut self.opinions)
+        Self { asked: Asked { seq, from, came, opinions: Opinions::default() }, state, kind, at, expired }
     }
 
     /// Whether it would change the group. Of the first entry that is known.
@@ -108,10 +118,10 @@ impl Delivery {
         }
         let skipped: BTreeSet<Sequence> = refused.iter().copied().collect();
         let (identity, counts, most) = (&member.identity, member.trusted.is_some(), self.limits.people);
-        let tracked = self.tracked.iter_mut().map(Tracked::asked);
-        for (made, from, opinions) in tracked.chain(self.vouched.iter_mut().map(Vouched::asked)) {
-            if before < made && made <= seq && from != identity {
-                opinions.say(identity, !skipped.contains(&made), counts, most);
+        let tracked = self.tracked.iter_mut().map(|tracked| &mut tracked.asked);
+        for asked in tracked.chain(&mut self.vouched) {
+            if before < asked.seq && asked.seq <= seq && asked.from != *identity {
+                asked.opinions.say(identity, !skipped.contains(&asked.seq), counts, most);
             }
         }
         if reports_first {
@@ -119,60 +129,62 @@ impl Delivery {
         }
     }
 
-    /// Decides what can be decided.
+    /// Decides what can be decided. Whose word comes to count may have said something already.
     pub(crate) fn judge(&mut self) {
+        loop {
+            self.decide_entries();
+            if !self.trust_vouched() && !self.trust_whoever_is_left() {
+                return;
+            }
+        }
+    }
+
+    fn decide_entries(&mut self) {
         let decided = |delivery: &Self| {
             let verdicts = delivery.tracked.iter().map(|tracked| delivery.verdict(tracked));
             verdicts.enumerate().find_map(|(index, verdict)| Some((index, verdict?)))
         };
         while let Some((index, applied)) = decided(self) {
             let Some(tracked) = self.tracked.remove(index) else { return };
-            let seq = tracked.state.seq();
-            if let Some(submitter) = self.channels.get(&tracked.from).copied() {
+            let seq = tracked.asked.seq;
+            if let Some(submitter) = self.channels.get(&tracked.asked.from).copied() {
                 self.send(submitter, FromServer::Outcome { seq, applied });
             }
             if !applied {
                 self.reject("entry-refused");
                 self.log.statement_refused(seq);
                 self.is_not_in(&tracked);
-                self.reports_move(&tracked);
-                self.entries_refused(&tracked.from);
+                self.reports_move(&tracked.asked);
+                self.entries_refused(&tracked.asked.from);
                 continue;
             }
+            for identity in &tracked.expired {
+                self.distrust(identity, seq);
+            }
             if tracked.changes_group() && self.good.as_ref().is_none_or(|good| good.seq() < seq) {
-                self.good = Some(tracked.state.clone());
+                self.good = Some(tracked.state);
                 self.group_went_on();
             }
-            self.vouch(tracked);
+            self.vouch(tracked.asked);
         }
-        self.trust_vouched();
     }
 
     /// What members said of their state while a refused entry was open is about the state before that entry, of those who
     /// skipped it.
-    fn reports_move(&mut self, tracked: &Tracked) {
-        let seq = tracked.state.seq();
+    fn reports_move(&mut self, refused: &Asked) {
+        let seq = refused.seq;
         let before = self.state_at(seq);
         for member in self.members.values_mut() {
             let Some((_, state)) = member.state.take_if(|(made_by, _)| *made_by == seq) else { continue };
-            if tracked.opinions.refused_by.contains(&member.identity) {
+            if refused.opinions.of(&member.identity) == Some(false) {
                 member.state = before.map(|before| (before, state));
             }
         }
     }
 
-    /// From now on the word of this identity counts.
-    pub(crate) fn trust(&mut self, identity: &Identity) {
-        let trusted = self.people.trust(identity);
-        let handle = self.channels.get(identity);
-        if let Some(member) = handle.and_then(|handle| self.members.get_mut(handle)) {
-            member.trusted = trusted;
-        }
-    }
-
     /// Who was refused entry has nothing to report, unless it is in the group otherwise.
     fn is_not_in(&mut self, tracked: &Tracked) {
-        let handle = self.channels.get(&tracked.from);
+        let handle = self.channels.get(&tracked.asked.from);
         let member = handle.and_then(|handle| self.members.get_mut(handle));
         if let Some(member) = member.filter(|member| tracked.kind == Submission::Join && !member.reports) {
             (member.obliged, member.owes_since) = (false, None);
@@ -183,23 +195,40 @@ impl Delivery {
     fn verdict(&self, tracked: &Tracked) -> Option<bool> {
         // Otherwise strangers could outvote the members.
         let counts = |identity: &&Identity| self.people.trusted(identity).is_some();
-        let applying = tracked.opinions.applied_by.iter().filter(counts).count();
+        let applying = tracked.asked.opinions.those_who(true).filter(counts).count();
         // With one that goes on nobody else has to wait; a statement changes nothing for the server.
         if applying > 0 && tracked.kind != Submission::Statement {
             return Some(true);
         }
-        let (refusing, judges) = self.judges(tracked);
+        let (refusing, judges) = self.judges(&tracked.asked);
         if refusing * 2 > judges {
             return Some(false);
+        }
+        if tracked.kind == Submission::Commit && self.is_agreed(&tracked.asked) {
+            return Some(true);
         }
         (applying > 0 && (applying + refusing >= judges || applying * 2 > judges)).then_some(true)
     }
 
+    /// Whether a commit stands because nobody could judge it: whose word alone counts agreed by making it, and whom it adds by
+    /// being there. Without anybody added it stands if nobody else says to be in the group.
+    fn is_agreed(&self, Asked { from, came, opinions, .. }: &Asked) -> bool {
+        let mut voters = self.people.trusted_there().map(|(identity, _)| identity);
+        if voters.next() != Some(from) || voters.next().is_some() {
+            return false;
+        }
+        let mut others = self.members.values().filter(|member| member.identity != *from);
+        match came.is_empty() {
+            true => !others.any(|member| member.obliged),
+            false => came.iter().any(|one| opinions.of(one) == Some(true)),
+        }
+    }
+
     /// How many members have skipped an entry, and how many there are whose word counts.
-    pub(crate) fn judges(&self, tracked: &Tracked) -> (usize, usize) {
-        let judges = self.members.values().filter(|member| member.judges(&tracked.from));
+    pub(crate) fn judges(&self, asked: &Asked) -> (usize, usize) {
+        let judges = self.members.values().filter(|member| member.judges(&asked.from));
         judges.fold((0, 0), |(refusing, all), judge| {
-            (refusing + usize::from(tracked.opinions.refused_by.contains(&judge.identity)), all + 1)
+            (refusing + usize::from(asked.opinions.of(&judge.identity) == Some(false)), all + 1)
         })
     }
 }

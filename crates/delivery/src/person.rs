@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use protocol::channel::Sequence;
 use protocol::ids::Identity;
 
 use crate::Millis;
@@ -26,6 +27,8 @@ pub(crate) struct Person {
     /// It started the group or restored it, or more than half of those whose word counts applied that it came in: so its
     /// own word counts. Its place in the order of those of whom that is so.
     pub(crate) trusted: Option<u64>,
+    /// The newest entry with which it came in, as far as that made its word count.
+    pub(crate) entered: Sequence,
     pub(crate) messages: Bucket,
     pub(crate) submissions: Bucket,
     pub(crate) joins: Bucket,
@@ -42,6 +45,7 @@ impl Person {
         Self {
             presence: Presence::Unknown,
             trusted: None,
+            entered: 0,
             messages: Bucket::new(limits.messages, now),
             submissions: Bucket::new(limits.submissions, now),
             joins: Bucket::new(limits.joins, now),
@@ -115,9 +119,11 @@ impl People {
         there.filter_map(|(identity, person)| Some((identity, person.trusted?)))
     }
 
-    /// From now on the word of this identity counts. Returns its place among all of whom that is so.
-    pub(crate) fn trust(&mut self, identity: &Identity) -> Option<u64> {
+    /// From now on the word of this identity counts, which came in with an entry. Returns its place among all of whom that
+    /// is so.
+    pub(crate) fn trust(&mut self, identity: &Identity, entered: Sequence) -> Option<u64> {
         let person = self.all.get_mut(identity)?;
+        person.entered = person.entered.max(entered);
         if person.trusted.is_none() {
             self.trusted += 1;
             person.trusted = Some(self.trusted);
@@ -135,7 +141,7 @@ impl People {
     /// Nobody's word counts: the log begins anew.
     pub(crate) fn trust_nobody(&mut self) {
         for person in self.all.values_mut() {
-            person.trusted = None;
+            (person.trusted, person.entered) = (None, 0);
         }
     }
 
@@ -147,6 +153,12 @@ impl People {
     pub(crate) fn overdue(&self, now: Millis) -> Vec<Identity> {
         let overdue = |person: &Person| matches!(person.presence, Presence::Gone(until) if until <= now);
         self.all.iter().filter(|(_, person)| overdue(person)).map(|(identity, _)| identity.clone()).collect()
+    }
+
+    /// Who has expired and whose word counts still: they may be in the group until it goes on without them.
+    pub(crate) fn expired(&self) -> Vec<Identity> {
+        let expired = |person: &Person| person.presence == Presence::Expired && person.trusted.is_some();
+        self.all.iter().filter(|(_, person)| expired(person)).map(|(identity, _)| identity.clone()).collect()
     }
 
     /// When the next one has been gone for too long.

@@ -225,7 +225,7 @@ impl Delivery {
             .map(|(identity, _)| identity.clone())
             .collect();
         for identity in named {
-            self.trust(&identity);
+            self.trust(&identity, 1);
         }
     }
 
@@ -251,7 +251,7 @@ impl Delivery {
             if !is_back && self.people.admit(self.now, &identity, &self.limits, admit) {
                 self.presence(&identity, Presence::Gone(self.now.saturating_add(limits::EXPIRES)));
             }
-            self.trust(&identity);
+            self.trust(&identity, 1);
         }
         self.tell_everybody_opened();
         for member in self.members.values_mut().filter(|member| member.stage != Stage::Opening) {

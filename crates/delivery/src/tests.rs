@@ -9,4 +9,5 @@ mod presence;
 mod property;
 mod restoring;
 mod support;
+mod vouching;
 mod waiting;

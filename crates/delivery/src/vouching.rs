@@ -9,22 +9,7 @@ use protocol::ids::Identity;
 
 use crate::Delivery;
 use crate::limits::TRACKED;
-use crate::outcome::{Opinions, Tracked};
-
-/// Those who came in with an entry that somebody applied, until most have, or have skipped it.
-pub(crate) struct Vouched {
-    seq: Sequence,
-    from: Identity,
-    came: Vec<Identity>,
-    opinions: Opinions,
-}
-
-impl Vouched {
-    /// Which entry it is, by whom, and what others make of it.
-    pub(crate) fn asked(&mut self) -> (Sequence, &Identity, &mut Opinions) {
-        (self.seq, &self.from, &mut self.opinions)
-    }
-}
+use crate::outcome::Asked;
 
 /// What those say whose word counts.
 struct Votes {
@@ -50,64 +35,99 @@ impl Votes {
 
 impl Delivery {
     /// Somebody applied an entry: its newcomers wait for the others to do so.
-    pub(crate) fn vouch(&mut self, tracked: Tracked) {
-        if tracked.came.is_empty() {
+    pub(crate) fn vouch(&mut self, applied: Asked) {
+        if applied.came.is_empty() {
             return;
         }
         if self.vouched.len() == TRACKED {
             self.vouched.pop_front();
         }
-        self.vouched.push_back(Vouched {
-            seq: tracked.state.seq(),
-            from: tracked.from,
-            came: tracked.came,
-            opinions: tracked.opinions,
-        });
+        self.vouched.push_back(applied);
     }
 
-    /// Who left comes in anew before its word counts.
-    pub(crate) fn vouch_no_more(&mut self, identity: &Identity) {
-        let tracked = self.tracked.iter_mut().map(|tracked| &mut tracked.came);
-        for came in tracked.chain(self.vouched.iter_mut().map(|vouched| &mut vouched.came)) {
-            came.retain(|one| one != identity);
+    /// Entries that may come to make the word of somebody count.
+    fn entrances(&mut self) -> impl Iterator<Item = &mut Asked> {
+        self.tracked.iter_mut().map(|tracked| &mut tracked.asked).chain(&mut self.vouched)
+    }
+
+    /// From now on the word of this identity counts, which came in with an entry.
+    pub(crate) fn trust(&mut self, identity: &Identity, entered: Sequence) {
+        let trusted = self.people.trust(identity, entered);
+        let handle = self.channels.get(identity);
+        if let Some(member) = handle.and_then(|handle| self.members.get_mut(handle)) {
+            member.trusted = trusted;
         }
     }
 
-    /// Trusts those with whose coming most agree, and forgets those of whom that is decided.
-    pub(crate) fn trust_vouched(&mut self) {
-        let decided = |delivery: &Self| {
-            let verdicts = delivery.vouched.iter().map(|vouched| delivery.votes(vouched).verdict());
-            verdicts.enumerate().find_map(|(index, verdict)| Some((index, verdict?)))
+    /// The word of this identity counts no more, unless it came in anew after an entry.
+    pub(crate) fn distrust(&mut self, identity: &Identity, after: Sequence) {
+        for entrance in self.entrances().filter(|entrance| entrance.seq <= after) {
+            entrance.came.retain(|one| one != identity);
+        }
+        let Some(person) = self.people.get_mut(identity).filter(|person| person.entered <= after) else {
+            return;
         };
-        while let Some((index, agreed)) = decided(self) {
-            let Some(Vouched { came, .. }) = self.vouched.remove(index) else { return };
-            for identity in came.iter().filter(|_| agreed) {
-                self.trust(identity);
-            }
+        person.trusted = None;
+        let handle = self.channels.get(identity);
+        if let Some(member) = handle.and_then(|handle| self.members.get_mut(handle)) {
+            member.trusted = None;
         }
+    }
+
+    /// Trusts those with whose coming most agree, and forgets those of whom that is decided. Whether there were any.
+    pub(crate) fn trust_vouched(&mut self) -> bool {
+        let verdicts = self.vouched.iter().map(|vouched| self.votes(vouched).verdict());
+        let decided = verdicts.enumerate().find_map(|(index, verdict)| Some((index, verdict?)));
+        let Some((index, agreed)) = decided else { return false };
+        let Some(Asked { seq, came, .. }) = self.vouched.remove(index) else { return false };
+        for identity in came.iter().filter(|_| agreed) {
+            self.trust(identity, seq);
+        }
+        true
+    }
+
+    /// Where all are gone whose word counted, perhaps before they said anything of those who had come, it passes on to
+    /// these. Whether there are any.
+    pub(crate) fn trust_whoever_is_left(&mut self) -> bool {
+        if !self.log.is_running() || self.people.trusted_there().next().is_some() {
+            return false;
+        }
+        let came = self.entrances().flat_map(|entrance| {
+            let seq = entrance.seq;
+            entrance.came.iter().map(move |identity| (identity.clone(), seq))
+        });
+        let came: Vec<(Identity, Sequence)> = came.collect();
+        let is_in = |(identity, _): &(Identity, Sequence)| {
+            let member = self.channels.get(identity).and_then(|handle| self.members.get(handle));
+            member.is_some_and(|member| member.follows() && member.reports)
+        };
+        let left: Vec<(Identity, Sequence)> = came.into_iter().filter(is_in).collect();
+        for (identity, seq) in left {
+            self.trust(&identity, seq);
+        }
+        self.people.trusted_there().next().is_some()
     }
 
     /// Also of those who are away for a moment, but not of those who have come by a base since: they say nothing of it.
-    fn votes(&self, vouched: &Vouched) -> Votes {
+    fn votes(&self, vouched: &Asked) -> Votes {
         let mut votes = Votes { agreeing: 0, refusing: 0, open: 0, oldest_agrees: false };
         let mut oldest = u64::MAX;
         for (identity, trusted) in self.people.trusted_there() {
             if *identity == vouched.from || vouched.came.contains(identity) {
                 continue;
             }
-            let agrees = vouched.opinions.applied_by.contains(identity);
+            let said = vouched.opinions.of(identity);
             let member = self.channels.get(identity).and_then(|handle| self.members.get(handle));
-            if agrees {
-                votes.agreeing += 1;
-            } else if vouched.opinions.refused_by.contains(identity) {
-                votes.refusing += 1;
-            } else if member.is_none_or(|member| !member.follows() || member.folded < vouched.seq) {
-                votes.open += 1;
-            } else {
-                continue;
+            match said {
+                Some(true) => votes.agreeing += 1,
+                Some(false) => votes.refusing += 1,
+                None if member.is_none_or(|member| !member.follows() || member.folded < vouched.seq) => {
+                    votes.open += 1;
+                }
+                None => continue,
             }
             if trusted < oldest {
-                (oldest, votes.oldest_agrees) = (trusted, agrees);
+                (oldest, votes.oldest_agrees) = (trusted, said == Some(true));
             }
         }
         votes

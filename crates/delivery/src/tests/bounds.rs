@@ -103,7 +103,7 @@ fn statements_are_bounded_and_refused_ones_make_way() {
     let ada = room.enter("ada");
     room.append(ada, Submission::Group, "g").expect("appended");
     let ben = room.enter("ben");
-    room.delivery.trust(&Identity::new("ben"));
+    room.delivery.trust(&Identity::new("ben"), 1);
     for _ in 0..4 {
         room.append(ada, Submission::Statement, "s").expect("appended");
     }

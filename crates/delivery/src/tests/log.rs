@@ -46,7 +46,7 @@ fn of_two_submissions_after_the_same_entry_one_is_appended() {
 
 #[test]
 fn a_submission_is_answered_before_its_entry_comes() {
-    let (mut room, ada, _) = Room::running(&[]);
+    let (mut room, ada, _) = Room::running(&["ben"]);
     let head = room.delivery.head();
     room.say(
         ada,

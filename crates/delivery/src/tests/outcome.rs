@@ -1,6 +1,6 @@
 //! What submitters hear of their entries.
 
-use protocol::channel::{ClosingCode, Refusal, Submission, ToServer};
+use protocol::channel::{ClosingCode, Refusal, Submission};
 
 use super::support::Room;
 use crate::limits::REFUSALS_WITHIN;
@@ -46,23 +46,6 @@ fn strangers_do_not_outvote_members() {
     room.report(ada, garbage, &[garbage]);
     assert_eq!(room.outcomes(strangers[0]), [(garbage, false)]);
     assert_eq!(room.outcomes(ada), [(seq, true)]);
-}
-
-#[test]
-fn whose_joining_a_member_applied_counts_until_they_leave() {
-    let (mut room, ada, _) = Room::running(&[]);
-    let ben = room.enter("ben");
-    let joined = room.append(ben, Submission::Join, "ben").expect("appended");
-    room.report(ada, joined, &[]);
-    room.report(ben, joined, &[]);
-    let seq = room.append(ada, Submission::Commit, "c").expect("appended");
-    room.report(ben, seq, &[]);
-    assert_eq!(room.outcomes(ada), [(seq, true)]);
-    room.say(ben, ToServer::Leave);
-    let again = room.enter("ben");
-    let seq = room.append(ada, Submission::Commit, "d").expect("appended");
-    room.report(again, seq, &[seq]);
-    assert_eq!(room.outcomes(ada), []);
 }
 
 #[test]
@@ -122,84 +105,6 @@ fn who_reports_the_future_is_closed() {
     let (mut room, _, others) = Room::running(&["ben"]);
     room.report(others[0], room.delivery.head() + 1, &[]);
     assert_eq!(room.closed(others[0]), Some(ClosingCode::Malformed));
-}
-
-#[test]
-fn one_member_brings_in_nobody_whose_word_counts() {
-    let (mut room, ada, others) = Room::running(&["ben", "cleo", "mallory"]);
-    let &[ben, cleo, mallory] = others.as_slice() else { panic!() };
-    let crony = room.enter("crony");
-    let joined = room.append(crony, Submission::Join, "garbage").expect("appended");
-    room.report(mallory, joined, &[]);
-    room.report(crony, joined, &[]);
-    let seq = room.append(ada, Submission::Commit, "c").expect("appended");
-    room.report(crony, seq, &[]);
-    assert_eq!(room.outcomes(ada), [], "one of four let them in");
-    room.report(ben, seq, &[joined]);
-    room.report(cleo, seq, &[joined]);
-    room.report(ada, seq, &[joined]);
-    assert_eq!(room.outcomes(ada), [(seq, true)]);
-    let seq = room.append(ada, Submission::Commit, "d").expect("appended");
-    room.report(crony, seq, &[]);
-    assert_eq!(room.outcomes(ada), []);
-}
-
-#[test]
-fn who_comes_while_the_first_members_line_stalls_counts_once_it_catches_up() {
-    let (mut room, ada, others) = Room::running(&["ben"]);
-    let mut came = vec![others[0]];
-    for name in ["cleo", "dora", "emil", "fritz"] {
-        let newcomer = room.enter(name);
-        room.pass(crate::limits::BASE_WAIT);
-        let joined = room.append(newcomer, Submission::Join, name).expect("appended");
-        came.push(newcomer);
-        room.report_all(&came);
-        assert!(joined > 0);
-    }
-    room.report_all(&[ada]);
-    for newcomer in came {
-        assert!(room.append(newcomer, Submission::Statement, "s").is_ok(), "its word counts");
-        room.report_all(&[ada]);
-    }
-}
-
-#[test]
-fn newcomers_whom_most_refuse_are_not_waiting_for_the_others_to_go() {
-    let (mut room, ada, others) = Room::running(&["ben", "mallory"]);
-    let &[ben, mallory] = others.as_slice() else { panic!() };
-    let crony = room.enter("crony");
-    let joined = room.append(crony, Submission::Join, "garbage").expect("appended");
-    room.report(mallory, joined, &[]);
-    room.report(ben, joined, &[joined]);
-    room.report(ada, joined, &[joined]);
-    for member in [ada, ben] {
-        room.say(member, ToServer::Leave);
-    }
-    assert_eq!(room.append(crony, Submission::Statement, "s"), Err(Refusal::OutOfPlace));
-    assert!(room.rejected.contains(&"statement-of-a-stranger"));
-}
-
-#[test]
-fn who_left_comes_in_anew_before_its_word_counts() {
-    let (mut room, ada, others) = Room::running(&["ben"]);
-    let newcomer = room.enter("cleo");
-    let joined = room.append(newcomer, Submission::Join, "j").expect("appended");
-    room.report(others[0], joined, &[]);
-    room.say(newcomer, ToServer::Leave);
-    let again = room.enter("cleo");
-    room.report_all(&[ada, others[0]]);
-    assert_eq!(room.append(again, Submission::Statement, "s"), Err(Refusal::OutOfPlace));
-}
-
-#[test]
-fn who_is_back_just_after_it_expired_still_counts() {
-    let (mut room, ada, others) = Room::running(&["ben"]);
-    room.break_off(others[0]);
-    room.pass(crate::limits::EXPIRES);
-    room.report_all(&[ada]);
-    let back = room.come_back("ben", room.delivery.head());
-    room.report_all(&[ada, back]);
-    assert!(room.append(back, Submission::Statement, "s").is_ok());
 }
 
 #[test]

@@ -52,7 +52,7 @@ impl Room {
             .iter()
             .map(|name| {
                 let handle = room.enter(name);
-                room.delivery.trust(&Identity::new(*name));
+                room.delivery.trust(&Identity::new(*name), 1);
                 handle
             })
             .collect();
