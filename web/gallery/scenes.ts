@@ -416,7 +416,7 @@ export const SCENES: Record<SceneName, Scene> = {
     make: (world) =>
       meet(withDevices(world), FOUR, {
         async then({ model, until }) {
-          world.keys.emit({ type: 'stream', identity: 'guest-1', kind: 'camera', opens: false });
+          world.keys.emit({ type: 'stream', id: 1, identity: 'guest-1', opens: false });
           until(DURATION);
           model.openPanel('encryption');
         },

@@ -95,16 +95,16 @@ describe('people', () => {
     connection.others = [await person('b', 'Deniz')];
     await meet();
     const unreadable = () => model.view.get().people[0]?.unreadable;
-    keys.emit({ type: 'stream', identity: 'b', kind: 'camera', opens: false });
+    keys.emit({ type: 'stream', id: 1, identity: 'b', opens: false });
     expect(unreadable()).toBe(false);
     world.clock.pass(3000);
     expect(unreadable()).toBe(true);
-    // Another stream of theirs says nothing of this one.
-    keys.emit({ type: 'stream', identity: 'b', kind: 'microphone', opens: false });
-    keys.emit({ type: 'stream', identity: 'b', kind: 'microphone', opens: true });
+    // Another stream of theirs says nothing of this one, also if it takes its place.
+    keys.emit({ type: 'stream', id: 2, identity: 'b', opens: false });
+    keys.emit({ type: 'stream', id: 2, identity: 'b', opens: true });
     world.clock.pass(3000);
     expect(unreadable()).toBe(true);
-    keys.emit({ type: 'stream', identity: 'b', kind: 'camera', opens: true });
+    keys.emit({ type: 'stream', id: 1, identity: 'b', opens: true });
     expect(unreadable()).toBe(false);
   });
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use channel::{Blob, ToServer};
 use client::{Client, DataOptions, Event as RoomEvent};
 use e2ee::message::{Content, Stream};
-use e2ee::session::{Event, Input, Output, Roster, Session, State, Word as SessionWord};
+use e2ee::session::{Event, HostAction, Input, Output, Roster, Session, State, Word as SessionWord};
 use e2ee::statement::Action;
 use pii::Pii;
 use tokio::sync::broadcast::error::RecvError;
@@ -110,8 +110,8 @@ pub(crate) struct Driver {
     way: Option<mpsc::UnboundedSender<ToServer>>,
     /// In the order in which they are said.
     words: VecDeque<Word>,
-    /// Waits for the last word as a host.
-    said: Option<oneshot::Sender<()>>,
+    /// Wait for words as a host to stand in the log, in the order in which they were said.
+    said: VecDeque<(HostAction, oneshot::Sender<()>)>,
 }
 
 /// What a driver brings together.
@@ -127,7 +127,7 @@ pub(crate) struct Parts {
 
 impl Driver {
     pub(crate) fn new(parts: Parts) -> Self {
-        Self { parts, way: None, words: VecDeque::new(), said: None }
+        Self { parts, way: None, words: VecDeque::new(), said: VecDeque::new() }
     }
 
     /// Until the session is over or its owner is gone.
@@ -174,7 +174,8 @@ impl Driver {
                     }
                     Some(Command::Host { word, said }) => match self.session_word(&word) {
                         Some(word) => {
-                            self.said = Some(said);
+                            self.said.retain(|(_, said)| !said.is_closed());
+                            self.said.push_back((HostAction::of_word(&word), said));
                             Input::Say { word }
                         }
                         None => continue,
@@ -260,10 +261,10 @@ impl Driver {
                 }
                 Output::Media { media } => self.parts.keyring.lock().apply(media),
                 Output::Event { event: Event::NotSent { .. } } => outcome.not_sent = true,
-                Output::Event { event: Event::NotSaid { .. } } => self.said = None,
-                Output::Event { event: Event::Said { host, .. } } => {
+                Output::Event { event: Event::NotSaid { action } } => drop(self.take_said(&action)),
+                Output::Event { event: Event::Said { host, action } } => {
                     if host == self.parts.session.identity()
-                        && let Some(said) = self.said.take()
+                        && let Some(said) = self.take_said(&action)
                     {
                         // Whoever said it may have stopped waiting.
                         let _ = said.send(());
@@ -273,6 +274,12 @@ impl Driver {
             }
         }
         outcome
+    }
+
+    /// Who waits for a word to be said.
+    fn take_said(&mut self, action: &HostAction) -> Option<oneshot::Sender<()>> {
+        let index = self.said.iter().position(|(word, _)| word == action)?;
+        self.said.remove(index).map(|(_, said)| said)
     }
 
     fn happened(&self, event: Event) {

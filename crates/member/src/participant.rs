@@ -239,7 +239,7 @@ impl Member {
         done.await.map_err(|_| MemberError::Ended)
     }
 
-    /// Says something as a host, and waits until it stands in the log. One word at a time.
+    /// Says something as a host, and waits until it stands in the log.
     ///
     /// # Errors
     /// [`MemberError::Ended`] if the server does not take it, or nobody is there whom it is about;

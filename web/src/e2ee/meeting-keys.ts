@@ -1,6 +1,6 @@
 /** The page's end of the keys of one meeting: passes messages between their worker, the media worker and the connection. */
 
-import type { MediaEncryption, Publisher } from './media/encryption';
+import type { MediaEncryption } from './media/encryption';
 import type { MediaReport } from './media/messages';
 import { channelAddress } from './keys/address';
 import type { PageMessage, WorkerMessage } from './keys/messages';
@@ -21,8 +21,8 @@ export class WorkerKeys implements MeetingKeys {
   #roster: Roster | null = null;
   readonly #listeners = new Set<(event: KeysEvent) => void>();
   readonly #senders = new Set<(payload: Uint8Array<ArrayBuffer>, to: string[]) => void>();
-  /** Streams that do not open, by the number under which the media worker speaks of them. */
-  readonly #failing = new Map<number, Publisher>();
+  /** Whose streams do not open, by the number under which the media worker speaks of them. */
+  readonly #failing = new Map<number, string>();
   #failed = false;
   #left = false;
   #opened: { resolve: () => void; reject: (error: KeysError) => void } | null = null;
@@ -165,11 +165,12 @@ export class WorkerKeys implements MeetingKeys {
     const failing = this.#failing.get(id);
     const publisher = this.media.publisherOf(id);
     if (state === 'failing' && !failing && publisher) {
-      this.#failing.set(id, publisher);
-      this.#emit({ type: 'stream', ...publisher, opens: false });
+      const { identity } = publisher;
+      this.#failing.set(id, identity);
+      this.#emit({ type: 'stream', id, identity, opens: false });
     } else if (state !== 'failing' && failing) {
       this.#failing.delete(id);
-      this.#emit({ type: 'stream', ...failing, opens: true });
+      this.#emit({ type: 'stream', id, identity: failing, opens: true });
     }
   }
 

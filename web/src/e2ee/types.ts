@@ -1,7 +1,6 @@
 /** What the rest of the client knows of the keys of a meeting. Neither keys nor workers pass this file. */
 
 import type { MediaEncryption } from './media/encryption';
-import type { StreamKind } from './media/messages';
 import type { SessionConfig } from './keys/messages';
 import type { Content, Event, Roster, State, Stream } from './keys/wire';
 
@@ -15,8 +14,8 @@ export type KeysEvent =
   | Event
   /** The encryption does not run, or no longer: nothing is sent and nothing is shown. */
   | { type: 'failed' }
-  /** A stream of somebody does not open under the keys, or no longer fails to. */
-  | { type: 'stream'; identity: string; kind: StreamKind; opens: boolean };
+  /** A stream of somebody does not open under the keys, or no longer fails to; `id` is its own, whoever's it is. */
+  | { type: 'stream'; id: number; identity: string; opens: boolean };
 
 /** What a connection does for the keys, and they for it. */
 export interface ConnectionKeys {

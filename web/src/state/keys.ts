@@ -103,9 +103,9 @@ export class KeysModel implements Protection {
   readonly view: Store<KeysView>;
   #end: () => void;
   /** Cancel the marks that are about to be set, by stream. */
-  #doubts = new Map<string, () => void>();
+  #doubts = new Map<number, () => void>();
   /** Whose stream it is, by stream that does not open. */
-  #unreadable = new Map<string, string>();
+  #unreadable = new Map<number, string>();
 
   constructor(
     private readonly clock: Clock,
@@ -143,7 +143,7 @@ export class KeysModel implements Protection {
           this.view.patch({ failed: true });
           return listener.stopped('failed');
         case 'stream':
-          return this.#stream(event.identity, `${event.identity} ${event.kind}`, event.opens);
+          return this.#stream(event.id, event.identity, event.opens);
       }
     });
   }
@@ -180,7 +180,7 @@ export class KeysModel implements Protection {
     this.keys.compared(epoch, matches);
   }
 
-  #stream(identity: string, stream: string, opens: boolean): void {
+  #stream(stream: number, identity: string, opens: boolean): void {
     this.#doubts.get(stream)?.();
     this.#doubts.delete(stream);
     if (opens) {

@@ -139,7 +139,7 @@ describe('the keys of a meeting', () => {
     report(1, 'opening');
     expect(events).toEqual([]);
     for (const state of ['failing', 'failing', 'opening', 'failing', 'waiting'] as const) report(1, state);
-    const told = (opens: boolean) => ({ type: 'stream', identity: 'b', kind: 'camera', opens });
+    const told = (opens: boolean) => ({ type: 'stream', id: 1, identity: 'b', opens });
     expect(events).toEqual([told(false), told(true), told(false), told(true)]);
   });
 

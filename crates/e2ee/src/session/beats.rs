@@ -42,6 +42,19 @@ const CALM_MS: u64 = 30_000;
 /// So long the others may stay in an earlier epoch before we suspect that ours is a fork, in milliseconds.
 const ALONE_MS: u64 = 8000;
 
+/// So many of our rules are remembered: heartbeats are not under way for longer.
+const RULES: usize = 64;
+
+/// What a member says of the log.
+struct Claim {
+    /// Up to where it has folded it.
+    seq: Sequence,
+    /// What rules came of that.
+    rules: Vec<u8>,
+    /// When it said so first.
+    since: u64,
+}
+
 /// Heartbeats, sent and heard.
 #[derive(Default)]
 pub(super) struct Beats {
@@ -61,10 +74,12 @@ pub(super) struct Beats {
     looked_at: u64,
     /// No suspicion before this.
     calm_until: u64,
-    /// Who says to have folded entries that we do not have: which, and since when.
-    ahead: BTreeMap<PublicKey, (Sequence, u64)>,
+    /// The rules that came of our log, by the place from which on they were ours, the newest last.
+    rules: VecDeque<(Sequence, [u8; 32])>,
+    /// Who says to have folded entries that we do not have, or to other rules.
+    claims: BTreeMap<PublicKey, Claim>,
     /// Such claims count again from this time on.
-    ahead_after: u64,
+    claims_after: u64,
     /// Everybody who is online confirmed the newest epoch.
     complete: bool,
     dirty: bool,
@@ -79,15 +94,15 @@ impl Beats {
         let behind = self.behind_since.map(|since| since + BEHIND_MS);
         let silent =
             self.known_since.values().map(|since| since + SILENT_MS).filter(|&at| at > self.looked_at).min();
-        let ahead = self.ahead.values().map(|(_, since)| since + BEHIND_MS);
-        let ahead = ahead.filter(|&at| at > self.looked_at).min();
-        [self.next, behind, silent, ahead].into_iter().flatten().min()
+        let claims = self.claims.values().map(|claim| claim.since + BEHIND_MS);
+        let claims = claims.filter(|&at| at > self.looked_at).min();
+        [self.next, behind, silent, claims].into_iter().flatten().min()
     }
 
     /// From these members heartbeats are expected, from newcomers since now.
     fn expect(&mut self, now: u64, others: &[PublicKey]) {
         self.known_since.retain(|key, _| others.contains(key));
-        self.ahead.retain(|key, _| others.contains(key));
+        self.claims.retain(|key, _| others.contains(key));
         for key in others {
             self.known_since.entry(*key).or_insert(now);
         }
@@ -105,7 +120,24 @@ impl Beats {
     /// We join anew: what made us do so is dealt with.
     pub(super) fn forget_suspicions(&mut self) {
         self.behind_since = None;
-        self.ahead.clear();
+        self.claims.clear();
+    }
+
+    /// These are our rules from a place on.
+    fn ruled(&mut self, seq: Sequence, rules: [u8; 32]) {
+        if self.rules.back().is_some_and(|(_, newest)| *newest == rules) {
+            return;
+        }
+        if self.rules.len() == RULES {
+            self.rules.pop_front();
+        }
+        self.rules.push_back((seq, rules));
+    }
+
+    /// Whether these were our rules at a place, or came to be them since; `None` from before we remember.
+    fn were_ours(&self, seq: Sequence, rules: &[u8]) -> Option<bool> {
+        let then = self.rules.iter().rposition(|(from, _)| *from <= seq)?;
+        Some(self.rules.range(then..).any(|(_, ours)| ours == rules))
     }
 
     pub(super) fn heard(&self, key: &PublicKey) -> bool {
@@ -157,21 +189,46 @@ impl Session {
                 self.resync(now);
             }
         }
-        self.check_ahead(now);
+        self.check_claims(now);
         self.check_silence(now);
     }
 
     /// Entries that others have and we have not may have been kept from us: also those that change no epoch, like a
     /// host's word. One member alone could be making that up, unless there is no other.
-    fn check_ahead(&mut self, now: u64) {
-        let folded = self.folded;
-        self.beats.ahead.retain(|_, (seq, _)| *seq > folded);
-        let late = self.beats.ahead.values().filter(|(_, since)| since + BEHIND_MS <= now).count();
+    fn check_claims(&mut self, now: u64) {
+        let mut claims = std::mem::take(&mut self.beats.claims);
+        let is_open = |claim: &Claim| claim.seq > self.folded || self.differs(claim.seq, &claim.rules);
+        claims.retain(|_, claim| is_open(claim));
+        let late = claims.values().filter(|claim| claim.since + BEHIND_MS <= now).count();
+        self.beats.claims = claims;
         if late > 0 && late >= self.beats.known_since.len().min(2) {
-            self.beats.ahead.clear();
-            self.beats.ahead_after = now + CALM_MS;
+            self.beats.claims.clear();
+            self.beats.claims_after = now + CALM_MS;
             self.resync(now);
         }
+    }
+
+    fn differs(&self, seq: Sequence, rules: &[u8]) -> bool {
+        self.beats.were_ours(seq, rules) == Some(false)
+    }
+
+    /// The log was folded up to somewhere else than by its next entry: what was before is not known.
+    pub(super) fn rules_begin(&mut self) {
+        self.beats.rules.clear();
+        self.note_rules();
+    }
+
+    /// An entry was folded that may have changed the rules.
+    pub(super) fn note_rules(&mut self) {
+        if let Some(policy) = &self.policy {
+            self.beats.ruled(self.folded, policy.digest());
+        }
+    }
+
+    /// A host's word came: that others had other rules before it says nothing of now.
+    pub(super) fn word_came(&mut self) {
+        let folded = self.folded;
+        self.beats.claims.retain(|_, claim| claim.seq >= folded);
     }
 
     /// A member that nobody confirms stops sending: it may talk to nobody, or to a fork.
@@ -316,22 +373,18 @@ impl Session {
     /// A member says how far it has folded the log, and what rules came of it. `false` if they are not ours, though they
     /// should be.
     fn compare_log(&mut self, now: u64, key: PublicKey, seq: Sequence, rules: &[u8]) -> bool {
-        if seq < self.folded {
-            return true;
+        let agrees = if seq > self.folded { None } else { self.beats.were_ours(seq, rules) };
+        if agrees == Some(true) {
+            self.beats.claims.remove(&key);
+        } else if self.follows() && self.beats.claims_after <= now && (seq > self.folded || agrees.is_some())
+        {
+            let claim = Claim { seq, rules: rules.to_vec(), since: now };
+            self.beats.claims.entry(key).or_insert(claim);
         }
-        let here = seq == self.folded;
-        let agrees = !here || self.policy.as_ref().is_none_or(|ours| ours.digest() == rules);
-        if here && agrees {
-            self.beats.ahead.remove(&key);
-        } else if self.follows() && self.beats.ahead_after <= now {
-            // Of the same place in the log there is one truth: somebody was told another entry.
-            let seq = if here { Sequence::MAX } else { seq };
-            self.beats.ahead.entry(key).or_insert((seq, now));
-        }
-        agrees
+        // What it says of later is seen once we are there.
+        seq > self.folded || agrees == Some(true)
     }
 
-    /// `authenticator` is that of the epoch, if nothing else speaks against the member being in our state.
     fn heartbeat(
         &mut self,
         now: u64,

@@ -106,6 +106,7 @@ impl Session {
         let news: Vec<Statement> = past.iter().filter_map(|entry| fold_past(&mut policy, entry)).collect();
         self.policy = Some(policy);
         self.folded = seq;
+        self.rules_begin();
         if in_it {
             self.attempt = Attempt::None;
             self.bad_bases = 0;

@@ -178,6 +178,11 @@ impl Session {
             Kind::Group => self.group_entry(now, &entry),
             Kind::Join | Kind::Commit => self.commit_entry(now, &entry),
         };
+        match entry.kind {
+            Kind::Group => self.rules_begin(),
+            Kind::Statement => self.note_rules(),
+            _ => {}
+        }
         if submitted && self.follows() {
             self.report();
         }
@@ -211,10 +216,14 @@ impl Session {
         self.beats.somebody_changed();
         self.duties.said_by_somebody(data);
         if policy.knows(data) {
+            self.word_came();
             return true;
         }
         match policy.statement(data) {
-            Ok(statement) => self.obey(&statement),
+            Ok(statement) => {
+                self.word_came();
+                self.obey(&statement);
+            }
             Err(_) => self.refused.push(entry.seq),
         }
         true

@@ -262,7 +262,8 @@ pub enum Stop {
 }
 
 impl HostAction {
-    pub(crate) fn of_word(word: &Word) -> Self {
+    /// What a word comes to in the log.
+    pub fn of_word(word: &Word) -> Self {
         match word {
             Word::Action(action) => Self::of(action),
             Word::Password(_) => Self::Password { on: true },

@@ -1,6 +1,6 @@
 //! Hosts' words: kept back, replaced, reordered, or forgotten by the server.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use e2ee::session::{Input, Stop, Word};
@@ -81,6 +81,34 @@ fn the_log_is_reminded_of_hosts_words_in_their_order() {
     let newcomer = world.join(LINK, 9);
     world.settle(&[0, 1, 2, newcomer], 20_000);
     assert!(world.peers[newcomer].roster.as_ref().unwrap().locked);
+}
+
+#[test]
+fn nobody_joins_anew_for_words_that_are_being_repeated() {
+    for seed in 72..77 {
+        let mut world = meeting(seed, 4);
+        for seed in 70..74 {
+            let guest = LeafKey::from_seed(&[seed; 32]).public();
+            world.input(0, Input::Say { word: Word::Action(Action::Admit(guest)) });
+            world.run(1000);
+        }
+        let bases = Rc::new(RefCell::new(vec![0; 6]));
+        let given = Rc::clone(&bases);
+        world.lie = Box::new(move |_, peer, message| match message {
+            FromServer::Base { seq, group_info, state, mut past } => {
+                given.borrow_mut()[peer] += 1;
+                past.retain(|entry| entry.kind != Kind::Statement || entry.seq > 5);
+                vec![FromServer::Base { seq, group_info, state, past }]
+            }
+            other => vec![other],
+        });
+        world.restart();
+        world.run((seed - 72) * 400);
+        let newcomers = [8, 9].map(|key| world.join(LINK, key));
+        world.settle(&[0, 1, 2, 3, newcomers[0], newcomers[1]], 20_000);
+        world.run(20_000);
+        assert_eq!(*bases.borrow(), [1; 6], "{seed}");
+    }
 }
 
 #[test]
@@ -193,6 +221,28 @@ fn forget_words(world: &mut World, keep: impl Fn(usize) -> bool + 'static) {
         }
         other => vec![other],
     });
+}
+
+#[test]
+fn words_kept_back_are_noticed_though_the_log_is_never_in_one_place() {
+    let mut world = meeting(71, 4);
+    let guest = LeafKey::from_seed(&[77; 32]).public();
+    world.input(0, Input::Say { word: Word::Action(Action::Admit(guest)) });
+    world.run(1000);
+    forget_words(&mut world, |_| false);
+    // When a heartbeat comes, everybody is further.
+    world.packet_delay = 1000;
+    let newcomer = world.join(LINK, 9);
+    for _ in 0..240 {
+        let stranger = world.raw("stranger");
+        world.run(150);
+        world.raw_say(stranger, ToServer::Leave);
+        world.run(150);
+    }
+    is_visibly_apart(&world, newcomer, &[0, 1, 2, 3]);
+    for index in 0..4 {
+        assert!(world.is_member(index), "{index}");
+    }
 }
 
 #[test]

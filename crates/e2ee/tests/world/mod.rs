@@ -83,6 +83,8 @@ pub(crate) struct World {
     /// Data packets get lost, one in so many; 0 for none.
     pub(crate) packet_loss: u64,
     pub(crate) delay: u64,
+    /// How much longer data packets are under way.
+    pub(crate) packet_delay: u64,
     /// Names the meeting in failures.
     pub(crate) note: String,
     /// Every data packet is written down here.
@@ -107,6 +109,7 @@ impl World {
             distort: Box::new(|_, message| message),
             packet_loss: 0,
             delay: 40,
+            packet_delay: 0,
             note: String::new(),
             observe: None,
             handles: BTreeMap::new(),
@@ -267,7 +270,7 @@ impl World {
             let wanted = to.is_empty() || to.contains(&self.peers[index].identity);
             let lost = self.packet_loss > 0 && self.below(self.packet_loss) == 0;
             if index != from && wanted && !self.peers[index].gone && !lost {
-                let at = self.now + 2 * self.one_way();
+                let at = self.now + self.packet_delay + 2 * self.one_way();
                 self.post(at, Parcel::Packet(index, data.to_vec()));
             }
         }
