@@ -385,6 +385,7 @@ impl Session {
         seq > self.folded || agrees == Some(true)
     }
 
+    /// `authenticator` is that of the epoch, if nothing else speaks against the member being in our state.
     fn heartbeat(
         &mut self,
         now: u64,
