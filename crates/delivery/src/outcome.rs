@@ -16,6 +16,8 @@ pub(crate) struct Asked {
     pub(crate) from: Identity,
     /// Who comes into the group with it.
     pub(crate) came: Vec<Identity>,
+    /// Who had expired by then: a commit removes them.
+    pub(crate) gone: Vec<Identity>,
     pub(crate) opinions: Opinions,
 }
 
@@ -50,8 +52,6 @@ pub(crate) struct Tracked {
     kind: Submission,
     /// When it was appended.
     pub(crate) at: Millis,
-    /// Whom a commit removes: those who had expired when it was appended.
-    expired: Vec<Identity>,
 }
 
 impl Tracked {
@@ -62,16 +62,16 @@ impl Tracked {
         at: Millis,
         group_info: Option<Blob>,
         adds: Vec<Identity>,
-        expired: Vec<Identity>,
+        gone: Vec<Identity>,
     ) -> Self {
         let group_info = group_info.filter(|_| kind != Submission::Statement);
         let state = State::new(seq, from.clone(), group_info);
-        let (came, expired) = match kind {
+        let (came, gone) = match kind {
             Submission::Join => (vec![from.clone()], Vec::new()),
-            Submission::Commit => (adds, expired),
+            Submission::Commit => (adds, gone),
             Submission::Group | Submission::Statement => (Vec::new(), Vec::new()),
         };
-        Self { asked: Asked { seq, from, came, opinions: Opinions::default() }, state, kind, at, expired }
+        Self { asked: Asked { seq, from, came, gone, opinions: Opinions::default() }, state, kind, at }
     }
 
     /// Whether it would change the group. Of the first entry that is known.
@@ -133,7 +133,7 @@ impl Delivery {
     pub(crate) fn judge(&mut self) {
         loop {
             self.decide_entries();
-            if !self.trust_vouched() && !self.trust_whoever_is_left() {
+            if !self.decide_vouched() && !self.trust_whoever_is_left() {
                 return;
             }
         }
@@ -157,9 +157,6 @@ impl Delivery {
                 self.reports_move(&tracked.asked);
                 self.entries_refused(&tracked.asked.from);
                 continue;
-            }
-            for identity in &tracked.expired {
-                self.distrust(identity, seq);
             }
             if tracked.changes_group() && self.good.as_ref().is_none_or(|good| good.seq() < seq) {
                 self.good = Some(tracked.state);

@@ -72,7 +72,7 @@ impl Person {
 #[derive(Debug, Default)]
 pub(crate) struct People {
     all: BTreeMap<Identity, Person>,
-    /// How many were ever trusted.
+    /// How many were ever trusted in this log.
     trusted: u64,
 }
 
@@ -112,6 +112,16 @@ impl People {
         self.all.get(identity)?.trusted
     }
 
+    /// How many words have counted in this log.
+    pub(crate) fn ever_trusted(&self) -> u64 {
+        self.trusted
+    }
+
+    /// Those whose word counts, also if they have expired.
+    pub(crate) fn trusted_all(&self) -> impl Iterator<Item = &Identity> {
+        self.all.iter().filter(|(_, person)| person.trusted.is_some()).map(|(identity, _)| identity)
+    }
+
     /// Those whose word counts and who are there, or away for a moment, with their places.
     pub(crate) fn trusted_there(&self) -> impl Iterator<Item = (&Identity, u64)> {
         let is_there = |person: &Person| matches!(person.presence, Presence::Back | Presence::Gone(_));
@@ -140,6 +150,7 @@ impl People {
 
     /// Nobody's word counts: the log begins anew.
     pub(crate) fn trust_nobody(&mut self) {
+        self.trusted = 0;
         for person in self.all.values_mut() {
             (person.trusted, person.entered) = (None, 0);
         }
@@ -153,12 +164,6 @@ impl People {
     pub(crate) fn overdue(&self, now: Millis) -> Vec<Identity> {
         let overdue = |person: &Person| matches!(person.presence, Presence::Gone(until) if until <= now);
         self.all.iter().filter(|(_, person)| overdue(person)).map(|(identity, _)| identity.clone()).collect()
-    }
-
-    /// Who has expired and whose word counts still: they may be in the group until it goes on without them.
-    pub(crate) fn expired(&self) -> Vec<Identity> {
-        let expired = |person: &Person| person.presence == Presence::Expired && person.trusted.is_some();
-        self.all.iter().filter(|(_, person)| expired(person)).map(|(identity, _)| identity.clone()).collect()
     }
 
     /// When the next one has been gone for too long.

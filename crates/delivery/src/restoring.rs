@@ -154,7 +154,6 @@ impl Delivery {
             return self.reject("restore-too-many");
         }
         if self.log.is_running() {
-            self.trust_supporters();
             return self.restore_what_more_offer();
         }
         self.restoring.decided.get_or_insert(self.now.saturating_add(OFFERS));

@@ -53,8 +53,8 @@ impl Delivery {
                 self.append(Kind::Group, &from, Some(data), None);
                 self.people.trust_nobody();
                 self.trust(&from, seq);
-                let (adds, expired) = (Vec::new(), Vec::new());
-                self.track(Tracked::new(seq, Submission::Group, from, self.now, None, adds, expired));
+                let (adds, gone) = (Vec::new(), Vec::new());
+                self.track(Tracked::new(seq, Submission::Group, from, self.now, None, adds, gone));
                 self.everybody_is_back();
             }
             Submission::Join | Submission::Commit | Submission::Statement => {
@@ -63,9 +63,9 @@ impl Delivery {
                 }
                 let adds = welcome.iter().flat_map(|welcome| &welcome.to);
                 let adds = adds.map(|added| protocol::ids::Identity::new(added.as_str())).collect();
-                let expired = self.people.expired();
+                let gone = self.expired();
                 self.append(entry_kind(kind), &from, Some(data), welcome);
-                self.track(Tracked::new(seq, kind, from, self.now, group_info, adds, expired));
+                self.track(Tracked::new(seq, kind, from, self.now, group_info, adds, gone));
             }
         }
     }

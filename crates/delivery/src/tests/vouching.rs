@@ -157,14 +157,76 @@ fn who_expired_counts_no_more_once_the_group_goes_on_without_it() {
 }
 
 #[test]
-fn who_is_removed_by_the_only_one_left_does_not_judge_that() {
-    let (mut room, ada, others) = Room::running(&["ben"]);
-    room.break_off(others[0]);
+fn nobody_alone_takes_away_the_words_of_those_who_expired() {
+    let (mut room, ada, others) = Room::running(&["ben", "mallory"]);
+    let &[ben, mallory] = others.as_slice() else { panic!() };
+    for member in [ada, ben] {
+        room.break_off(member);
+    }
     room.pass(EXPIRES);
-    let seq = room.append(ada, Submission::Commit, "without ben").expect("appended");
-    assert_eq!(room.outcomes(ada), [(seq, true)]);
-    let back = room.come_back("ben", seq - 1);
-    room.report(back, seq, &[seq]);
+    let before = room.delivery.head();
+    let seq = room.append(mallory, Submission::Commit, "without them").expect("appended");
+    assert_eq!(room.outcomes(mallory), [(seq, true)], "nobody else is there");
+    for name in ["ada", "ben"] {
+        let back = room.come_back(name, before);
+        room.report(back, room.delivery.head(), &[seq]);
+        assert!(counts(&mut room, back), "{name}");
+    }
+}
+
+#[test]
+fn strangers_gain_nothing_while_all_have_expired() {
+    for ben_left in [false, true] {
+        let (mut room, ada, others) = Room::running(&["ben"]);
+        room.break_off(ada);
+        match ben_left {
+            true => room.say(others[0], ToServer::Leave),
+            false => room.break_off(others[0]),
+        }
+        let stranger = room.enter("stranger");
+        room.pass(EXPIRES);
+        room.append(stranger, Submission::Join, "garbage").expect("appended");
+        room.report_all(&[stranger]);
+        let seq = room.append(stranger, Submission::Commit, "garbage").expect("appended");
+        assert_eq!(room.outcomes(stranger), []);
+        assert!(!counts(&mut room, stranger));
+        let back = room.come_back("ada", seq - 2);
+        assert!(counts(&mut room, back));
+    }
+}
+
+#[test]
+fn whoever_comes_first_after_the_founder_expired_has_its_place_but_not_before_it() {
+    let (mut room, ada, _) = Room::running(&[]);
+    room.break_off(ada);
+    let ben = room.enter("ben");
+    room.pass(BASE_WAIT);
+    room.append(ben, Submission::Join, "b").expect("appended");
+    room.report_all(&[ben]);
+    assert!(!counts(&mut room, ben));
+    room.pass(EXPIRES);
+    assert!(counts(&mut room, ben));
+    let cleo = join(&mut room, "cleo", &[ben]);
+    assert!(counts(&mut room, cleo));
+    let head = room.delivery.head();
+    let ada = room.come_back("ada", head);
+    assert!(counts(&mut room, ada));
+}
+
+#[test]
+fn who_was_removed_before_its_coming_was_agreed_to_does_not_count() {
+    let (mut room, ada, others) = Room::running(&["ben", "cleo"]);
+    let newcomer = room.enter("dora");
+    room.pass(BASE_WAIT);
+    room.append(newcomer, Submission::Join, "d").expect("appended");
+    // The others' lines stall.
+    room.report_all(&[others[0]]);
+    room.break_off(newcomer);
+    room.pass(EXPIRES);
+    room.append(ada, Submission::Commit, "without dora").expect("appended");
+    room.report_all(&[others[1], others[0], ada]);
+    let head = room.delivery.head();
+    let back = room.come_back("dora", head);
     assert!(!counts(&mut room, back));
 }
 

@@ -45,13 +45,22 @@ const ALONE_MS: u64 = 8000;
 /// So many of our rules are remembered: heartbeats are not under way for longer.
 const RULES: usize = 64;
 
-/// What a member says of the log.
-struct Claim {
-    /// Up to where it has folded it.
+/// What came of hosts' words.
+struct Rules {
+    /// From which place in the log on.
     seq: Sequence,
-    /// What rules came of that.
+    digest: [u8; 32],
+    /// When they became ours.
+    at: u64,
+}
+
+/// A heartbeat that says to have folded entries that we do not have, or to other rules.
+struct Claim {
+    seq: Sequence,
     rules: Vec<u8>,
-    /// When it said so first.
+    epoch: u64,
+    authenticator: Vec<u8>,
+    /// When it came.
     since: u64,
 }
 
@@ -74,9 +83,9 @@ pub(super) struct Beats {
     looked_at: u64,
     /// No suspicion before this.
     calm_until: u64,
-    /// The rules that came of our log, by the place from which on they were ours, the newest last.
-    rules: VecDeque<(Sequence, [u8; 32])>,
-    /// Who says to have folded entries that we do not have, or to other rules.
+    /// The rules that came of our log, the newest last.
+    rules: VecDeque<Rules>,
+    /// The first heartbeat of each member whose rules are not ours, or not yet.
     claims: BTreeMap<PublicKey, Claim>,
     /// Such claims count again from this time on.
     claims_after: u64,
@@ -123,21 +132,29 @@ impl Beats {
         self.claims.clear();
     }
 
-    /// These are our rules from a place on.
-    fn ruled(&mut self, seq: Sequence, rules: [u8; 32]) {
-        if self.rules.back().is_some_and(|(_, newest)| *newest == rules) {
+    /// These are our rules from now on.
+    fn ruled(&mut self, rules: Rules) {
+        if self.rules.back().is_some_and(|newest| newest.digest == rules.digest) {
             return;
         }
         if self.rules.len() == RULES {
             self.rules.pop_front();
         }
-        self.rules.push_back((seq, rules));
+        self.rules.push_back(rules);
     }
 
-    /// Whether these were our rules at a place, or came to be them since; `None` from before we remember.
-    fn were_ours(&self, seq: Sequence, rules: &[u8]) -> Option<bool> {
-        let then = self.rules.iter().rposition(|(from, _)| *from <= seq)?;
-        Some(self.rules.range(then..).any(|(_, ours)| ours == rules))
+    /// Whether these were our rules at a place, or came to be them since; `None` if we do not remember that place, or if they
+    /// have been others for too long to be those of somebody who is where we are.
+    fn were_ours(&self, now: u64, seq: Sequence, digest: &[u8]) -> Option<bool> {
+        let then = self.rules.iter().rposition(|rules| rules.seq <= seq);
+        let from = then.unwrap_or_default();
+        match self.rules.iter().skip(from).rposition(|rules| rules.digest == digest) {
+            Some(index) => {
+                let next = self.rules.get(from + index + 1);
+                next.is_none_or(|next| now < next.at + ALONE_MS).then_some(true)
+            }
+            None => then.map(|_| false),
+        }
     }
 
     pub(super) fn heard(&self, key: &PublicKey) -> bool {
@@ -196,11 +213,22 @@ impl Session {
     /// Entries that others have and we have not may have been kept from us: also those that change no epoch, like a
     /// host's word. One member alone could be making that up, unless there is no other.
     fn check_claims(&mut self, now: u64) {
-        let mut claims = std::mem::take(&mut self.beats.claims);
-        let is_open = |claim: &Claim| claim.seq > self.folded || self.differs(claim.seq, &claim.rules);
-        claims.retain(|_, claim| is_open(claim));
-        let late = claims.values().filter(|claim| claim.since + BEHIND_MS <= now).count();
-        self.beats.claims = claims;
+        let claims = std::mem::take(&mut self.beats.claims);
+        let (mut open, mut settled) = (BTreeMap::new(), Vec::new());
+        for (key, claim) in claims {
+            let agrees = self.beats.were_ours(now, claim.seq, &claim.rules);
+            match (claim.seq > self.folded, agrees) {
+                (true, _) | (false, Some(false)) => drop(open.insert(key, claim)),
+                (false, Some(true)) => settled.push((key, claim)),
+                (false, None) => {}
+            }
+        }
+        let late = open.values().filter(|claim| claim.since + BEHIND_MS <= now).count();
+        self.beats.claims = open;
+        // We have come to where it was.
+        for (key, claim) in settled {
+            self.heartbeat(now, key, claim.epoch, Some(&claim.authenticator), false);
+        }
         if late > 0 && late >= self.beats.known_since.len().min(2) {
             self.beats.claims.clear();
             self.beats.claims_after = now + CALM_MS;
@@ -208,20 +236,16 @@ impl Session {
         }
     }
 
-    fn differs(&self, seq: Sequence, rules: &[u8]) -> bool {
-        self.beats.were_ours(seq, rules) == Some(false)
-    }
-
     /// The log was folded up to somewhere else than by its next entry: what was before is not known.
-    pub(super) fn rules_begin(&mut self) {
+    pub(super) fn rules_begin(&mut self, now: u64) {
         self.beats.rules.clear();
-        self.note_rules();
+        self.note_rules(now);
     }
 
     /// An entry was folded that may have changed the rules.
-    pub(super) fn note_rules(&mut self) {
+    pub(super) fn note_rules(&mut self, now: u64) {
         if let Some(policy) = &self.policy {
-            self.beats.ruled(self.folded, policy.digest());
+            self.beats.ruled(Rules { seq: self.folded, digest: policy.digest(), at: now });
         }
     }
 
@@ -343,8 +367,9 @@ impl Session {
         match message {
             Message::Heartbeat { seq, epoch: claimed, authenticator, rules, ask, streams } => {
                 if claimed == epoch {
-                    let agrees = self.compare_log(now, key, seq, &rules.0);
-                    self.heartbeat(now, key, epoch, agrees.then_some(&authenticator.0), ask);
+                    let claim =
+                        Claim { seq, rules: rules.0, epoch, authenticator: authenticator.0, since: now };
+                    self.compare_log(now, key, claim, ask);
                 }
                 if self.roster.streams_changed(key, &streams) {
                     self.event(Event::Streams { from, streams });
@@ -370,19 +395,18 @@ impl Session {
         }
     }
 
-    /// A member says how far it has folded the log, and what rules came of it. `false` if they are not ours, though they
-    /// should be.
-    fn compare_log(&mut self, now: u64, key: PublicKey, seq: Sequence, rules: &[u8]) -> bool {
-        let agrees = if seq > self.folded { None } else { self.beats.were_ours(seq, rules) };
-        if agrees == Some(true) {
+    /// A member says how far it has folded the log, and what rules came of it. Only one with our rules can be in our state;
+    /// what it says of later is seen once we are there.
+    fn compare_log(&mut self, now: u64, key: PublicKey, claim: Claim, ask: bool) {
+        let agrees = self.beats.were_ours(now, claim.seq, &claim.rules);
+        let authenticator = (agrees == Some(true)).then_some(&claim.authenticator);
+        self.heartbeat(now, key, claim.epoch, authenticator, ask);
+        let is_ahead = claim.seq > self.folded;
+        if agrees == Some(true) && !is_ahead {
             self.beats.claims.remove(&key);
-        } else if self.follows() && self.beats.claims_after <= now && (seq > self.folded || agrees.is_some())
-        {
-            let claim = Claim { seq, rules: rules.to_vec(), since: now };
+        } else if (is_ahead || agrees == Some(false)) && self.follows() && self.beats.claims_after <= now {
             self.beats.claims.entry(key).or_insert(claim);
         }
-        // What it says of later is seen once we are there.
-        seq > self.folded || agrees == Some(true)
     }
 
     /// `authenticator` is that of the epoch, if nothing else speaks against the member being in our state.

@@ -106,7 +106,7 @@ impl Session {
         let news: Vec<Statement> = past.iter().filter_map(|entry| fold_past(&mut policy, entry)).collect();
         self.policy = Some(policy);
         self.folded = seq;
-        self.rules_begin();
+        self.rules_begin(now);
         if in_it {
             self.attempt = Attempt::None;
             self.bad_bases = 0;
@@ -119,8 +119,9 @@ impl Session {
             for statement in &news {
                 self.obey(statement);
             }
-            // The rules may be others than we knew.
+            // The rules may be others than we knew, and the others hear where we are.
             self.beats.somebody_changed();
+            self.beats.due_at(now);
             return;
         }
         if claims.keys.len() >= MEMBERS && !self.known_there {

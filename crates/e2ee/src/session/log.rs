@@ -179,8 +179,8 @@ impl Session {
             Kind::Join | Kind::Commit => self.commit_entry(now, &entry),
         };
         match entry.kind {
-            Kind::Group => self.rules_begin(),
-            Kind::Statement => self.note_rules(),
+            Kind::Group => self.rules_begin(now),
+            Kind::Statement => self.note_rules(now),
             _ => {}
         }
         if submitted && self.follows() {

@@ -246,6 +246,32 @@ fn words_kept_back_are_noticed_though_the_log_is_never_in_one_place() {
 }
 
 #[test]
+fn who_is_held_in_the_place_before_a_hosts_word_is_seen_to_be() {
+    let mut world = meeting(77, 4);
+    let held = Rc::new(Cell::new(None));
+    let from = Rc::clone(&held);
+    world.lie = Box::new(move |_, peer, message| match message {
+        FromServer::Entry(entry) if peer == 3 => {
+            if entry.kind == Kind::Statement && from.get().is_none() {
+                from.set(Some(entry.seq));
+            }
+            from.get().is_none().then_some(FromServer::Entry(entry)).into_iter().collect()
+        }
+        FromServer::Base { seq, group_info, state, mut past } if peer == 3 => {
+            let seq = from.get().map_or(seq, |from| from - 1);
+            past.retain(|entry| entry.seq <= seq);
+            vec![FromServer::Base { seq, group_info, state, past }]
+        }
+        other => vec![other],
+    });
+    world.input(0, Input::Say { word: Word::Action(Action::Lock(true)) });
+    world.run(120_000);
+    assert!(held.get().is_some());
+    is_visibly_apart(&world, 3, &[0, 1, 2]);
+    assert!((0..3).all(|index| world.is_member(index)));
+}
+
+#[test]
 fn an_earlier_word_of_a_host_cannot_be_taken_back_by_a_base_without_it() {
     let mut world = meeting(60, 3);
     let guest = LeafKey::from_seed(&[77; 32]).public();
