@@ -56,7 +56,7 @@ pub struct Delivery {
     people: People,
     /// Submissions without a verdict, in the order of the log.
     tracked: VecDeque<Tracked>,
-    /// Entries that were applied, of which it is open whether the word of those counts who came with them.
+    /// Entries that were applied, of which it is open what they make of the words of those who came or went with them.
     vouched: VecDeque<Asked>,
     /// The newest state of the group that is known to be good.
     good: Option<State>,

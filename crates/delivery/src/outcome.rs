@@ -21,6 +21,12 @@ pub(crate) struct Asked {
     pub(crate) opinions: Opinions,
 }
 
+impl Asked {
+    pub(crate) fn new(seq: Sequence, from: Identity, came: Vec<Identity>, gone: Vec<Identity>) -> Self {
+        Self { seq, from, came, gone, opinions: Opinions::default() }
+    }
+}
+
 /// Who of the others applied an entry, and who skipped it; also those whose word does not count, or not yet. The first word
 /// of each stands.
 #[derive(Default)]
@@ -55,23 +61,10 @@ pub(crate) struct Tracked {
 }
 
 impl Tracked {
-    pub(crate) fn new(
-        seq: Sequence,
-        kind: Submission,
-        from: Identity,
-        at: Millis,
-        group_info: Option<Blob>,
-        adds: Vec<Identity>,
-        gone: Vec<Identity>,
-    ) -> Self {
+    pub(crate) fn new(asked: Asked, kind: Submission, at: Millis, group_info: Option<Blob>) -> Self {
         let group_info = group_info.filter(|_| kind != Submission::Statement);
-        let state = State::new(seq, from.clone(), group_info);
-        let (came, gone) = match kind {
-            Submission::Join => (vec![from.clone()], Vec::new()),
-            Submission::Commit => (adds, gone),
-            Submission::Group | Submission::Statement => (Vec::new(), Vec::new()),
-        };
-        Self { asked: Asked { seq, from, came, gone, opinions: Opinions::default() }, state, kind, at }
+        let state = State::new(asked.seq, asked.from.clone(), group_info);
+        Self { asked, state, kind, at }
     }
 
     /// Whether it would change the group. Of the first entry that is known.

@@ -1,11 +1,12 @@
 //! Submissions: whether one is appended, or why not.
 
 use protocol::channel::{Blob, ClosingCode, FromServer, Kind, Refusal, Sequence, Submission, Welcome};
+use protocol::ids::Identity;
 
 use crate::Delivery;
 use crate::base::State;
 use crate::member::Stage;
-use crate::outcome::Tracked;
+use crate::outcome::{Asked, Tracked};
 use crate::output::Handle;
 
 pub(crate) struct Submitted {
@@ -38,10 +39,8 @@ impl Delivery {
         }
         let seq = self.log.head() + 1;
         self.send(handle, FromServer::Submitted { id, seq });
-        if let Some(welcome) = &welcome {
-            for added in &welcome.to {
-                self.unwait(&protocol::ids::Identity::new(added.as_str()));
-            }
+        for identity in added(welcome.as_ref()) {
+            self.unwait(&identity);
         }
         match kind {
             Submission::Group => {
@@ -53,19 +52,22 @@ impl Delivery {
                 self.append(Kind::Group, &from, Some(data), None);
                 self.people.trust_nobody();
                 self.trust(&from, seq);
-                let (adds, gone) = (Vec::new(), Vec::new());
-                self.track(Tracked::new(seq, Submission::Group, from, self.now, None, adds, gone));
+                let asked = Asked::new(seq, from, Vec::new(), Vec::new());
+                self.track(Tracked::new(asked, kind, self.now, None));
                 self.everybody_is_back();
             }
             Submission::Join | Submission::Commit | Submission::Statement => {
                 if kind == Submission::Join {
                     self.unwait(&from);
                 }
-                let adds = welcome.iter().flat_map(|welcome| &welcome.to);
-                let adds = adds.map(|added| protocol::ids::Identity::new(added.as_str())).collect();
-                let gone = self.expired();
+                let (came, gone) = match kind {
+                    Submission::Join => (vec![from.clone()], Vec::new()),
+                    Submission::Commit => (added(welcome.as_ref()), self.expired()),
+                    Submission::Group | Submission::Statement => (Vec::new(), Vec::new()),
+                };
                 self.append(entry_kind(kind), &from, Some(data), welcome);
-                self.track(Tracked::new(seq, kind, from, self.now, group_info, adds, gone));
+                let asked = Asked::new(seq, from, came, gone);
+                self.track(Tracked::new(asked, kind, self.now, group_info));
             }
         }
     }
@@ -139,13 +141,19 @@ impl Delivery {
     }
 
     /// Closes the channel of somebody whose entries most refuse.
-    pub(crate) fn entries_refused(&mut self, identity: &protocol::ids::Identity) {
+    pub(crate) fn entries_refused(&mut self, identity: &Identity) {
         let now = self.now;
         let too_often = self.people.get_mut(identity).is_some_and(|person| person.refused(now));
         if too_often && let Some(handle) = self.channels.get(identity).copied() {
             self.hang_up(handle, ClosingCode::EntriesRefused, "entries-refused");
         }
     }
+}
+
+/// Whom a commit says to add.
+fn added(welcome: Option<&Welcome>) -> Vec<Identity> {
+    let to = welcome.into_iter().flat_map(|welcome| &welcome.to);
+    to.map(|identity| Identity::new(identity.as_str())).collect()
 }
 
 fn entry_kind(kind: Submission) -> Kind {

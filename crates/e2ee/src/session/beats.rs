@@ -218,7 +218,9 @@ impl Session {
         for (key, claim) in claims {
             let agrees = self.beats.were_ours(now, claim.seq, &claim.rules);
             match (claim.seq > self.folded, agrees) {
-                (true, _) | (false, Some(false)) => drop(open.insert(key, claim)),
+                (true, _) | (false, Some(false)) => {
+                    open.insert(key, claim);
+                }
                 (false, Some(true)) => settled.push((key, claim)),
                 (false, None) => {}
             }
